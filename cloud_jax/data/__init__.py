@@ -1,0 +1,1 @@
+"""Prepared datasets to batches: token store, packing, prefetch."""

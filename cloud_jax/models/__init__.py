@@ -1,0 +1,1 @@
+"""Flax Linen modules: the BERT encoder and its heads."""

@@ -1,0 +1,301 @@
+"""The BERT encoder of CLOUD, for rows that hold several whole crystals.
+
+Numerically the Hugging Face encoder (post-LayerNorm, exact GELU, eps 1e-12, learned
+positions; Devlin et al. 2019), with two differences that change no number: a token
+attends only inside its own crystal, so crystals can share a row, and the last layer can
+be evaluated at a few query positions only.
+
+Shape letters: B rows, L tokens, K query positions, D width, H heads, V vocabulary,
+F features of a token.
+"""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from cloud_jax.models.dropout import drop
+
+# Finite, so that a softmax over it stays finite; exp of it is exactly zero in float32.
+MASKED = -1e30
+LAYER_NORM_EPSILON = 1e-12  # Hugging Face BertConfig.layer_norm_eps
+EMBEDDING_MULTIPLE = 128  # vocabulary rows are padded to this, for even sharding
+_initializer = nn.initializers.normal(0.02)  # BertConfig.initializer_range
+
+PRESETS = {  # paper, Table S1: 64 per head
+    "bert1": {"layers": 1, "heads": 1, "width": 64},
+    "bert3": {"layers": 3, "heads": 4, "width": 256},
+    "bert6": {"layers": 6, "heads": 12, "width": 768},
+    "bert12": {"layers": 12, "heads": 12, "width": 768},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderConfig:
+    """Architecture of one encoder.
+
+    Attributes:
+        vocab_size: Number of tokens; the embedding has ``padded_vocab_size`` rows.
+        layers: Transformer layers.
+        heads: Attention heads; divides ``width``.
+        width: Hidden width D.
+        mlp_width: Width of the hidden layer of each MLP.
+        max_positions: Longest crystal, in tokens.
+        dropout: Rate on embeddings and on the output of each sublayer.
+        attention_dropout: Rate on attention probabilities.
+        token_features: Physical descriptors per token, 0 for none.
+        dtype: Compute type. Parameters, LayerNorm statistics, softmax and logits are
+            float32 whatever it is.
+        scan_layers: Compile one layer and loop, instead of unrolling: all but the last
+            layer's parameters are then stacked under ``layers``.
+    """
+
+    vocab_size: int
+    layers: int
+    heads: int
+    width: int
+    mlp_width: int
+    max_positions: int
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    token_features: int = 0
+    dtype: str = "float32"
+    scan_layers: bool = False
+
+    def __post_init__(self):
+        if self.width % self.heads:
+            raise ValueError(
+                f"EncoderConfig: width {self.width} is not a multiple of heads "
+                f"{self.heads}; choose heads that divide it (64 per head)."
+            )
+
+    @property
+    def padded_vocab_size(self) -> int:
+        """Rows of the embedding: ``vocab_size`` rounded up to a multiple of 128."""
+        return -(-self.vocab_size // EMBEDDING_MULTIPLE) * EMBEDDING_MULTIPLE
+
+
+def preset(name: str, **overrides: Any) -> EncoderConfig:
+    """Return a preset's configuration.
+
+    Args:
+        name: A key of ``PRESETS``.
+        **overrides: Fields of ``EncoderConfig``; ``vocab_size`` and ``max_positions``
+            have no default and must be given.
+
+    Raises:
+        ValueError: The preset does not exist.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown model preset {name!r}: choose from {list(PRESETS)}")
+    fields = PRESETS[name] | overrides
+    return EncoderConfig(**({"mlp_width": 4 * fields["width"]} | fields))
+
+
+def layer_norm(name: str, dtype: str | None = None) -> nn.LayerNorm:
+    """Return BERT's LayerNorm; its statistics are float32 in every compute dtype."""
+    return nn.LayerNorm(
+        epsilon=LAYER_NORM_EPSILON, dtype=dtype, use_fast_variance=False, name=name
+    )
+
+
+def dense(name: str, features: int, dtype: str | None = None) -> nn.Dense:
+    """Return a Dense layer with BERT's initialiser."""
+    return nn.Dense(features, dtype=dtype, kernel_init=_initializer, name=name)
+
+
+def take_positions(
+    x: Float[Array, "B L D"], query: Int[Array, "B K"]
+) -> Float[Array, "B K D"]:
+    """Return the rows of ``x`` at each row's query positions."""
+    return jnp.take_along_axis(x, query[..., None], axis=1)
+
+
+class _Sublayer(nn.Module):
+    """What attention and MLP share: the configuration and dropout."""
+
+    config: EncoderConfig
+    deterministic: bool
+
+    def drop(self, x, rate):
+        """Apply dropout with a fresh key of the ``dropout`` collection."""
+        if self.deterministic or rate == 0.0:
+            return x
+        return drop(x, self.make_rng("dropout"), rate)
+
+
+class Attention(_Sublayer):
+    """Multi-head attention inside each crystal, with its output projection."""
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "B L D"],
+        x_query: Float[Array, "B K D"],
+        same_crystal: Float[Array, "B K L"],
+    ) -> Float[Array, "B K D"]:
+        """Attend from ``x_query`` to ``x`` where ``same_crystal`` holds."""
+        config = self.config
+        dtype, width = config.dtype, config.width
+        # Query, key and value in one kernel [D, 3, D]: one large product instead of
+        # three, and the last axis still splits evenly over a tensor-parallel mesh.
+        kernel = self.param("qkv_kernel", _initializer, (width, 3, width), jnp.float32)
+        bias = self.param("qkv_bias", nn.initializers.zeros, (3, width), jnp.float32)
+        kernel, bias = kernel.astype(dtype), bias.astype(dtype)
+
+        def heads(y, first, last):
+            y = jnp.einsum("bld,dce->blce", y, kernel[:, first:last])
+            y = y + bias[first:last]
+            y = y.reshape(*y.shape[:3], config.heads, width // config.heads)
+            return [y[:, :, i] for i in range(last - first)]
+
+        if x_query is x:
+            query, key, value = heads(x, 0, 3)
+        else:
+            (query,), (key, value) = heads(x_query, 0, 1), heads(x, 1, 3)
+        scores = jnp.einsum("bqhd,bkhd->bhqk", query, key).astype(jnp.float32)
+        scores = scores / (width // config.heads) ** 0.5
+        scores = jnp.where(same_crystal[:, None], scores, MASKED)
+        weights = self.drop(jax.nn.softmax(scores), config.attention_dropout)
+        mixed = jnp.einsum("bhqk,bkhd->bqhd", weights.astype(dtype), value)
+        mixed = mixed.reshape(*mixed.shape[:2], width)
+        return self.drop(dense("output", width, dtype)(mixed), config.dropout)
+
+
+class Mlp(_Sublayer):
+    """Dense, exact GELU, Dense."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B K D"]) -> Float[Array, "B K D"]:
+        """Apply the MLP to each position."""
+        config = self.config
+        hidden = dense("in", config.mlp_width, config.dtype)(x)
+        hidden = jax.nn.gelu(hidden, approximate=False)
+        hidden = dense("out", config.width, config.dtype)(hidden)
+        return self.drop(hidden, config.dropout)
+
+
+class Layer(nn.Module):
+    """One post-LayerNorm transformer layer."""
+
+    config: EncoderConfig
+    deterministic: bool
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "B L D"],
+        crystal: Int[Array, "B L"],
+        query: Int[Array, "B K"] | None = None,
+    ) -> tuple[Float[Array, "B K D"], None]:
+        """Return hidden states at ``query`` (all positions if None), and no output.
+
+        The pair is what ``nn.scan`` expects of its body.
+        """
+        config = self.config
+        x_query, crystal_query = x, crystal
+        if query is not None:
+            x_query = take_positions(x, query)
+            crystal_query = jnp.take_along_axis(crystal, query, axis=1)
+        # Padding is crystal 0 and attends to itself: its states are never read, and
+        # without a row of the mask that is False throughout nothing can turn NaN.
+        same_crystal = crystal_query[:, :, None] == crystal[:, None, :]
+        settings = (config, self.deterministic)
+        mixed = Attention(*settings, name="attention")(x, x_query, same_crystal)
+        y = layer_norm("attention_norm", config.dtype)(x_query + mixed)
+        z = y + Mlp(*settings, name="mlp")(y)
+        return layer_norm("mlp_norm", config.dtype)(z), None
+
+
+class Encoder(nn.Module):
+    """BERT without a pooler."""
+
+    config: EncoderConfig
+
+    def setup(self):
+        """Create what ``token_table`` and ``__call__`` share."""
+        config = self.config
+        shape = (config.padded_vocab_size, config.width)
+        self.token_embedding = self.param("token_embedding", _initializer, shape)
+        # Hugging Face's token type 0 is a constant: it folds into this table.
+        shape = (config.max_positions, config.width)
+        self.position_embedding = self.param("position_embedding", _initializer, shape)
+        if config.token_features:
+            shape = (config.token_features, config.width)
+            self.feature_kernel = self.param("feature_kernel", _initializer, shape)
+        self.embedding_norm = layer_norm("embedding_norm", config.dtype)
+
+    def token_table(self, features: Float[Array, "v F"] | None) -> Float[Array, "V D"]:
+        """Return the embedding of every token.
+
+        That is what is learned plus, where the model has them, a projection of the
+        token's physical descriptors.
+
+        Args:
+            features: Descriptors of the first v tokens (those beyond are padding).
+
+        Raises:
+            ValueError: Features do not fit ``config.token_features``.
+        """
+        config = self.config
+        found = 0 if features is None else features.shape[1]
+        if found != config.token_features:
+            raise ValueError(
+                f"Encoder: the model takes {config.token_features} features a token "
+                f"but was given {found}; pass the vocabulary's features exactly where "
+                "config.token_features is their number, and None where it is 0."
+            )
+        if not config.token_features:
+            return self.token_embedding
+        missing = config.padded_vocab_size - features.shape[0]
+        features = jnp.pad(jnp.asarray(features, jnp.float32), ((0, missing), (0, 0)))
+        return self.token_embedding + features @ self.feature_kernel
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Int[Array, "B L"],
+        positions: Int[Array, "B L"],
+        crystal: Int[Array, "B L"],
+        *,
+        features: Float[Array, "v F"] | None = None,
+        deterministic: bool,
+        query: Int[Array, "B K"] | None = None,
+    ) -> Float[Array, "B K D"]:
+        """Return hidden states of the last layer.
+
+        Args:
+            tokens: Token ids.
+            positions: Position of each token inside its crystal.
+            crystal: 0 on padding, otherwise the number of the crystal in its row.
+            features: Descriptors of the tokens, see ``token_table``.
+            deterministic: True switches dropout off; otherwise the ``dropout`` rng
+                collection is needed.
+            query: Positions of each row to return; all if None. Only there is the last
+                layer evaluated (its keys and values are still those of all tokens), so
+                the numbers are the same and the work is less.
+        """
+        config = self.config
+        x = self.token_table(features)[tokens] + self.position_embedding[positions]
+        x = self.embedding_norm(x)
+        if not deterministic and config.dropout:
+            x = drop(x, self.make_rng("dropout"), config.dropout)
+        settings = (config, deterministic)
+        if config.scan_layers and config.layers > 1:
+            scanned = nn.scan(
+                Layer,
+                variable_axes={"params": 0},
+                split_rngs={"params": True, "dropout": True},
+                in_axes=nn.broadcast,
+                length=config.layers - 1,
+            )
+            x, _ = scanned(*settings, name="layers")(x, crystal)
+        else:
+            for i in range(config.layers - 1):
+                x, _ = Layer(*settings, name=f"layer_{i}")(x, crystal)
+        last = Layer(*settings, name=f"layer_{config.layers - 1}")
+        x, _ = last(x, crystal, query)
+        return x
