@@ -1,0 +1,32 @@
+"""Structure to SCOPE: the symmetry sentence of a crystal.
+
+`read_text` and `Cell.from_structure` bring a structure in, `encode` finds its
+symmetry and makes a `Scope` record, `sentence` writes the record in a dialect and
+`build_vocabulary` turns the words into token ids. See section "Symmetry-Consistent
+Ordered Parameter Encoding" of the CLOUD paper (arXiv 2506.17345).
+
+Names are loaded on first use, so that `cloud_jax.scope.vocabulary` can be used
+where pymatgen is not installed.
+"""
+
+from importlib import import_module
+
+_HOME = {
+    "Cell": "cell",
+    "DIALECTS": "dialects",
+    "Orbit": "record",
+    "Rejection": "rejection",
+    "Scope": "record",
+    "Vocabulary": "vocabulary",
+    "build_vocabulary": "vocabulary",
+    "encode": "symmetry",
+    "read_text": "readers",
+    "sentence": "dialects",
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

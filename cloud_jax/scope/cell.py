@@ -1,0 +1,193 @@
+"""A periodic structure as plain arrays, decorations stripped."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from cloud_jax.scope.rejection import Rejection
+
+# fmt: off
+ELEMENTS = (
+    "H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P",
+    "S", "Cl", "Ar", "K", "Ca", "Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu",
+    "Zn", "Ga", "Ge", "As", "Se", "Br", "Kr", "Rb", "Sr", "Y", "Zr", "Nb", "Mo", "Tc",
+    "Ru", "Rh", "Pd", "Ag", "Cd", "In", "Sn", "Sb", "Te", "I", "Xe", "Cs", "Ba", "La",
+    "Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu",
+    "Hf", "Ta", "W", "Re", "Os", "Ir", "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At",
+    "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U", "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es",
+    "Fm", "Md", "No", "Lr",
+)
+# fmt: on
+_KNOWN = frozenset(ELEMENTS)
+_LETTERS = re.compile(r"[A-Za-z]*")
+# Labels of water, hydroxyl and nitrate in old files would read as W, - and No.
+_LABELS = {"D": "H", "T": "H", "Wat": "O", "wat": "O", "OH": "O", "NO": "N"}
+_NOT_ATOMS = ("va", "vac", "vacancy", "dummy", "x", "xx")
+
+Occupants = tuple[tuple[str, float], ...]  # ((element, occupancy), ...), sorted
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One unit cell.
+
+    Attributes:
+        lattice: rows are the cell vectors, angstrom, [3, 3].
+        fractional: fractional coordinates, [n, 3].
+        species: of each site an element symbol, or for a partially occupied site
+            ((element, occupancy), ...) sorted by element.
+        flags: `decorated` (oxidation states or spins were stripped), `isotope`
+            (D or T became H).
+    """
+
+    lattice: Float[np.ndarray, "3 3"]
+    fractional: Float[np.ndarray, "n 3"]
+    species: tuple[str | Occupants, ...]
+    flags: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if not self.species:
+            raise Rejection("no_atoms", "found no atomic site, expected at least one")
+        if self.fractional.shape != (len(self.species), 3):
+            raise Rejection(
+                "bad_coordinates",
+                f"found coordinates of shape {self.fractional.shape} for "
+                f"{len(self.species)} sites, expected ({len(self.species)}, 3)",
+            )
+        if not np.isfinite(self.fractional).all():
+            raise Rejection("bad_coordinates", "a coordinate is not a finite number")
+        if self.lattice.shape != (3, 3) or not np.isfinite(self.lattice).all():
+            raise Rejection("bad_lattice", "expected nine finite cell vector entries")
+        if self.volume < 1e-3 * np.prod(np.linalg.norm(self.lattice, axis=1)):
+            raise Rejection("bad_lattice", f"the cell is flat, {self.volume:.3g} A^3")
+
+    @property
+    def volume(self) -> float:
+        """Cell volume, angstrom^3."""
+        return abs(float(np.linalg.det(self.lattice)))
+
+    @property
+    def is_disordered(self) -> bool:
+        """Whether any site is mixed or partially occupied."""
+        return not all(isinstance(species, str) for species in self.species)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        lattice: Float[np.ndarray, "3 3"],
+        fractional: Float[np.ndarray, "n 3"],
+        numbers: Int[np.ndarray, " n"] | Sequence[int],
+    ) -> "Cell":
+        """Build a cell from atomic numbers.
+
+        Raises:
+            Rejection: an atomic number outside 1 to 103, or unusable arrays.
+        """
+        for number in numbers:
+            if not 1 <= number <= len(ELEMENTS):
+                raise Rejection(
+                    "unknown_species",
+                    f"found atomic number {number}, expected 1 to {len(ELEMENTS)}",
+                )
+        return cls(
+            np.asarray(lattice, dtype=float),
+            np.asarray(fractional, dtype=float).reshape(-1, 3),
+            tuple(ELEMENTS[number - 1] for number in numbers),
+        )
+
+    @classmethod
+    def from_structure(cls, structure) -> "Cell":
+        """Build a cell from a pymatgen `Structure`; oxidation states and spins go.
+
+        Raises:
+            Rejection: a species that is not an element, or unusable arrays.
+        """
+        return cls.from_sites(
+            structure.lattice.matrix,
+            structure.frac_coords,
+            [list(site.species.as_dict().items()) for site in structure],
+        )
+
+    @classmethod
+    def from_sites(
+        cls,
+        lattice: Float[np.ndarray, "3 3"],
+        fractional: Float[np.ndarray, "n 3"],
+        sites: Iterable[Sequence[tuple[str, float]]],
+    ) -> "Cell":
+        """Build a cell from the labelled occupants of each site.
+
+        Args:
+            lattice: cell vectors in rows, angstrom.
+            fractional: fractional coordinates.
+            sites: of each site (symbol, occupancy) pairs; symbols may carry
+                charges and labels (`Fe2+`, `O1`).
+
+        Raises:
+            Rejection: an unknown species, an occupancy outside (0, 1], or unusable
+                arrays.
+        """
+        flags: set[str] = set()
+        cache: dict[tuple, str | Occupants] = {}
+        species = []
+        for site in sites:
+            key = tuple(site)
+            if key not in cache:
+                cache[key] = _occupants(key, flags)
+            species.append(cache[key])
+        return cls(
+            np.asarray(lattice, dtype=float),
+            np.asarray(fractional, dtype=float).reshape(-1, 3),
+            tuple(species),
+            tuple(sorted(flags)),
+        )
+
+
+def _occupants(site: tuple[tuple[str, float], ...], flags: set[str]) -> str | Occupants:
+    amounts: dict[str, float] = {}
+    for symbol, occupancy in site:
+        element = element_of(symbol)
+        if element == "H" and symbol[:1] in ("D", "T"):
+            flags.add("isotope")
+        if symbol.endswith(("+", "-")) or "spin" in symbol:
+            flags.add("decorated")
+        amounts[element] = amounts.get(element, 0.0) + float(occupancy)
+    total = sum(amounts.values())
+    # CIFs round occupancies: three times 0.3334 is still a full site.
+    if not (0 < total <= 1.005) or min(amounts.values()) < 0:
+        raise Rejection(
+            "occupancy",
+            f"found occupancies {amounts} on one site, expected a sum in (0, 1]",
+        )
+    amounts = {element: n for element, n in amounts.items() if n > 1e-6}
+    if len(amounts) == 1 and total > 0.995:
+        return next(iter(amounts))
+    return tuple(sorted((e, round(n / max(total, 1.0), 6)) for e, n in amounts.items()))
+
+
+def element_of(symbol: str) -> str:
+    """Return the element that a site's type symbol or label names.
+
+    Charges, site numbers and spins are dropped (`Fe2+`, `Fe1`, `Fe0+,spin=5`), and
+    D and T are hydrogen. Two letters are tried before one, as most CIF readers do.
+
+    Raises:
+        Rejection: no element up to Lr starts the symbol.
+    """
+    if symbol in _KNOWN:
+        return symbol
+    letters = _LETTERS.match(symbol).group()
+    if letters in _LABELS:
+        return _LABELS[letters]
+    if letters.lower() not in _NOT_ATOMS:
+        for candidate in (letters[:2].title(), letters[:1].upper()):
+            if candidate in _KNOWN:
+                return candidate
+    raise Rejection(
+        "unknown_species",
+        f"found {symbol!r} on a site, expected an element from H to Lr (D and T are "
+        "read as H)",
+    )

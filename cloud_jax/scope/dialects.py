@@ -1,0 +1,93 @@
+"""Records as sentences.
+
+`paper` is, character for character, the string of the CLOUD reference pipeline:
+
+    03aDDObOOOjOOO0 spaced out | Wyckoff symbols | element fraction pairs
+
+each distinct Wyckoff symbol once, in the order of first appearance, without its
+element; fractions of the composition rounded to two decimals, half to even.
+
+`canonical` says more with as many words and says it one way only: each orbit is an
+(element, Wyckoff symbol) pair and repeated orbits are kept; pairs are sorted and, of
+all relabelings by the Euclidean normaliser (choices of origin and of axes), the least
+list is taken; the composition is exact integer counts in order of
+electronegativity. The sentence is the same whatever the atom order, cell, origin or
+oxidation labels of the input.
+"""
+
+import math
+from functools import cache
+
+import numpy as np
+
+from cloud_jax.scope.symmetry import electronegativity
+from cloud_jax.scope.record import Scope
+from cloud_jax.scope.space_groups import (
+    generator_string,
+    wyckoff_multiplicities,
+    wyckoff_relabelings,
+)
+
+DIALECTS = ("paper", "canonical")
+
+
+def sentence(scope: Scope, dialect: str) -> str:
+    """Write a record in a dialect.
+
+    Returns:
+        Words separated by single spaces, the three parts by ` | `.
+
+    Raises:
+        ValueError: an unknown dialect.
+    """
+    if dialect == "paper":
+        parts = _paper_orbits(scope), _paper_composition(scope)
+    elif dialect == "canonical":
+        parts = _canonical_orbits(scope), _canonical_composition(scope)
+    else:
+        raise ValueError(f"dialect {dialect!r}: expected one of {DIALECTS}")
+    return " | ".join((" ".join(generator_string(scope.space_group)), *parts))
+
+
+def _paper_orbits(scope: Scope) -> str:
+    return " ".join(dict.fromkeys(orbit.symbol for orbit in scope.orbits))
+
+
+def _paper_composition(scope: Scope) -> str:
+    total = sum(count for _, count in scope.composition)
+    return " ".join(
+        f"{element} {np.round(count / total, 2)!s}"
+        for element, count in scope.composition
+    )
+
+
+@cache
+def _rank(element: str) -> tuple[float, str]:
+    """Order of elements: electronegativity, those without one first."""
+    value = electronegativity(element)
+    return (-math.inf if math.isnan(value) else value), element
+
+
+def _canonical_composition(scope: Scope) -> str:
+    ordered = sorted(scope.composition, key=lambda item: _rank(item[0]))
+    return " ".join(f"{element} {count}" for element, count in ordered)
+
+
+def _canonical_orbits(scope: Scope) -> str:
+    number = scope.space_group
+    elements = sorted({orbit.element for orbit in scope.orbits}, key=_rank)
+    index = {element: i for i, element in enumerate(elements)}
+    pairs = [(index[orbit.element], orbit.letter) for orbit in scope.orbits]
+    least = min(
+        sorted((i, _letter_order(relabeling[letter])) for i, letter in pairs)
+        for relabeling in wyckoff_relabelings(number)
+    )
+    multiplicity = wyckoff_multiplicities(number)
+    return " ".join(
+        f"{elements[i]} {multiplicity[letter]}{letter}" for i, (_, letter) in least
+    )
+
+
+def _letter_order(letter: str) -> tuple[bool, str]:
+    """A to z with the upper-case `A` of space group 47 last, as in the tables."""
+    return letter.isupper(), letter

@@ -1,0 +1,75 @@
+"""The frozen record of one crystal: everything later stages may want."""
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Orbit:
+    """Atoms that the space group maps onto each other.
+
+    Attributes:
+        element: chemical symbol; of a mixed site the most abundant one.
+        multiplicity: atoms of the orbit in the conventional cell.
+        letter: Wyckoff letter, case kept (space group 47 has an upper-case `A`).
+    """
+
+    element: str
+    multiplicity: int
+    letter: str
+
+    @property
+    def symbol(self) -> str:
+        """The Wyckoff symbol, for instance `4e`."""
+        return f"{self.multiplicity}{self.letter}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One crystal without its coordinates.
+
+    Attributes:
+        space_group: number, 1 to 230.
+        orbits: in the order of each orbit's first atom, atoms sorted by
+            electronegativity as pymatgen does.
+        composition: (element, integer count) of the reduced formula, in the order
+            of the elements' first atoms.
+        n_atoms: atoms in the primitive cell.
+        volume_per_atom: angstrom^3.
+        symprec: distance tolerance that gave the space group, angstrom.
+        angle_tolerance: degrees.
+        spglib_version: version that gave the space group.
+        flags: any of `disordered`, `decorated`, `isotope`, `symprec_lowered`.
+    """
+
+    space_group: int
+    orbits: tuple[Orbit, ...]
+    composition: tuple[tuple[str, int], ...]
+    n_atoms: int
+    volume_per_atom: float
+    symprec: float
+    angle_tolerance: float
+    spglib_version: str
+    flags: tuple[str, ...] = ()
+
+    @property
+    def formula(self) -> str:
+        """Reduced formula in alphabetical order, `Ca1 O3 Ti1`; equal for equals."""
+        return " ".join(
+            f"{element}{count}" for element, count in sorted(self.composition)
+        )
+
+    def to_dict(self) -> dict:
+        """Return plain lists, numbers and strings, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Scope":
+        """Rebuild a record from `to_dict`, also after a trip through JSON."""
+        return cls(
+            **{
+                **values,
+                "orbits": tuple(Orbit(**orbit) for orbit in values["orbits"]),
+                "composition": tuple((e, n) for e, n in values["composition"]),
+                "flags": tuple(values["flags"]),
+            }
+        )

@@ -1,0 +1,176 @@
+"""A cell's symmetry: one call of spglib, then bookkeeping."""
+
+import math
+from collections import Counter
+from fractions import Fraction
+from functools import cache, cmp_to_key, reduce
+
+import numpy as np
+import spglib
+
+from cloud_jax.scope.cell import Cell, Occupants
+from cloud_jax.scope.record import Orbit, Scope
+from cloud_jax.scope.rejection import Rejection
+from cloud_jax.scope.space_groups import wyckoff_multiplicities
+
+DISORDER_POLICIES = ("majority", "reject")
+_LADDER = (1.0, 0.1, 0.01)  # factors on symprec, tried until spglib finds a group
+_MAX_DENOMINATOR = 100  # of occupancies: 1/3, 0.05 and 0.98 are exact
+
+
+def encode(
+    cell: Cell,
+    *,
+    symprec: float = 0.01,
+    angle_tolerance: float = 5.0,
+    disorder: str = "majority",
+) -> Scope:
+    """Find the symmetry of a cell and record it.
+
+    Args:
+        cell: the structure; its atoms may come in any order.
+        symprec: distance tolerance of the symmetry search, angstrom. Where spglib
+            finds no group, a tenth and a hundredth are tried and the record is
+            flagged `symprec_lowered`.
+        angle_tolerance: degrees; -1 leaves it to spglib.
+        disorder: what to do with a partially occupied site: `majority` names the
+            orbit by its most abundant element and flags the record `disordered`,
+            `reject` refuses.
+
+    Raises:
+        Rejection: disordered (policy), overlapping atoms, no symmetry found, or
+            amounts that are no ratio of small integers.
+        ValueError: an unknown policy.
+    """
+    if disorder not in DISORDER_POLICIES:
+        raise ValueError(f"disorder={disorder!r}: expected one of {DISORDER_POLICIES}")
+    if cell.is_disordered and disorder == "reject":
+        raise Rejection("disordered", "a site is partially occupied")
+    order = _electronegativity_order(cell.species)
+    species = [cell.species[i] for i in order]
+    kinds = {kind: i + 1 for i, kind in enumerate(dict.fromkeys(species))}
+    spglib_cell = (cell.lattice, cell.fractional[order], [kinds[s] for s in species])
+    dataset, used = _symmetry(spglib_cell, symprec, angle_tolerance)
+
+    multiplicities = wyckoff_multiplicities(dataset.number)
+    orbits: dict[int, Orbit] = {}
+    letters = dataset.wyckoffs
+    for site, orbit in enumerate(dataset.crystallographic_orbits.tolist()):
+        if orbit not in orbits:
+            letter = letters[site]
+            orbits[orbit] = Orbit(
+                _majority(species[site]), multiplicities[letter], letter
+            )
+    n_atoms = int(dataset.mapping_to_primitive.max()) + 1
+    flags = set(cell.flags)
+    if cell.is_disordered:
+        flags.add("disordered")
+    if used != symprec:
+        flags.add("symprec_lowered")
+    return Scope(
+        space_group=int(dataset.number),
+        orbits=tuple(orbits.values()),
+        composition=_reduced_composition(species),
+        n_atoms=n_atoms,
+        volume_per_atom=cell.volume / len(species),
+        symprec=used,
+        angle_tolerance=angle_tolerance,
+        spglib_version=spglib.__version__,
+        flags=tuple(sorted(flags)),
+    )
+
+
+def _symmetry(spglib_cell: tuple, symprec: float, angle_tolerance: float):
+    for factor in _LADDER:
+        try:
+            dataset = spglib.get_symmetry_dataset(
+                spglib_cell, symprec * factor, angle_tolerance
+            )
+        except spglib.SpglibError:
+            dataset = None
+        if dataset is not None and dataset.number > 0:
+            return dataset, symprec * factor
+        if factor == 1.0:
+            _check_overlap(*spglib_cell[:2], symprec)
+    raise Rejection(
+        "symmetry_failed",
+        f"spglib finds no space group at symprec {symprec}, {symprec * _LADDER[1]:g} "
+        f"or {symprec * _LADDER[2]:g}",
+    )
+
+
+def _check_overlap(lattice: np.ndarray, fractional: np.ndarray, symprec: float):
+    """Tell overlapping atoms from other failures; small cells only, O(n^2)."""
+    for site in range(len(fractional) - 1):
+        difference = fractional[site + 1 :] - fractional[site]
+        difference -= np.rint(difference)
+        close = np.linalg.norm(difference @ lattice, axis=1)
+        if close.min() < symprec:
+            raise Rejection(
+                "overlapping_sites",
+                f"atoms {site + 1} and {site + 2 + int(close.argmin())} are "
+                f"{close.min():.4f} A apart",
+            )
+
+
+@cache
+def electronegativity(element: str) -> float:
+    """Pauling electronegativity; NaN where pymatgen has none (He, Ne, Ar...)."""
+    import warnings
+
+    from pymatgen.core import Element
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "No Pauling electronegativity"
+        return float(Element(element).X)
+
+
+def _site_key(kind: str | Occupants) -> tuple[float, str]:
+    """What pymatgen compares sites by: mean electronegativity, then the string."""
+    if isinstance(kind, str):
+        return electronegativity(kind), kind
+    total = sum(amount for _, amount in kind)
+    mean = sum(electronegativity(e) * amount for e, amount in kind) / total
+    ranked = sorted(kind, key=lambda item: (electronegativity(item[0]), item[0]))
+    return mean, ", ".join(f"{e}:{amount:.3g}" for e, amount in ranked)
+
+
+def _electronegativity_order(species: tuple[str | Occupants, ...]) -> np.ndarray:
+    keys = {kind: _site_key(kind) for kind in set(species)}
+    if any(math.isnan(value) for value, _ in keys.values()):
+        # NaN makes pymatgen's comparison non-transitive; the very same sort of the
+        # very same list is the only way to its order.
+        def compare(a: int, b: int) -> int:
+            (x, name), (y, other) = keys[species[a]], keys[species[b]]
+            if x < y or x > y:
+                return -1 if x < y else 1
+            return (name > other) - (name < other)
+
+        return np.array(sorted(range(len(species)), key=cmp_to_key(compare)))
+    return np.array(sorted(range(len(species)), key=lambda i: keys[species[i]]))
+
+
+def _majority(kind: str | Occupants) -> str:
+    if isinstance(kind, str):
+        return kind
+    return min(kind, key=lambda item: (-item[1], item[0]))[0]
+
+
+def _reduced_composition(
+    species: list[str | Occupants],
+) -> tuple[tuple[str, int], ...]:
+    amounts: dict[str, Fraction | int] = {}
+    for kind, count in Counter(species).items():
+        for element, occupancy in [(kind, 1)] if isinstance(kind, str) else kind:
+            exact = Fraction(occupancy).limit_denominator(_MAX_DENOMINATOR)
+            amounts[element] = amounts.get(element, 0) + count * exact
+    scale = math.lcm(*(Fraction(amount).denominator for amount in amounts.values()))
+    counts = {element: int(amount * scale) for element, amount in amounts.items()}
+    divisor = reduce(math.gcd, counts.values())
+    if divisor == 0 or 0 in counts.values():
+        raise Rejection(
+            "composition",
+            f"found amounts { ({e: float(a) for e, a in amounts.items()}) }, expected "
+            "ratios of integers",
+        )
+    return tuple((element, count // divisor) for element, count in counts.items())

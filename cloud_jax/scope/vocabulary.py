@@ -1,0 +1,287 @@
+"""Closed, role-tagged vocabularies: sentence to token ids and back.
+
+A word means different things in different places: `O` is oxygen or a zero
+translation, `1` a generator count or an atom count. A token is therefore a role and
+a word, `element:O` or `translation:O`, and the grammar of the sentence gives the
+role. Every token that can occur is listed from the start, so nothing is learned from
+data and there is no unknown token.
+
+Beside its learned embedding a token carries a few physical descriptors
+(`Vocabulary.features`). They are stored with the vocabulary, so that training needs
+neither pymatgen nor spglib.
+"""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from cloud_jax.scope.rejection import Rejection
+
+SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[MASK]", "|")
+MAX_COUNT = 256  # largest integer of a reduced formula in the canonical dialect
+_MATRICES = "abcdefghijklmn"
+_TRANSLATIONS = "ABCDEFGOXYZ"
+_BLOCKS = "spdf"
+_FORMAT = "cloud_jax.vocabulary"
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """The tokens of one dialect.
+
+    Attributes:
+        dialect: `paper` or `canonical`.
+        tokens: role-tagged tokens; a token's id is its place. The first five are
+            special: padding, [CLS], [SEP], [MASK] and the bar between parts.
+        feature_names: names of the columns of `features`.
+        features: physical descriptors, zero mean and unit variance over the tokens
+            that have one and zero elsewhere, [V, F].
+    """
+
+    dialect: str
+    tokens: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    features: Float[np.ndarray, "V F"]
+
+    pad_id = 0
+    cls_id = 1
+    sep_id = 2
+    mask_id = 3
+    bar_id = 4
+    special_ids = (0, 1, 2, 3, 4)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the dialect, the tokens and their features."""
+        return hashlib.sha256(json.dumps(self._content()).encode()).hexdigest()
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {token: i for i, token in enumerate(self.tokens)}
+
+    def encode(self, sentence: str) -> list[int]:
+        """Return the token ids of a sentence, [CLS] first and [SEP] last.
+
+        Raises:
+            Rejection: the sentence does not follow the dialect's grammar, or needs
+                a word that the vocabulary lacks (code `vocabulary`).
+        """
+        ids = [self.cls_id]
+        for token in _tag(sentence, self.dialect):
+            if token not in self._ids:
+                role, _, word = token.partition(":")
+                raise Rejection(
+                    "vocabulary",
+                    f"found the {role} {word!r}, which the {self.dialect} vocabulary "
+                    f"does not have",
+                )
+            ids.append(self._ids[token])
+        ids.append(self.sep_id)
+        return ids
+
+    def decode(self, ids) -> str:
+        """Return the sentence of token ids; padding, [CLS] and [SEP] are dropped.
+
+        Raises:
+            ValueError: an id outside the vocabulary.
+        """
+        words = []
+        for i in map(int, ids):
+            if not 0 <= i < len(self.tokens):
+                raise ValueError(f"token id {i}: expected 0 to {len(self.tokens) - 1}")
+            if i not in (self.pad_id, self.cls_id, self.sep_id):
+                words.append(self.tokens[i].rpartition(":")[2])
+        return " ".join(words)
+
+    def _content(self) -> dict:
+        return {
+            "format": _FORMAT,
+            "dialect": self.dialect,
+            "tokens": self.tokens,
+            "feature_names": self.feature_names,
+            "features": self.features.astype(float).round(6).tolist(),
+        }
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write one JSON file, whole or not at all."""
+        path = Path(path)
+        partial = path.with_name(path.name + ".partial")
+        content = {**self._content(), "sha256": self.sha256}
+        partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Vocabulary":
+        """Read a file written by `save`.
+
+        Raises:
+            ValueError: not such a file, or one whose content does not have the
+                hash it states.
+            FileNotFoundError: no such file.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            if content["format"] != _FORMAT:
+                raise ValueError(f"format is {content['format']!r}")
+            vocabulary = cls(
+                dialect=content["dialect"],
+                tokens=tuple(content["tokens"]),
+                feature_names=tuple(content["feature_names"]),
+                features=np.array(content["features"], dtype=np.float32),
+            )
+            stated = content["sha256"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path}: not a vocabulary file ({error}); expected the JSON that "
+                "`python -m cloud_jax.preprocess` writes"
+            ) from None
+        if vocabulary.sha256 != stated:
+            raise ValueError(
+                f"{path}: the content has SHA-256 {vocabulary.sha256[:12]}..., the file "
+                f"states {stated[:12]}...; it was changed: prepare the dataset again"
+            )
+        return vocabulary
+
+
+def _tag(sentence: str, dialect: str) -> list[str]:
+    """Give each word its role.
+
+    Raises:
+        Rejection: the sentence does not follow the grammar.
+    """
+    parts = [part.split() for part in sentence.split("|")]
+    if len(parts) != 3 or not all(parts):
+        raise Rejection(
+            "vocabulary",
+            f"found {sentence!r}, expected generators | Wyckoff symbols | composition",
+        )
+    symmetry, orbits, composition = parts
+    tags = _symmetry_roles(symmetry)
+    tags.append("|")
+    if dialect == "paper":
+        tags += [f"wyckoff:{word}" for word in orbits]
+        amount = "fraction"
+    else:
+        tags += _pairs(orbits, "element", "wyckoff")
+        amount = "count"
+    tags.append("|")
+    return tags + _pairs(composition, "element", amount)
+
+
+def _symmetry_roles(words: list[str]) -> list[str]:
+    if len(words) < 3 or not re.fullmatch(r"\d", words[1]):
+        raise Rejection(
+            "vocabulary",
+            f"found {' '.join(words)!r}, expected a space-group generator string",
+        )
+    stop = 2 + 4 * int(words[1])
+    roles = ["inversion", "generators"]
+    roles += ["matrix", "translation", "translation", "translation"] * int(words[1])
+    roles += ["origin"] + ["translation"] * (len(words) - stop - 1)
+    if len(words) - stop not in (1, 4):
+        raise Rejection(
+            "vocabulary",
+            f"found {' '.join(words)!r}: {words[1]} generators of four letters and an "
+            f"origin flag make {stop + 1} or {stop + 4} words, not {len(words)}",
+        )
+    return [f"{role}:{word}" for role, word in zip(roles, words, strict=True)]
+
+
+def _pairs(words: list[str], first: str, second: str) -> list[str]:
+    if len(words) % 2:
+        raise Rejection(
+            "vocabulary",
+            f"found {' '.join(words)!r}, expected pairs of {first} and {second}",
+        )
+    return [f"{(first, second)[i % 2]}:{word}" for i, word in enumerate(words)]
+
+
+def build_vocabulary(dialect: str) -> Vocabulary:
+    """Make the vocabulary of a dialect from pymatgen's tables.
+
+    Raises:
+        ValueError: an unknown dialect.
+    """
+    from cloud_jax.scope.cell import ELEMENTS
+    from cloud_jax.scope.dialects import DIALECTS
+    from cloud_jax.scope.space_groups import wyckoff_multiplicities
+
+    if dialect not in DIALECTS:
+        raise ValueError(f"dialect {dialect!r}: expected one of {DIALECTS}")
+    symbols = {
+        (multiplicity, letter.isupper(), letter)
+        for number in range(1, 231)
+        for letter, multiplicity in wyckoff_multiplicities(number).items()
+    }
+    tokens = list(SPECIAL)
+    tokens += [f"inversion:{i}" for i in range(2)]
+    tokens += [f"generators:{i}" for i in range(10)]
+    tokens += [f"matrix:{letter}" for letter in _MATRICES]
+    tokens += [f"translation:{letter}" for letter in _TRANSLATIONS]
+    tokens += [f"origin:{i}" for i in range(2)]
+    tokens += [f"wyckoff:{m}{letter}" for m, _, letter in sorted(symbols)]
+    tokens += [f"element:{element}" for element in ELEMENTS]
+    if dialect == "paper":
+        tokens += [f"fraction:{np.round(i / 100, 2)!s}" for i in range(101)]
+    else:
+        tokens += [f"count:{i}" for i in range(1, MAX_COUNT + 1)]
+    names, features = _features(tokens)
+    return Vocabulary(dialect, tuple(tokens), names, features)
+
+
+def _features(tokens: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Descriptors of elements, and logarithms of amounts; standardised, [V, F]."""
+    rows = []
+    for token in tokens:
+        role, _, word = token.partition(":")
+        if role == "element":
+            rows.append(_element_features(word))
+        elif role == "wyckoff":
+            rows.append({"log multiplicity": np.log(int(word[:-1]))})
+        elif role in ("count", "fraction"):
+            # A fraction that rounds to 0.0 is below 0.005.
+            rows.append({"log amount": np.log(max(float(word), 0.0025))})
+        else:
+            rows.append({})
+    names = tuple(dict.fromkeys(name for row in rows for name in row))
+    table = np.array([[row.get(name, np.nan) for name in names] for row in rows])
+    table = (table - np.nanmean(table, axis=0)) / np.nanstd(table, axis=0)
+    # Rounded, so that the hash does not hang on the last bit of a logarithm.
+    return names, np.nan_to_num(table).round(6).astype(np.float32)
+
+
+def _element_features(symbol: str) -> dict[str, float]:
+    import warnings
+
+    from pymatgen.core import Element
+
+    element = Element(symbol)
+
+    def known(value) -> float:
+        return np.nan if value is None else float(value)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "No data available for..."
+        row = {
+            "log mass": np.log(float(element.atomic_mass)),
+            "electronegativity": known(element.X),
+            "row": float(element.row),
+            "group": float(element.group),
+            "atomic radius": known(element.atomic_radius),
+            "ionic radius": known(element.average_ionic_radius) or np.nan,
+            "Mendeleev number": known(element.mendeleev_no),
+            "log melting point": np.log(known(element.melting_point)),
+        }
+    for block in _BLOCKS:
+        row[f"block {block}"] = float(element.block == block)
+    return row
