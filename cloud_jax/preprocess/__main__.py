@@ -1,0 +1,164 @@
+"""The command line: `python -m cloud_jax.preprocess --output DIR SOURCE...`."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+_SOURCES = """\
+sources:
+  embedded       1,369 crystals inside pymatgen and jarvis-tools, nothing to download
+  cif:PATH       a CIF file, a folder, a quoted pattern, or a zip or tar of CIFs
+  strings:PATH   a CSV with a column of ready paper-dialect strings
+  table:PATH     CSV, JSON, JSON lines (plain, .gz, .bz2, JSON also .zip) or npz
+  corpus.toml    a list of such sources with names, licences and columns, for instance
+                   [[source]]
+                   kind = "table"
+                   name = "mp"
+                   path = ["mp/*.csv.gz"]    # relative to corpus.toml
+                   licence = "CC-BY-4.0"
+                   column = "cif"            # id_column, splits, citation ...
+                   exclude_ids = "ids.txt"   # a list, or a file with one id a line
+                   reserved = false          # true: keep these crystals, and all that
+                                             # equal them, out of the dataset
+
+exit status: 0 built or already there, 1 failed, 2 wrong usage, 3 built but more than
+--max-reject-fraction of the crystals were rejected
+"""
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected at least 0 and below 1")
+    return value
+
+
+def _positive(kind: type) -> type:
+    def convert(text: str):
+        if (value := kind(text)) <= 0:
+            raise argparse.ArgumentTypeError(f"{text}: expected more than 0")
+        return value
+
+    convert.__name__ = kind.__name__  # for argparse's message
+    return convert
+
+
+def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line without importing anything heavy."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cloud_jax.preprocess",
+        description="Turn crystal structures into deduplicated, split, tokenised "
+        "TFRecord shards.",
+        epilog=_SOURCES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("sources", nargs="+", metavar="SOURCE", help="see below")
+    add("--output", type=Path, required=True, help="dataset folder; resumes if cut off")
+    add("--dialect", choices=("canonical", "paper"), default="canonical")
+    add("--max-tokens", type=_positive(int), default=128, help="longest sentence (128)")
+    add(
+        "--deduplicate",
+        choices=("canonical", "formula+spacegroup", "none"),
+        default="canonical",
+        help="crystals equal in this are one; the least volume per atom stays",
+    )
+    add("--validation-fraction", type=_fraction, default=0.2, help="of formulas (0.2)")
+    add("--seed", type=int, default=0, help="of the split (0)")
+    add("--symprec", type=_positive(float), default=0.01, help="angstrom (0.01)")
+    add("--angle-tolerance", type=float, default=5.0, help="degrees (5)")
+    add("--disorder", choices=("majority", "reject"), default="majority")
+    add("--workers", type=_positive(int), default=len(os.sched_getaffinity(0)))
+    add("--time-limit", type=_positive(float), default=60.0, help="s a crystal (60)")
+    add("--max-reject-fraction", type=_fraction, default=0.05, help="(0.05)")
+    return parser.parse_args(words)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the command; return the exit status."""
+    arguments = parse_arguments(words)
+    from cloud_jax.preprocess.build import OutputError, Request, build
+    from cloud_jax.preprocess.dataset import EmptyDatasetError
+    from cloud_jax.preprocess.local import EngineError
+    from cloud_jax.preprocess.pipeline import Options
+    from cloud_jax.preprocess.sources.corpus import read_sources
+    from cloud_jax.preprocess.sources.source import SourceError
+
+    request = Request(
+        Options(
+            dialect=arguments.dialect,
+            symprec=arguments.symprec,
+            angle_tolerance=arguments.angle_tolerance,
+            disorder=arguments.disorder,
+            max_tokens=arguments.max_tokens,
+        ),
+        deduplicate=arguments.deduplicate,
+        seed=arguments.seed,
+        validation_fraction=arguments.validation_fraction,
+    )
+    try:
+        manifest, existed = build(
+            request,
+            read_sources(arguments.sources),
+            arguments.output,
+            workers=arguments.workers,
+            time_limit_s=arguments.time_limit,
+        )
+    except (SourceError, OutputError, EmptyDatasetError, EngineError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(
+            f"error: {error}. No dataset was written; what is done is kept in "
+            f"{arguments.output}: the same command goes on from there",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    print(summary(manifest, arguments.output, existed))
+    read = sum(entry["n_read"] for entry in manifest["sources"])
+    rejected = sum(entry["n_rejected"] for entry in manifest["sources"])
+    if rejected > arguments.max_reject_fraction * read:
+        print(
+            f"too much was rejected: {rejected} of {read} crystals, expected at most "
+            f"{arguments.max_reject_fraction:.1%}; see {arguments.output}/rejects.csv "
+            "(--max-reject-fraction)",
+            file=sys.stderr,
+        )
+        return 3
+    return 0
+
+
+def summary(manifest: dict, output: Path, existed: bool) -> str:
+    """Say in words what is in a dataset."""
+    columns = ("n_read", "n_rejected", "n_reserved", "n_duplicates", "n_kept")
+    width = max(len(entry["name"]) for entry in manifest["sources"]) + 2
+    lines = [f"{output}: already there, nothing to do" if existed else f"{output}:"]
+    heads = ("read", "rejected", "reserved", "duplicates", "kept")
+    lines.append(" " * width + "".join(f"{head:>12}" for head in heads))
+    for entry in manifest["sources"]:
+        numbers = "".join(f"{entry[column]:>12,}" for column in columns)
+        lines.append(f"{entry['name']:<{width}}{numbers}")
+    for name, split in manifest["splits"].items():
+        mean = split["n_tokens"] / max(split["n_records"], 1)
+        lines.append(
+            f"{name}: {split['n_records']:,} crystals, {split['n_tokens']:,} tokens "
+            f"({mean:.1f} each), {len(split['shards'])} shard(s)"
+        )
+        if not split["n_records"] and (
+            name == "train" or manifest["split"]["validation_fraction"]
+        ):
+            lines.append(f"warning: the {name} split is empty: too few formulas")
+    vocabulary = manifest["vocabulary"]
+    lines.append(
+        f"{manifest['dialect']} dialect, vocabulary of {vocabulary['size']} tokens; "
+        "records.parquet and rejects.csv list every crystal"
+    )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

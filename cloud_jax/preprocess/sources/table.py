@@ -1,0 +1,250 @@
+"""Tables of structures: CSV, JSON, JSON lines and npz, compressed or not.
+
+CSV and JSON lines are streamed. JSON is read whole (it has no rows to stream), and an
+npz is a few flat arrays, 60 bytes an atom.
+"""
+
+import bz2
+import csv
+import glob
+import gzip
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from cloud_jax.preprocess.sources.source import (
+    MAX_ITEM_BYTES,
+    RawItem,
+    Source,
+    SourceError,
+)
+
+STRUCTURE_COLUMNS = ("cif", "structure", "poscar", "atoms", "bulk_atoms")
+ID_COLUMNS = ("material_id", "mp_id", "id", "jid", "qmof_id", "mbid", "file")
+_NPZ_KEYS = ("n_sites", "Z", "frac", "lattice")
+
+
+@dataclass(frozen=True)
+class FileSource(Source):
+    """A source of one or more files of the same layout.
+
+    Attributes:
+        paths: files or glob patterns.
+    """
+
+    paths: tuple[str, ...] = ()
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The files, patterns expanded in sorted order."""
+        files = []
+        for path in self.paths:
+            found = [path] if Path(path).is_file() else sorted(glob.glob(path))
+            if not found:
+                raise SourceError(f"source {self.name}: found no file {path}")
+            files += map(Path, found)
+        return tuple(files)
+
+
+@dataclass(frozen=True)
+class TableSource(FileSource):
+    """Rows with a structure each.
+
+    Attributes:
+        column: column or key of the structure; the first known name by default. Its
+            cells are CIF or POSCAR text, or pymatgen, ASE or JARVIS dicts.
+        id_column: column or key of the id; the first known name by default, else the
+            row number.
+        splits: of a JSON file {split: {id: structure}}, the splits to read.
+    """
+
+    column: str = ""
+    id_column: str = ""
+    splits: tuple[str, ...] = ()
+
+    def items(self) -> Iterator[RawItem]:
+        """Yield one structure a row, files in order."""
+        for path in self.files:
+            suffixes = [s.lower() for s in path.suffixes]
+            try:
+                if ".npz" in suffixes:
+                    yield from _npz_items(path)
+                elif ".csv" in suffixes:
+                    yield from self._csv_items(path)
+                elif ".jsonl" in suffixes:
+                    with open_text(path) as file:
+                        yield from self._row_items(map(json.loads, file), path)
+                elif ".json" in suffixes:
+                    yield from self._json_items(path)
+                else:
+                    raise SourceError(
+                        f"{path}: found suffix {path.suffix!r}, expected .csv, .json, "
+                        ".jsonl (each also .gz or .bz2, JSON also .zip) or .npz"
+                    )
+            except (OSError, EOFError, zipfile.BadZipFile, UnicodeDecodeError) as error:
+                raise SourceError(f"{path}: cannot be read ({error})") from error
+            except (json.JSONDecodeError, csv.Error) as error:
+                raise SourceError(f"{path}: is damaged ({error})") from error
+
+    def _csv_items(self, path: Path) -> Iterator[RawItem]:
+        header, rows = csv_rows(path)
+        column = pick(header, self.column, STRUCTURE_COLUMNS, path)
+        id_at = _pick_id(header, self.id_column, path)
+        for number, row in enumerate(rows):
+            if len(row) == len(header) + 1:  # pandas wrote an index without a name
+                del row[0]
+            if len(row) != len(header):
+                problem = f"found {len(row)} fields, expected {len(header)}"
+                yield RawItem(f"{path.name}:{number}", ("bad_row", problem), "reject")
+                continue
+            name = f"{path.name}:{number}" if id_at is None else row[id_at]
+            yield _item(name, row[column])
+
+    def _json_items(self, path: Path) -> Iterator[RawItem]:
+        with open_text(path) as file:
+            data = json.load(file)
+        if isinstance(data, dict) and {"columns", "data"} <= data.keys():
+            rows = (
+                dict(zip(data["columns"], row, strict=True)) for row in data["data"]
+            )
+            yield from self._row_items(rows, path)
+        elif isinstance(data, list):
+            yield from self._row_items(data, path)
+        elif isinstance(data, dict):
+            yield from self._mapping_items(data, path)
+        else:
+            raise SourceError(f"{path}: expected a JSON list or object of structures")
+
+    def _mapping_items(self, data: dict, path: Path) -> Iterator[RawItem]:
+        unknown = set(self.splits) - data.keys()
+        if unknown:
+            raise SourceError(
+                f"{path}: found splits {sorted(data)}, expected {sorted(unknown)} too"
+            )
+        nested = data and all(
+            isinstance(v, dict) and not _is_structure(v) for v in data.values()
+        )
+        groups = [data[s] for s in self.splits or data] if nested else [data]
+        for group in groups:
+            for name, structure in group.items():
+                yield _item(name, structure)
+
+    def _row_items(self, rows: Any, path: Path) -> Iterator[RawItem]:
+        for number, row in enumerate(rows):
+            name = f"{path.name}:{number}"
+            if isinstance(row, str) or _is_structure(row):
+                yield _item(name, row)
+                continue
+            if not isinstance(row, dict):
+                problem = ("bad_row", f"expected an object, found {type(row).__name__}")
+                yield RawItem(name, problem, "reject")
+                continue
+            keys = list(row)
+            id_at = _pick_id(keys, self.id_column, path)
+            column = keys[pick(keys, self.column, STRUCTURE_COLUMNS, path)]
+            yield _item(name if id_at is None else str(row[keys[id_at]]), row[column])
+
+
+def open_text(path: Path) -> TextIO:
+    """Open a text file, decompressing .gz, .bz2 and one-member .zip."""
+    suffix = path.suffix.lower()
+    if suffix == ".zip":
+        archive = zipfile.ZipFile(path)
+        members = [m for m in archive.namelist() if not m.endswith("/")]
+        if len(members) != 1:
+            raise SourceError(f"{path}: found {len(members)} members, expected one")
+        return io.TextIOWrapper(archive.open(members[0]), "utf-8", newline="")
+    opener = {".gz": gzip.open, ".bz2": bz2.open}.get(suffix, open)
+    return opener(path, "rt", encoding="utf-8", newline="")
+
+
+def csv_rows(path: Path) -> tuple[list[str], Iterator[list[str]]]:
+    """Return the header and a stream of rows; comment lines above the header go.
+
+    Raises:
+        SourceError: the file is missing or has no header.
+    """
+    csv.field_size_limit(MAX_ITEM_BYTES)
+    try:
+        file = open_text(path)
+        position = file.readline()
+        while position.startswith("#"):
+            position = file.readline()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path}: cannot be read ({error})") from error
+    header = next(csv.reader([position]), [])
+    if not header:
+        file.close()
+        raise SourceError(f"{path}: is empty, expected a line of column names")
+
+    def rows() -> Iterator[list[str]]:
+        with file:
+            yield from (row for row in csv.reader(file) if row)
+
+    return header, rows()
+
+
+def pick(header: Sequence[str], wanted: str, known: Sequence[str], path: Path) -> int:
+    """Return the index of the wanted column, or of the first known one.
+
+    Raises:
+        SourceError: there is none.
+    """
+    for name in (wanted,) if wanted else known:
+        if name in header:
+            return header.index(name)
+    raise SourceError(
+        f"{path}: found columns {', '.join(header)}; expected "
+        f"{wanted or ' or '.join(known)}: name it in a corpus file (column = ...)"
+    )
+
+
+def _pick_id(header: Sequence[str], wanted: str, path: Path) -> int | None:
+    if wanted:
+        return pick(header, wanted, (), path)
+    return next((header.index(n) for n in ID_COLUMNS if n in header), None)
+
+
+def _is_structure(value: Any) -> bool:
+    """Whether a dict is one crystal: pymatgen, ASE or JARVIS keys."""
+    return isinstance(value, dict) and (
+        "lattice" in value or "lattice_mat" in value or "cell" in value
+    )
+
+
+def _item(name: str, structure: Any) -> RawItem:
+    if isinstance(structure, str) and "\n" not in structure:
+        structure = structure.replace("\\n", "\n")  # line breaks as two characters
+    return RawItem(name, structure, "auto")
+
+
+def _npz_items(path: Path) -> Iterator[RawItem]:
+    """Flat arrays: `n_sites` [N], `Z` [sum], `frac` [sum, 3], `lattice` [N, 3, 3]."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            n_sites, numbers, fractional, lattice = (data[key] for key in _NPZ_KEYS)
+            key = next((key for key in ID_COLUMNS if key in data), None)
+            names = data[key] if key else None
+    except (KeyError, ValueError) as error:
+        raise SourceError(
+            f"{path}: expected the arrays {', '.join(_NPZ_KEYS)} and perhaps "
+            f"{ID_COLUMNS[0]} ({error})"
+        ) from error
+    ends = np.cumsum(n_sites, dtype=np.int64)
+    total = int(ends[-1]) if len(ends) else 0
+    if len(numbers) != total or len(fractional) != total or len(lattice) != len(ends):
+        raise SourceError(
+            f"{path}: n_sites sums to {total} in {len(ends)} crystals; found "
+            f"{len(numbers)} Z, {len(fractional)} frac, {len(lattice)} lattice"
+        )
+    for i, end in enumerate(ends):
+        sites = slice(end - n_sites[i], end)
+        name = f"{path.name}:{i}" if names is None else str(names[i])
+        yield RawItem(name, (lattice[i], fractional[sites], numbers[sites]), "arrays")
