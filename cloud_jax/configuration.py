@@ -1,0 +1,175 @@
+"""Run configurations: their defaults, files, and command-line overrides.
+
+A configuration is a locked `ml_collections.ConfigDict`; only entry points see it.
+Importing this module pulls in neither jax nor anything that needs it.
+"""
+
+import ast
+import difflib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+
+class ConfigurationError(ValueError):
+    """A configuration that cannot be used, with what to change."""
+
+
+def pretraining() -> ConfigDict:
+    """The paper's pretraining preset (Table S1); configs/*.py change what differs."""
+    c = ConfigDict()
+    c.seed = 0
+    c.workdir = ""  # empty: runs/NAME, NAME being the config file's
+
+    c.data = ConfigDict()
+    c.data.path = "datasets/corpus"  # a folder made by cloud_jax.preprocess
+    c.data.dialect = "canonical"  # checked against the folder's: canonical or paper
+    c.data.build = ()  # arguments of cloud_jax.preprocess if the folder is missing
+    c.data.batch_crystals = 2048  # crystals in a global batch, on average
+    c.data.row_length = 128  # tokens in a row of packed crystals
+
+    c.model = ConfigDict()
+    c.model.preset = "bert12"  # bert1, bert3, bert6 or bert12
+    c.model.token_features = True  # add projected physical descriptors of tokens
+    c.model.dtype = "auto"  # compute: bfloat16 on GPU and TPU, float32 on CPU
+    c.model.dropout = 0.1
+    c.model.attention_dropout = 0.1
+    c.model.scan_layers = False  # compile one layer and loop: faster to compile
+
+    c.mask_fraction = 0.15
+
+    c.optimizer = ConfigDict()
+    c.optimizer.learning_rate = 1e-4
+    c.optimizer.warmup_fraction = 0.05  # then cosine to 0
+    c.optimizer.weight_decay = 0.0
+    c.optimizer.clip_norm = 1.0
+    c.optimizer.epochs = 50
+    c.optimizer.steps = 0  # more than 0: that many steps instead of epochs
+
+    c.mesh = ConfigDict()  # sizes multiply to the number of devices; -1: what remains
+    c.mesh.data = -1
+    c.mesh.fsdp = 1
+    c.mesh.tensor = 1
+
+    c.evaluate = ConfigDict()
+    c.evaluate.every_steps = 500
+    c.evaluate.max_batches = 0  # 0: the whole validation split
+    c.evaluate.mask_seed = 0
+
+    c.checkpoint = ConfigDict()
+    c.checkpoint.every_steps = 500
+    c.checkpoint.keep = 2  # the latest so many, and the best
+
+    c.log = ConfigDict()
+    c.log.every_steps = 50
+
+    c.distributed = ConfigDict()
+    c.distributed.timeout_s = 300  # to wait for the other processes
+    return c.lock()
+
+
+# Keys that may change when a run resumes: where things are and how often they are
+# written, not what is computed.
+FREE = ("workdir", "data.path", "data.build", "mesh", "evaluate.every_steps")
+FREE += ("checkpoint", "log", "distributed")
+
+
+def load(path: str, overrides: list[str]) -> ConfigDict:
+    """Run `get_config()` of a file and apply `--config.KEY=VALUE` arguments.
+
+    Raises:
+        ConfigurationError: no such file, no such key, or a value of the wrong type.
+    """
+    file = Path(path)
+    if not file.is_file():
+        near = difflib.get_close_matches(
+            file.stem, [p.stem for p in file.parent.glob("*.py")], 1, 0.4
+        )
+        hint = f"; did you mean {file.parent / near[0]}.py?" if near else ""
+        raise ConfigurationError(f"--config: there is no file {path}{hint}")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise ConfigurationError(f"--config: {path} does not define get_config()")
+    config = module.get_config().lock()
+    for argument in overrides:
+        override(config, argument)
+    if not config.workdir:
+        config.workdir = f"runs/{file.stem}"
+    return config
+
+
+def override(config: ConfigDict, argument: str) -> None:
+    """Apply one `--config.KEY=VALUE`.
+
+    Raises:
+        ConfigurationError: with the nearest key, or the type that is expected.
+    """
+    name, equals, text = argument.partition("=")
+    key = name.removeprefix("--config.")
+    known = flatten(config)
+    if key == name or not equals:
+        raise ConfigurationError(
+            f"{argument}: not an argument; overrides look like --config.seed=1"
+        )
+    if key not in known:
+        near = difflib.get_close_matches(key, known, 1, 0.5) or [
+            k for k in known if k.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]
+        ]
+        hint = f"did you mean --config.{near[0]}?" if near else "see --help for all"
+        raise ConfigurationError(f"{argument}: there is no such key; {hint}")
+    value = _parse(text, known[key])
+    if type(value) is not type(known[key]):
+        raise ConfigurationError(
+            f"{argument}: {key} takes a {type(known[key]).__name__}, as in "
+            f"--config.{key}={known[key]!r}"
+        )
+    *parents, leaf = key.split(".")
+    node = config
+    for parent in parents:
+        node = node[parent]
+    node[leaf] = value
+
+
+def _parse(text: str, like: Any) -> Any:
+    """The value that `text` stands for where one like `like` is expected."""
+    if isinstance(like, str):
+        return text
+    if isinstance(like, bool):
+        return {"true": True, "false": False}.get(text.lower(), text)
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    if isinstance(like, float) and type(value) is int:
+        return float(value)
+    return value
+
+
+def flatten(config: ConfigDict | dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys to values, in order."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, ConfigDict | dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def is_free(key: str) -> bool:
+    """Whether a flattened key may change when a run resumes."""
+    return any(key == free or key.startswith(f"{free}.") for free in FREE)
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """One line for each key that differs and may not, `key: old -> new`."""
+    old, new = flatten(old), flatten(new)
+    return [
+        f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}"
+        for key in sorted(old.keys() | new.keys())
+        if not is_free(key) and old.get(key) != new.get(key)
+    ]

@@ -1,0 +1,155 @@
+"""Checkpoints: asynchronous, atomic, the last few and the best one kept.
+
+One checkpoint is a folder named by its step with two items: `state`, the train state,
+and `progress`, what the loop needs beside it (the open logging window and the clock).
+Orbax writes under a temporary name and renames, so a half-written one never counts.
+"""
+
+import math
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
+
+from cloud_jax.training.state import TrainState
+
+
+def _validation_loss(metrics: dict[str, float | None]) -> float:
+    """Rank of a checkpoint; those saved without an evaluation come last."""
+    loss = metrics["validation_loss"]
+    return math.inf if loss is None else loss
+
+
+def _check_space(directory: Path, state: TrainState) -> None:
+    """Refuse to begin a write that cannot fit; processes of one host add up."""
+    shards = (
+        shard for leaf in jax.tree.leaves(state) for shard in leaf.addressable_shards
+    )
+    needed = sum(shard.data.nbytes for shard in shards if shard.replica_id == 0)
+    free = shutil.disk_usage(directory).free
+    if needed > free:
+        raise OSError(
+            f"{directory}: a checkpoint needs {needed / 1e6:.0f} MB and the disk has "
+            f"{free / 1e6:.0f} MB free. Free some space and run the same command: it "
+            "resumes from the last checkpoint"
+        )
+
+
+@contextmanager
+def _explained(directory: Path) -> Iterator[None]:
+    """Name the folder and what to do when a write fails, a full disk above all."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        free = shutil.disk_usage(directory).free
+        raise OSError(
+            f"{directory}: writing a checkpoint failed with {free / 1e6:.0f} MB free "
+            f"on the disk: {error}. Nothing half-written counts; once the cause is "
+            "gone, the same command resumes from the last checkpoint"
+        ) from error
+
+
+class Checkpoints:
+    """The `checkpoints/` folder of one run."""
+
+    def __init__(self, directory: Path, *, keep: int):
+        """Open the folder, which is made where it is missing.
+
+        Args:
+            directory: on a file system that all processes see.
+            keep: how many of the latest to keep, beside the best.
+        """
+        self.directory = directory.absolute()
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=policies.AnyPreservationPolicy(
+                    [
+                        policies.LatestN(keep),
+                        policies.BestN(
+                            get_metric_fn=_validation_loss,
+                            reverse=True,  # the best is the lowest
+                            n=1,
+                        ),
+                    ]
+                ),
+                # The policy decides; these make orbax write metrics and find the best.
+                best_fn=_validation_loss,
+                best_mode="min",
+                cleanup_tmp_directories=True,
+                enable_async_checkpointing=True,
+            ),
+        )
+
+    def latest(self) -> int | None:
+        """Step of the newest complete checkpoint."""
+        return self._manager.latest_step()
+
+    def best(self) -> int | None:
+        """Step of the kept checkpoint with the lowest validation loss."""
+        return self._manager.best_step()
+
+    def path(self, step: int) -> Path:
+        """Folder of a checkpoint."""
+        return self.directory / str(step)
+
+    def save(
+        self,
+        state: TrainState,
+        progress: dict[str, Any],
+        *,
+        step: int,
+        validation_loss: float | None = None,
+    ) -> None:
+        """Start to write a checkpoint; returns once the state is copied.
+
+        Raises:
+            OSError: this write cannot fit, or the one before failed.
+        """
+        _check_space(self.directory, state)
+        with _explained(self.directory):
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state),
+                    progress=ocp.args.JsonSave(progress),
+                ),
+                metrics={"validation_loss": validation_loss},
+                force=True,
+            )
+
+    def restore(
+        self, abstract: TrainState, *, step: int
+    ) -> tuple[TrainState, dict[str, Any]]:
+        """Read a checkpoint onto the devices that `abstract` names.
+
+        The mesh may differ from the one that wrote it.
+        """
+        found = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardRestore(abstract),
+                progress=ocp.args.JsonRestore(),
+            ),
+        )
+        return found["state"], found["progress"]
+
+    def wait(self) -> None:
+        """Block until the last save is on disk.
+
+        Raises:
+            OSError: it failed.
+        """
+        with _explained(self.directory):
+            self._manager.wait_until_finished()
+            self._manager.check_for_errors()
+
+    def close(self) -> None:
+        """Finish writing and release the threads."""
+        with _explained(self.directory):
+            self._manager.close()

@@ -1,0 +1,92 @@
+"""Masked-language-model corruption of packed rows, on the device.
+
+Shapes: B rows, L tokens, K masked slots a row.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from cloud_jax.scope.vocabulary import Vocabulary
+
+SEGMENTS = ("symmetry", "wyckoff", "composition")
+N_SPECIAL = len(Vocabulary.special_ids)
+
+
+class Masked(NamedTuple):
+    """What the model sees and what it must say.
+
+    Attributes:
+        tokens: corrupted input ids [B, L].
+        query: positions to predict [B, K], valid indices even where unused.
+        labels: true ids at `query` [B, K].
+        weight: 1.0 for a slot in use, 0.0 for a spare one [B, K].
+        segment: index into `SEGMENTS` of each slot [B, K].
+    """
+
+    tokens: Int[Array, "B L"]
+    query: Int[Array, "B K"]
+    labels: Int[Array, "B K"]
+    weight: Float[Array, "B K"]
+    segment: Int[Array, "B K"]
+
+
+def segments(
+    tokens: Int[Array, "B L"], positions: Int[Array, "B L"]
+) -> Int[Array, "B L"]:
+    """Number of `|` before each token inside its own crystal, at most 2."""
+    bar = (tokens == Vocabulary.bar_id).astype(jnp.int32)
+    before = jnp.cumsum(bar, axis=1) - bar
+    start = jnp.maximum(jnp.arange(tokens.shape[1]) - positions, 0)
+    inside = before - jnp.take_along_axis(before, start, axis=1)
+    return jnp.clip(inside, 0, len(SEGMENTS) - 1)
+
+
+def mask_tokens(
+    key: PRNGKeyArray,
+    tokens: Int[Array, "B L"],
+    positions: Int[Array, "B L"],
+    *,
+    n_tokens: int,
+    fraction: float = 0.15,
+) -> Masked:
+    """Select `fraction` of each row's tokens; 80 % masked, 10 % random, 10 % kept.
+
+    The number selected in a row is `fraction` of its maskable tokens, rounded up or
+    down at random so that the mean is exact. Special tokens are neither selected nor
+    drawn as substitutes. The draw depends on `key` and on the global shape alone, so
+    it is the same on every mesh.
+
+    Args:
+        key: one key for the whole global batch.
+        tokens: ids of packed rows, 0 on padding.
+        positions: position of each token inside its crystal.
+        n_tokens: size of the true vocabulary, without padding rows.
+        fraction: share of the maskable tokens to select.
+    """
+    select_key, round_key, kind_key, draw_key = jax.random.split(key, 4)
+    n_rows, length = tokens.shape
+    n_slots = math.ceil(fraction * length)
+
+    maskable = tokens >= N_SPECIAL
+    wanted = fraction * maskable.sum(axis=1) + jax.random.uniform(round_key, (n_rows,))
+    score = jnp.where(maskable, jax.random.uniform(select_key, tokens.shape), -1.0)
+    _, query = jax.lax.top_k(score, n_slots)
+    used = jnp.arange(n_slots) < jnp.floor(wanted)[:, None]
+
+    labels = jnp.take_along_axis(tokens, query, axis=1)
+    kind = jax.random.uniform(kind_key, query.shape)
+    drawn = jax.random.randint(draw_key, query.shape, N_SPECIAL, n_tokens)
+    shown = jnp.where(kind < 0.8, Vocabulary.mask_id, labels)
+    shown = jnp.where(kind >= 0.9, drawn, shown)
+    shown = jnp.where(used, shown, labels)
+    # vmap makes the rows a batch dimension of the scatter, so that rows sharded over
+    # devices stay where they are.
+    corrupted = jax.vmap(lambda row, at, value: row.at[at].set(value))(
+        tokens, query, shown
+    )
+    segment = jnp.take_along_axis(segments(tokens, positions), query, axis=1)
+    return Masked(corrupted, query, labels, used.astype(jnp.float32), segment)

@@ -1,0 +1,115 @@
+"""How arrays lie on the devices: the mesh, and one table of rules for parameters.
+
+Rows of a batch are split over `data` and `fsdp`; parameters and optimizer moments over
+`fsdp` (gathered when used) and `tensor` (each device computes its part of every layer).
+Modules know nothing of this.
+"""
+
+import math
+import re
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PyTree
+
+AXES = ("data", "fsdp", "tensor")
+ROWS = PartitionSpec(("data", "fsdp"))
+
+# First rule whose pattern is found in the path wins; no rule means replicated. The
+# paths of AdamW's moments end with those of their parameters, so they follow suit.
+RULES = (
+    (r"token_embedding$", ("tensor", "fsdp")),
+    (r"position_embedding$", (None, "fsdp")),
+    (r"feature_kernel$", (None, "fsdp")),
+    (r"attention/qkv_kernel$", ("fsdp", None, "tensor")),
+    (r"attention/qkv_bias$", (None, "tensor")),
+    (r"attention/output/kernel$", ("tensor", "fsdp")),
+    (r"mlp/in/kernel$", ("fsdp", "tensor")),
+    (r"mlp/in/bias$", ("tensor",)),
+    (r"mlp/out/kernel$", ("tensor", "fsdp")),
+    (r"mlm_head/dense/kernel$", ("fsdp", "tensor")),
+)
+
+
+def make_mesh(*, data: int, fsdp: int, tensor: int, heads: int) -> Mesh:
+    """Mesh over all devices; at most one size may be -1, "all that remain".
+
+    Raises:
+        ValueError: sizes that do not multiply to the number of devices, or a `tensor`
+            axis that does not divide the attention heads.
+    """
+    sizes = {"data": data, "fsdp": fsdp, "tensor": tensor}
+    n_devices = jax.device_count()
+    wildcard = [name for name, size in sizes.items() if size == -1]
+    fixed = math.prod(size for size in sizes.values() if size != -1)
+    if len(wildcard) == 1 and fixed > 0 and n_devices % fixed == 0:
+        sizes[wildcard[0]] = n_devices // fixed
+    if math.prod(sizes.values()) != n_devices or min(sizes.values()) < 1:
+        raise ValueError(
+            f"mesh: {data=} {fsdp=} {tensor=} does not fit {n_devices} devices; "
+            "the sizes must multiply to that, and one may be -1 for what remains"
+        )
+    if heads % sizes["tensor"]:
+        raise ValueError(
+            f"mesh: tensor={sizes['tensor']} does not divide the model's {heads} "
+            "attention heads; choose a divisor"
+        )
+    return jax.make_mesh(
+        tuple(sizes.values()), AXES, axis_types=(AxisType.Auto,) * len(AXES)
+    )
+
+
+def spec_of(path: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
+    """Partition of one array, by the path of its leaf.
+
+    Rules describe the last axes, so a leading axis of stacked layers stays whole. An
+    axis that the mesh does not divide evenly is not split.
+    """
+    for pattern, axes in RULES:
+        if re.search(pattern, path) and len(shape) >= len(axes):
+            full = (None,) * (len(shape) - len(axes)) + axes
+            return PartitionSpec(
+                *(
+                    axis if axis and size % mesh.shape[axis] == 0 else None
+                    for axis, size in zip(full, shape, strict=True)
+                )
+            )
+    return PartitionSpec()
+
+
+def shard_tree(abstract: PyTree, mesh: Mesh) -> PyTree:
+    """`NamedSharding` for every leaf of a tree of arrays or their shapes."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: NamedSharding(
+            mesh,
+            spec_of(
+                jax.tree_util.keystr(path, simple=True, separator="/"), leaf.shape, mesh
+            ),
+        ),
+        abstract,
+    )
+
+
+def row_sharding(mesh: Mesh) -> NamedSharding:
+    """Sharding of a batch's arrays [B, ...]."""
+    return NamedSharding(mesh, ROWS)
+
+
+def row_devices(mesh: Mesh) -> int:
+    """Number of parts into which the rows of a batch are split."""
+    return mesh.shape["data"] * mesh.shape["fsdp"]
+
+
+def bytes_per_device(tree: PyTree) -> int:
+    """Bytes of `tree` that the first local device holds."""
+    return sum(
+        leaf.addressable_shards[0].data.nbytes
+        for leaf in jax.tree.leaves(tree)
+        if isinstance(leaf, jax.Array)
+    )
+
+
+def to_host(tree: PyTree) -> PyTree:
+    """Replicated device arrays as NumPy arrays, on every process."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0)), tree)

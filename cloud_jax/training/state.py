@@ -1,0 +1,39 @@
+"""The one pytree that training changes."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+
+
+class TrainState(NamedTuple):
+    """Everything a step reads and writes; keys and batches follow from `step`."""
+
+    step: Int[Array, ""]
+    params: PyTree
+    opt_state: optax.OptState
+
+
+def init_state(
+    key: PRNGKeyArray,
+    *,
+    init_params: Callable[[PRNGKeyArray], PyTree],
+    optimizer: optax.GradientTransformation,
+) -> TrainState:
+    """State before the first step, from one key."""
+    params = init_params(key)
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+
+
+def count_parameters(params: PyTree) -> dict[str, int]:
+    """Total number of parameters, and the number outside embedding tables."""
+    sizes = {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf.size
+        for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+    }
+    embedding = sum(size for path, size in sizes.items() if path.endswith("embedding"))
+    total = sum(sizes.values())
+    return {"total": total, "non_embedding": total - embedding}

@@ -1,0 +1,191 @@
+"""The two steps as pure functions, and the one place where they are jitted."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from cloud_jax.models.heads import MaskedLanguageModel
+from cloud_jax.training.losses import cross_entropy_sums
+from cloud_jax.training.masking import Masked, mask_tokens
+from cloud_jax.training.sharding import row_sharding, shard_tree
+from cloud_jax.training.state import TrainState, init_state
+
+Batch = dict[str, jax.Array]
+Sums = dict[str, jax.Array]
+Features = Float[Array, "V F"] | None
+
+
+def batch_sums(batch: Batch) -> Sums:
+    """How many crystals and tokens, padding not counted, a batch holds."""
+    return {
+        "crystals": jnp.sum(jnp.max(batch["crystal"], axis=1)),
+        "tokens": jnp.sum(batch["crystal"] > 0),
+    }
+
+
+def pretrain_step(
+    state: TrainState,
+    batch: Batch,
+    key: PRNGKeyArray,
+    *,
+    model: MaskedLanguageModel,
+    optimizer: optax.GradientTransformation,
+    features: Features,
+    mask_fraction: float,
+) -> tuple[TrainState, Sums]:
+    """One update on one global batch.
+
+    Args:
+        state: donated.
+        batch: `tokens`, `positions`, `crystal`, each int32 [B, L].
+        key: the run's key; masks and dropout follow from it and `state.step`.
+        model: the module.
+        optimizer: what made `state.opt_state`.
+        features: token descriptors, or None.
+        mask_fraction: share of tokens to predict.
+
+    Returns:
+        The new state, and sums over the batch: `loss`, `correct`, `count` a segment,
+        `crystals`, `tokens`, and the `grad_norm` before clipping.
+    """
+    mask_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
+    masked = mask_tokens(
+        mask_key,
+        batch["tokens"],
+        batch["positions"],
+        n_tokens=model.config.vocab_size,
+        fraction=mask_fraction,
+    )
+
+    def mean_loss(params: PyTree) -> tuple[Float[Array, ""], Sums]:
+        logits = model.apply(
+            {"params": params},
+            masked.tokens,
+            batch["positions"],
+            batch["crystal"],
+            features=features,
+            query=masked.query,
+            deterministic=False,
+            rngs={"dropout": dropout_key},
+        )
+        sums = cross_entropy_sums(logits, masked.labels, masked.weight, masked.segment)
+        return sums["loss"].sum() / jnp.maximum(sums["count"].sum(), 1.0), sums
+
+    grads, sums = jax.grad(mean_loss, has_aux=True)(state.params)
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    sums |= batch_sums(batch) | {"grad_norm": optax.tree.norm(grads)}
+    return TrainState(state.step + 1, params, opt_state), sums
+
+
+def evaluation_masks(
+    batch: Batch, index: jax.Array, key: PRNGKeyArray, *, n_tokens: int, fraction: float
+) -> Masked:
+    """The masks of evaluation batch `index`: the same at every evaluation."""
+    return mask_tokens(
+        jax.random.fold_in(key, index),
+        batch["tokens"],
+        batch["positions"],
+        n_tokens=n_tokens,
+        fraction=fraction,
+    )
+
+
+def evaluate_step(
+    params: PyTree,
+    batch: Batch,
+    index: jax.Array,
+    key: PRNGKeyArray,
+    *,
+    model: MaskedLanguageModel,
+    features: Features,
+    mask_fraction: float,
+) -> Sums:
+    """Sums of `loss`, `correct` and `count` on one batch, without dropout."""
+    masked = evaluation_masks(
+        batch, index, key, n_tokens=model.config.vocab_size, fraction=mask_fraction
+    )
+    logits = model.apply(
+        {"params": params},
+        masked.tokens,
+        batch["positions"],
+        batch["crystal"],
+        features=features,
+        query=masked.query,
+        deterministic=True,
+    )
+    return cross_entropy_sums(logits, masked.labels, masked.weight, masked.segment)
+
+
+class Steps(NamedTuple):
+    """What the loop calls, compiled for one mesh."""
+
+    init: Callable[[PRNGKeyArray], TrainState]
+    train: Callable[[TrainState, Batch, PRNGKeyArray], tuple[TrainState, Sums]]
+    evaluate: Callable[[PyTree, Batch, int, PRNGKeyArray], Sums]
+    masks: Callable[[Batch, int, PRNGKeyArray], Masked]
+    abstract: TrainState
+    batch_sharding: NamedSharding
+
+
+def compile_steps(
+    model: MaskedLanguageModel,
+    optimizer: optax.GradientTransformation,
+    *,
+    mesh: Mesh,
+    features: Features,
+    mask_fraction: float,
+) -> Steps:
+    """Jit initialisation and both steps with their shardings and donation.
+
+    `Steps.abstract` carries shapes and shardings of the state, for restoring.
+    """
+
+    def init_params(key: PRNGKeyArray) -> PyTree:
+        # Any shape will do: no parameter depends on the size of a batch.
+        empty = jnp.zeros((1, 2), jnp.int32)
+        return model.init(
+            key, empty, empty, empty, features=features, deterministic=True
+        )["params"]
+
+    init = partial(init_state, init_params=init_params, optimizer=optimizer)
+    abstract = jax.eval_shape(init, jax.random.key(0))
+    shardings = shard_tree(abstract, mesh)
+    rows, whole = row_sharding(mesh), NamedSharding(mesh, PartitionSpec())
+    options = {"model": model, "features": features, "mask_fraction": mask_fraction}
+    return Steps(
+        init=jax.jit(init, out_shardings=shardings),
+        train=jax.jit(
+            partial(pretrain_step, optimizer=optimizer, **options),
+            donate_argnums=0,
+            in_shardings=(shardings, rows, None),
+            out_shardings=(shardings, whole),
+        ),
+        evaluate=jax.jit(
+            partial(evaluate_step, **options),
+            in_shardings=(shardings.params, rows, None, None),
+            out_shardings=whole,
+        ),
+        masks=jax.jit(
+            partial(
+                evaluation_masks,
+                n_tokens=model.config.vocab_size,
+                fraction=mask_fraction,
+            ),
+            out_shardings=whole,
+        ),
+        abstract=jax.tree.map(
+            lambda leaf, sharding: jax.ShapeDtypeStruct(
+                leaf.shape, leaf.dtype, sharding=sharding
+            ),
+            abstract,
+            shardings,
+        ),
+        batch_sharding=rows,
+    )

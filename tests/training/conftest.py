@@ -1,0 +1,16 @@
+"""A mesh of the first CPU device, which most tests of training are content with."""
+
+import pytest
+from synthetic_dataset import write_dataset
+
+from cloud_jax.data.token_store import TokenStore
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory):
+    return write_dataset(tmp_path_factory.mktemp("training") / "dataset")
+
+
+@pytest.fixture(scope="session")
+def stores(dataset):
+    return tuple(TokenStore.open(dataset, split) for split in ("train", "validation"))
