@@ -19,6 +19,7 @@ import pandas as pd
 
 from cloud_jax.scope import Cell, encode, sentence
 from cloud_jax.scope.readers import read_cif, read_json
+from cloud_jax.scope.space_groups import wyckoff_relabelings
 
 PARTS = ("generators", "Wyckoff symbols", "composition")
 
@@ -35,6 +36,15 @@ def rows(arguments: list[str]):
         for row in labels.merge(structures, on="mp_id", validate="1:1").itertuples():
             cell: Cell = read_json(ast.literal_eval(row.structure))
             yield row.mp_id, cell, row.scope_paper, row.n_atoms
+
+
+def is_relabelled(space_group: int, ours: str, theirs: str) -> bool:
+    """Whether a relabeling by the normaliser turns our Wyckoff symbols into theirs."""
+    return ours != theirs and any(
+        " ".join(f"{word[:-1]}{relabeling[word[-1]]}" for word in ours.split())
+        == theirs
+        for relabeling in wyckoff_relabelings(space_group)
+    )
 
 
 def main(arguments: list[str]) -> None:
@@ -54,8 +64,12 @@ def main(arguments: list[str]) -> None:
         different = [
             part for part, a, b in zip(PARTS, ours, theirs, strict=True) if a != b
         ]
-        counts["differs in " + ", ".join(different)] += 1
-        print(f"{name}  space group {scope.space_group}\n  {found}\n  {expected}")
+        reason = "differs in " + ", ".join(different)
+        if is_relabelled(scope.space_group, ours[1], theirs[1]):
+            reason += " by a choice of origin or axes"
+        counts[reason] += 1
+        print(f"{name}, space group {scope.space_group}: {reason}")
+        print(f"    ours   {found}\n    theirs {expected}")
     print(dict(counts))
 
 

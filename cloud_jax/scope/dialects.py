@@ -20,13 +20,13 @@ from functools import cache
 
 import numpy as np
 
-from cloud_jax.scope.symmetry import electronegativity
 from cloud_jax.scope.record import Scope
 from cloud_jax.scope.space_groups import (
     generator_string,
     wyckoff_multiplicities,
     wyckoff_relabelings,
 )
+from cloud_jax.scope.symmetry import electronegativity
 
 DIALECTS = ("paper", "canonical")
 

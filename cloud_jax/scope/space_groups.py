@@ -11,9 +11,12 @@ generators of a space group into a few characters, for instance `03aDDObOOOjOOO0
 The strings, matrices and translations are those that pymatgen ships.
 """
 
+import gzip
+import json
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from importlib import resources
 
 import numpy as np
 from jaxtyping import Int
@@ -75,8 +78,11 @@ def parse_generators(text: str) -> Generators:
         ValueError: `text` does not follow the grammar.
     """
     _, matrices, translations = _tables()
-    stop = 2 + 4 * int(text[1]) if len(text) > 2 and text[1].isdigit() else 0
-    generators = tuple((text[i], text[i + 1 : i + 4]) for i in range(2, stop, 4))
+    count = int(text[1]) if text[1:2].isdecimal() else 0
+    stop = 2 + 4 * count
+    generators = tuple(
+        (text[i : i + 1], text[i + 1 : i + 4]) for i in range(2, stop, 4)
+    )
     flag, shift = text[stop : stop + 1], text[stop + 1 :]
     letters = "".join(t for _, t in generators) + shift
     if (
@@ -140,12 +146,29 @@ def _key(rotation: np.ndarray, shift: np.ndarray) -> tuple[int, ...]:
     return (*rotation.ravel().tolist(), *shift.tolist())
 
 
+def _prototype_table(name: str) -> dict:
+    """Read a table that pymatgen ships beside its prototypes.
+
+    The file is opened directly: importing the package that owns it also builds 288
+    structures, which takes seconds.
+    """
+    path = resources.files("pymatgen.analysis") / "prototypes" / f"{name}.json.gz"
+    return json.loads(gzip.decompress(path.read_bytes()))
+
+
 @cache
+def _multiplicities() -> dict[str, dict[str, int]]:
+    return _prototype_table("wyckoff-position-multiplicities")
+
+
+@cache
+def _relabelings() -> dict[str, list[dict[str, str]]]:
+    return _prototype_table("wyckoff-position-relabelings")
+
+
 def wyckoff_multiplicities(number: int) -> dict[str, int]:
     """Return {Wyckoff letter: multiplicity in the conventional cell}."""
-    from pymatgen.analysis.prototypes._data import WYCKOFF_MULTIPLICITY_DICT
-
-    return WYCKOFF_MULTIPLICITY_DICT[str(number)]
+    return _multiplicities()[str(number)]
 
 
 @cache
@@ -155,9 +178,7 @@ def wyckoff_relabelings(number: int) -> tuple[dict[str, str], ...]:
     A shift of origin or a permutation of axes that maps the space group onto
     itself renames its Wyckoff positions; each renaming is one dictionary.
     """
-    from pymatgen.analysis.prototypes._data import WYCKOFF_POSITION_RELAB_DICT
-
     return tuple(
-        {chr(old): new for old, new in relabeling.items()}
-        for relabeling in WYCKOFF_POSITION_RELAB_DICT[str(number)]
+        {chr(int(old)): new for old, new in relabeling.items()}
+        for relabeling in _relabelings()[str(number)]
     )

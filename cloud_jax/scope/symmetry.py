@@ -7,6 +7,7 @@ from functools import cache, cmp_to_key, reduce
 
 import numpy as np
 import spglib
+from jaxtyping import Float
 
 from cloud_jax.scope.cell import Cell, Occupants
 from cloud_jax.scope.record import Orbit, Scope
@@ -50,6 +51,7 @@ def encode(
     species = [cell.species[i] for i in order]
     kinds = {kind: i + 1 for i, kind in enumerate(dict.fromkeys(species))}
     spglib_cell = (cell.lattice, cell.fractional[order], [kinds[s] for s in species])
+    _check_overlap(cell.lattice, spglib_cell[1], symprec)
     dataset, used = _symmetry(spglib_cell, symprec, angle_tolerance)
 
     multiplicities = wyckoff_multiplicities(dataset.number)
@@ -90,8 +92,6 @@ def _symmetry(spglib_cell: tuple, symprec: float, angle_tolerance: float):
             dataset = None
         if dataset is not None and dataset.number > 0:
             return dataset, symprec * factor
-        if factor == 1.0:
-            _check_overlap(*spglib_cell[:2], symprec)
     raise Rejection(
         "symmetry_failed",
         f"spglib finds no space group at symprec {symprec}, {symprec * _LADDER[1]:g} "
@@ -99,17 +99,26 @@ def _symmetry(spglib_cell: tuple, symprec: float, angle_tolerance: float):
     )
 
 
-def _check_overlap(lattice: np.ndarray, fractional: np.ndarray, symprec: float):
-    """Tell overlapping atoms from other failures; small cells only, O(n^2)."""
-    for site in range(len(fractional) - 1):
-        difference = fractional[site + 1 :] - fractional[site]
+def _check_overlap(
+    lattice: Float[np.ndarray, "3 3"],
+    fractional: Float[np.ndarray, "n 3"],
+    symprec: float,
+) -> None:
+    """Reject two atoms on one point; spglib looks only at atoms of one kind."""
+    n = len(fractional)
+    step = max(1, 2**16 // n)  # bounds the memory of large cells
+    for start in range(0, n, step):
+        difference = fractional[start : start + step, None] - fractional
         difference -= np.rint(difference)
-        close = np.linalg.norm(difference @ lattice, axis=1)
-        if close.min() < symprec:
+        distance = np.square(difference @ lattice).sum(axis=-1)
+        close = distance < symprec**2
+        if np.count_nonzero(close) > len(close):  # more than each atom with itself
+            first, second = np.argwhere(np.triu(close, k=start + 1))[0]
             raise Rejection(
                 "overlapping_sites",
-                f"atoms {site + 1} and {site + 2 + int(close.argmin())} are "
-                f"{close.min():.4f} A apart",
+                f"atoms {start + first + 1} and {second + 1} (sorted by "
+                f"electronegativity) are {np.sqrt(distance[first, second]):.4f} A "
+                f"apart, expected at least {symprec:g} A",
             )
 
 

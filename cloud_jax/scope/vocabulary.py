@@ -147,7 +147,7 @@ class Vocabulary:
             ) from None
         if vocabulary.sha256 != stated:
             raise ValueError(
-                f"{path}: the content has SHA-256 {vocabulary.sha256[:12]}..., the file "
+                f"{path}: the content has hash {vocabulary.sha256[:12]}..., the file "
                 f"states {stated[:12]}...; it was changed: prepare the dataset again"
             )
         return vocabulary
