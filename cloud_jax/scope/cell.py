@@ -1,8 +1,10 @@
 """A periodic structure as plain arrays, decorations stripped."""
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -61,13 +63,15 @@ class Cell:
             raise Rejection("bad_coordinates", "a coordinate is not a finite number")
         if self.lattice.shape != (3, 3) or not np.isfinite(self.lattice).all():
             raise Rejection("bad_lattice", "expected nine finite cell vector entries")
-        if self.volume < 1e-3 * np.prod(np.linalg.norm(self.lattice, axis=1)):
+        box = math.prod(math.hypot(*vector) for vector in self.lattice.tolist())
+        if self.volume <= 1e-3 * box:
             raise Rejection("bad_lattice", f"the cell is flat, {self.volume:.3g} A^3")
 
-    @property
+    @cached_property
     def volume(self) -> float:
         """Cell volume, angstrom^3."""
-        return abs(float(np.linalg.det(self.lattice)))
+        (a, b, c), (d, e, f), (g, h, i) = self.lattice.tolist()
+        return abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
 
     @property
     def is_disordered(self) -> bool:

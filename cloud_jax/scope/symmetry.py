@@ -170,10 +170,13 @@ def _reduced_composition(
 ) -> tuple[tuple[str, int], ...]:
     amounts: dict[str, Fraction | int] = {}
     for kind, count in Counter(species).items():
-        for element, occupancy in [(kind, 1)] if isinstance(kind, str) else kind:
+        if isinstance(kind, str):
+            amounts[kind] = amounts.get(kind, 0) + count
+            continue
+        for element, occupancy in kind:
             exact = Fraction(occupancy).limit_denominator(_MAX_DENOMINATOR)
             amounts[element] = amounts.get(element, 0) + count * exact
-    scale = math.lcm(*(Fraction(amount).denominator for amount in amounts.values()))
+    scale = math.lcm(*(amount.denominator for amount in amounts.values()))
     counts = {element: int(amount * scale) for element, amount in amounts.items()}
     divisor = reduce(math.gcd, counts.values())
     if divisor == 0 or 0 in counts.values():
