@@ -89,9 +89,9 @@ def get_config():
     c.data.row_length = 64
     c.model.preset = "bert1"
     c.optimizer.learning_rate = 3e-3
-    c.optimizer.steps = 12
-    c.evaluate.every_steps = 6
+    c.optimizer.steps = 24
+    c.evaluate.every_steps = 12
     c.checkpoint.every_steps = 4
-    c.log.every_steps = 3
+    c.log.every_steps = 2
     return c.lock()
 '''
