@@ -1,0 +1,19 @@
+"""CLOUD bert1: 1 layer, 1 head, width 64, 0.1 M parameters.
+
+    python -m cloud_jax.pretrain --config configs/bert1.py
+
+The smallest of the scaling series, for a CPU. It reads datasets/corpus and writes
+runs/bert1; other folders: --config.data.path=FOLDER and --workdir=FOLDER.
+
+The paper's preset (Table S1): AdamW, learning rate 1e-4, 5 % warm-up and cosine, 2048
+crystals a global batch, 50 epochs, gradient norm clipped at 1.
+"""
+
+from cloud_jax import configuration
+
+
+def get_config():
+    """Return the locked configuration."""
+    c = configuration.pretraining()
+    c.model.preset = "bert1"
+    return c.lock()

@@ -1,0 +1,19 @@
+"""CLOUD bert12: 12 layers, 12 heads, width 768, 86 M parameters.
+
+    python -m cloud_jax.pretrain --config configs/bert12.py
+
+The paper's model, for a GPU or a TPU pod. It reads datasets/corpus and writes
+runs/bert12; other folders: --config.data.path=FOLDER and --workdir=FOLDER.
+
+The paper's preset (Table S1): AdamW, learning rate 1e-4, 5 % warm-up and cosine, 2048
+crystals a global batch, 50 epochs, gradient norm clipped at 1.
+"""
+
+from cloud_jax import configuration
+
+
+def get_config():
+    """Return the locked configuration."""
+    c = configuration.pretraining()
+    c.model.preset = "bert12"
+    return c.lock()

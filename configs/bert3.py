@@ -1,0 +1,19 @@
+"""CLOUD bert3: 3 layers, 4 heads, width 256, 2.6 M parameters.
+
+    python -m cloud_jax.pretrain --config configs/bert3.py
+
+For a CPU with hours to spend, or any accelerator. It reads datasets/corpus and writes
+runs/bert3; other folders: --config.data.path=FOLDER and --workdir=FOLDER.
+
+The paper's preset (Table S1): AdamW, learning rate 1e-4, 5 % warm-up and cosine, 2048
+crystals a global batch, 50 epochs, gradient norm clipped at 1.
+"""
+
+from cloud_jax import configuration
+
+
+def get_config():
+    """Return the locked configuration."""
+    c = configuration.pretraining()
+    c.model.preset = "bert3"
+    return c.lock()
