@@ -1,0 +1,237 @@
+"""Speed of pretraining steps, as JSON lines; beside Hugging Face if asked.
+
+    python -m scripts.bench_pretrain --config configs/bert3.py [--reference]
+        [--rounds 5] [--steps 2] [--config.data.batch_crystals=256]
+
+Ours is the step of `cloud_jax.pretrain` on packed rows of random tokens: masking,
+dropout, AdamW, clipping, all of it. With `--reference` (needs torch and transformers)
+`BertForMaskedLM` of the same architecture, vocabulary, dropout, optimizer, clipping,
+compute type and number of threads runs in alternation, on batches of as many crystals
+padded to 64, masked beforehand (which is not counted). Neither counts compilation, the
+first steps, or building batches. A round measures, one after another, a large matrix
+product in the compute type, ours, and the reference; the last lines hold medians over
+rounds. `fraction_of_peak` is what the model's matrix products need, padding included,
+over the best product seen.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cloud_jax import configuration
+from cloud_jax.data.batches import PackedBatches
+from cloud_jax.data.prefetch import make_global
+from cloud_jax.models.bert import EncoderConfig, preset
+from cloud_jax.models.heads import MaskedLanguageModel
+from cloud_jax.pretrain import make_steps
+from cloud_jax.training import sharding
+from scripts.bench_batches import draw_lengths, make_store
+
+VOCAB_SIZE = 600  # about that of both dialects
+PADDED_LENGTH = 64  # of the reference pipeline's sentences
+N_BATCHES = 4
+
+
+def matmul_flops(config: EncoderConfig, rows: int, length: int, queries: int) -> int:
+    """Return the operations of a step's matrix products, forward and backward.
+
+    Args:
+        config: Architecture.
+        rows: Rows of a batch.
+        length: Tokens of a row.
+        queries: Positions of a row at which the last layer and the head are evaluated.
+    """
+    width, mlp, tokens, asked = config.width, config.mlp_width, rows * length, queries
+
+    def layer(n: int) -> int:
+        """Keys and values everywhere; the rest, attention included, at n positions."""
+        each = 2 * width**2 + 2 * width * mlp + 2 * length * width
+        return tokens * 2 * width**2 + n * each
+
+    head = width**2 + width * config.vocab_size
+    forward = (config.layers - 1) * layer(tokens) + layer(rows * asked)
+    return 3 * 2 * (forward + rows * asked * head)
+
+
+def time_peak(dtype: str) -> float:
+    """Return operations per second of a large matrix product."""
+    n = 2048 if jax.default_backend() == "cpu" else 8192
+    x = jnp.ones((n, n), dtype)
+    product = jax.jit(jnp.dot)
+    product(x, x).block_until_ready()
+    start = time.perf_counter()
+    for _ in range(4):
+        y = product(x, x)
+    y.block_until_ready()
+    return 4 * 2 * n**3 / (time.perf_counter() - start)
+
+
+def make_ours(config, encoder: EncoderConfig, batches: PackedBatches) -> Callable:
+    """Return a function that takes some training steps and waits for them."""
+    mesh = sharding.make_mesh(**config.mesh, heads=encoder.heads)
+    jax.set_mesh(mesh)
+    steps, _ = make_steps(config, MaskedLanguageModel(encoder), None, mesh, 10_000)
+    key = jax.random.key(0)
+    data = [make_global(batches, i, steps.batch_sharding) for i in range(N_BATCHES)]
+    state = [steps.init(key)]
+
+    def run(n: int) -> None:
+        for i in range(n):
+            state[0], sums = steps.train(state[0], data[i % N_BATCHES], key)
+        jax.block_until_ready((state[0], sums))
+
+    return run
+
+
+def make_reference(
+    config, encoder: EncoderConfig, n_crystals: int, lengths
+) -> Callable:
+    """Return the same for Hugging Face's BertForMaskedLM on padded sentences."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    torch.manual_seed(0)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
+    model = BertForMaskedLM(
+        BertConfig(
+            vocab_size=encoder.vocab_size,
+            hidden_size=encoder.width,
+            num_hidden_layers=encoder.layers,
+            num_attention_heads=encoder.heads,
+            intermediate_size=encoder.mlp_width,
+            max_position_embeddings=PADDED_LENGTH,
+            hidden_dropout_prob=encoder.dropout,
+            attention_probs_dropout_prob=encoder.attention_dropout,
+        )
+    )
+    model = model.to(device).train()
+    options = config.optimizer
+    optimizer = torch.optim.AdamW(
+        model.parameters(), options.learning_rate, weight_decay=options.weight_decay
+    )
+
+    rng = np.random.default_rng(0)
+
+    def batch() -> dict:
+        chosen = torch.as_tensor(rng.choice(lengths, n_crystals))
+        shape = (n_crystals, PADDED_LENGTH)
+        mask = torch.arange(PADDED_LENGTH)[None] < chosen[:, None]
+        tokens = torch.randint(5, encoder.vocab_size, shape) * mask
+        chosen = (torch.rand(shape) < config.mask_fraction) & mask
+        inputs = {
+            "input_ids": torch.where(chosen, 3, tokens),
+            "attention_mask": mask.long(),
+            "labels": torch.where(chosen, tokens, -100),
+        }
+        return {name: value.to(device) for name, value in inputs.items()}
+
+    data = [batch() for _ in range(N_BATCHES)]
+    half = encoder.dtype == "bfloat16"
+
+    def run(n: int) -> None:
+        for i in range(n):
+            with torch.autocast(device, torch.bfloat16, enabled=half):
+                loss = model(**data[i % N_BATCHES]).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), options.clip_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+        loss.item()
+
+    return run
+
+
+def parse() -> tuple[argparse.Namespace, configuration.ConfigDict]:
+    """Return the arguments and the run's configuration."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", default="configs/bert3.py")
+    parser.add_argument("--reference", action="store_true", help="run PyTorch too")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=2, help="in each round")
+    parser.add_argument("--lengths", help="CSV whose first column holds strings")
+    arguments, overrides = parser.parse_known_args()
+    return arguments, configuration.load(arguments.config, overrides)
+
+
+def main() -> None:
+    """Alternate what was asked for, and print."""
+    arguments, config = parse()
+    dtype = config.model.dtype
+    if dtype == "auto":
+        dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    encoder = preset(
+        config.model.preset,
+        vocab_size=VOCAB_SIZE,
+        max_positions=PADDED_LENGTH,
+        dropout=config.model.dropout,
+        attention_dropout=config.model.attention_dropout,
+        dtype=dtype,
+        scan_layers=config.model.scan_layers,
+    )
+    length, n_crystals = config.data.row_length, config.data.batch_crystals
+    lengths = draw_lengths(max(20_000, 2 * N_BATCHES * n_crystals), arguments.lengths)
+    store = make_store(lengths)
+    whole = PackedBatches(store, rows=1, row_length=length, seed=0)
+    rows = max(8, round(n_crystals * whole.n_rows / whole.n_crystals / 8) * 8)
+    batches = PackedBatches(store, rows=rows, row_length=length, seed=0)
+    mean_crystals = batches.n_crystals * rows / batches.n_rows
+    queries = int(np.ceil(config.mask_fraction * length))
+    # name -> (run, crystals of a step, operations of a step)
+    contenders = {
+        "cloud_jax": (
+            make_ours(config, encoder, batches),
+            mean_crystals,
+            matmul_flops(encoder, rows, length, queries),
+        )
+    }
+    if arguments.reference:
+        contenders["transformers"] = (
+            make_reference(config, encoder, n_crystals, lengths),
+            n_crystals,
+            matmul_flops(encoder, n_crystals, PADDED_LENGTH, PADDED_LENGTH),
+        )
+
+    peaks, rates = [], {name: [] for name in contenders}
+    for run, *_ in contenders.values():
+        run(2)  # compilation, allocations
+    for index in range(arguments.rounds):
+        peaks.append(time_peak(dtype))
+        for name, (run, crystals, _) in contenders.items():
+            start = time.perf_counter()
+            run(arguments.steps)
+            elapsed = time.perf_counter() - start
+            rates[name].append(crystals * arguments.steps / elapsed)
+            line = {"round": index, "implementation": name}
+            line["crystals_per_second"] = round(rates[name][-1], 1)
+            print(json.dumps(line), flush=True)
+    for name, (_, crystals, flops) in contenders.items():
+        rate = statistics.median(rates[name])
+        ratios = [a / b for a, b in zip(rates["cloud_jax"], rates[name], strict=True)]
+        line = {
+            "benchmark": "pretrain",
+            "implementation": name,
+            "preset": config.model.preset,
+            "dtype": dtype,
+            "device": jax.devices()[0].device_kind,
+            "threads": len(os.sched_getaffinity(0)),
+            "crystals_per_step": round(crystals, 1),
+            "rounds": arguments.rounds,
+            "crystals_per_second": round(rate, 1),
+            "tokens_per_second": round(rate * float(lengths.mean())),
+            "matmul_peak_gflops": round(max(peaks) / 1e9, 1),
+            "fraction_of_peak": round(flops * rate / crystals / max(peaks), 3),
+            "cloud_jax_over_this": round(statistics.median(ratios), 2),
+        }
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()
