@@ -1,6 +1,7 @@
 """One preprocessing run: what was asked, what is there already, and the way between."""
 
 import fcntl
+import hashlib
 import json
 import shutil
 import warnings
@@ -61,7 +62,8 @@ def _describe(source: Source) -> dict:
     values = {f.name: getattr(source, f.name) for f in fields(source)}
     del values["name"]
     values.pop("paths", None)
-    values["exclude_ids"] = sorted(source.exclude_ids)
+    ids = "\n".join(sorted(source.exclude_ids))
+    values["exclude_ids"] = ids and hashlib.sha256(ids.encode()).hexdigest()
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
     return {k: v for k, v in values.items() if v} | {"sha256": source.sha256()}
 
@@ -100,35 +102,14 @@ def build(
     work = output / WORK
     (work / "parts").mkdir(parents=True, exist_ok=True)
     with _locked(work):
-        total = sum(sum(1 for _ in source.kept_items()) for source in sources)
-        if not total:
-            raise SourceError("the sources hold no crystal at all")
-        salt = json.dumps(
-            [request.options.to_dict(), _versions(), cloud_jax.__version__]
-        )
-        with tqdm(total=total, unit=" crystals", smoothing=0.05) as bar:
-
-            def progress(n_items: int, done_before: bool) -> None:
-                if done_before:  # shown, but not counted in the rate
-                    bar.initial += n_items
-                bar.update(n_items)
-
-            names = local.run(
-                chunks(sources, salt),
-                directory=work / "parts",
-                source_names=[source.name for source in sources],
-                options=request.options,
-                workers=min(workers, -(-total // CHUNK_ITEMS)),
-                time_limit_s=time_limit_s,
-                progress=progress,
-            )
+        parts = _process_all(request, sources, work / "parts", workers, time_limit_s)
         scratch = work / "dataset"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TensorFlow's own
             written = write_dataset(
-                [work / "parts" / name for name in names],
+                parts,
                 sources,
                 scratch,
                 deduplicate=request.deduplicate,
@@ -141,6 +122,37 @@ def build(
         publish(scratch, output, manifest)
     shutil.rmtree(work)
     return manifest, False
+
+
+def _process_all(
+    request: Request,
+    sources: Sequence[Source],
+    directory: Path,
+    workers: int,
+    time_limit_s: float,
+) -> list[Path]:
+    """Bring every crystal through the engine; return the part files in order."""
+    total = sum(sum(1 for _ in source.kept_items()) for source in sources)
+    if not total:
+        raise SourceError("the sources hold no crystal at all")
+    salt = json.dumps([request.options.to_dict(), _versions(), cloud_jax.__version__])
+    with tqdm(total=total, unit=" crystals", smoothing=0.05) as bar:
+
+        def progress(n_items: int, done_before: bool) -> None:
+            if done_before:  # shown, but not counted in the rate
+                bar.initial += n_items
+            bar.update(n_items)
+
+        names = local.run(
+            chunks(sources, salt),
+            directory=directory,
+            source_names=[source.name for source in sources],
+            options=request.options,
+            workers=min(workers, -(-total // CHUNK_ITEMS)),
+            time_limit_s=time_limit_s,
+            progress=progress,
+        )
+    return [directory / name for name in names]
 
 
 def _manifest(request: Request, asked: dict, vocabulary, written: dict) -> dict:

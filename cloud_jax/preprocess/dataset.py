@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from tqdm import tqdm
 
 from cloud_jax.preprocess.chunks import SCHEMA, read_part
 from cloud_jax.preprocess.pipeline import Reject
@@ -75,7 +76,7 @@ def read_index(
     columns = ["id", "source", "formula", "space_group", "volume_per_atom"]
     columns += ["paper", "canonical", "tokens", "code"]
     batches = []
-    for part in parts:
+    for part in tqdm(parts, desc="comparing", unit=" parts", leave=False):
         table = read_part(part, columns)
         table = table.filter(pc.is_null(table["code"]))
         rows = table.select(columns[:-2]).to_pylist()
@@ -204,7 +205,7 @@ def write_tables(
     ):
         rejects = csv.writer(file, lineterminator="\n")
         rejects.writerow(("id", "source", "stage", "code", "message"))
-        for part in parts:
+        for part in tqdm(parts, desc="writing tables", unit=" parts", leave=False):
             for row in read_part(part).to_pylist():
                 source = sources[row["source"]]
                 if row["code"] is not None:

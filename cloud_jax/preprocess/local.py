@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from cloud_jax.preprocess.chunks import Chunk, write_part
-from cloud_jax.preprocess.pipeline import Options, Reject, process
+from cloud_jax.preprocess.pipeline import Options, Reject, process, vocabulary_of
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _STARTS = 3  # times a worker may die outside any record before the run stops
@@ -206,6 +206,7 @@ def _serve(
 ) -> None:
     """Work until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    vocabulary_of(options.dialect)  # here, not within the first record's time limit
     while True:
         try:
             chunk, condemned = pipe.recv()
@@ -226,4 +227,5 @@ def _serve(
             write_part(directory / chunk.name, chunk.source, results)
             pipe.send(None)
         except OSError as error:
-            pipe.send(OSError(error.errno, error.strerror, error.filename))
+            problem = f"{directory / chunk.name}: {error.strerror or error}"
+            pipe.send(OSError(error.errno or 0, problem))

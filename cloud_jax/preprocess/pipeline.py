@@ -8,14 +8,17 @@ import ast
 import json
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING
 
 from cloud_jax.preprocess.sources.source import RawItem
-from cloud_jax.scope.rejection import Rejection
-from cloud_jax.scope.vocabulary import Vocabulary, build_vocabulary
-
-if TYPE_CHECKING:
-    from cloud_jax.scope.cell import Cell
+from cloud_jax.scope import (
+    Cell,
+    Rejection,
+    Vocabulary,
+    build_vocabulary,
+    encode,
+    readers,
+    sentence,
+)
 
 
 @dataclass(frozen=True)
@@ -114,14 +117,12 @@ def process(item: RawItem, source: str, options: Options) -> Record | Reject:
     return Record(id=name, tokens=tokens, **fields)
 
 
-def read_cell(item: RawItem) -> "Cell":
+def read_cell(item: RawItem) -> Cell:
     """Parse a raw item into a cell.
 
     Raises:
         Rejection: unreadable, for whatever reason.
     """
-    from cloud_jax.scope import Cell, readers
-
     payload = item.payload
     if item.kind == "reject":
         raise Rejection(*payload)
@@ -157,9 +158,7 @@ def _parse_object(text: str) -> dict:
             ) from None
 
 
-def _from_cell(cell: "Cell", options: Options) -> dict:
-    from cloud_jax.scope import encode, sentence
-
+def _from_cell(cell: Cell, options: Options) -> dict:
     scope = encode(
         cell,
         symprec=options.symprec,

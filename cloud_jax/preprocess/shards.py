@@ -49,7 +49,7 @@ def write_split(
         OSError: a file cannot be written, for instance on a full disk.
     """
     n_shards = -(-n_records // records_per_shard)
-    bounds = [n_records * i // n_shards for i in range(n_shards + 1)]
+    bounds = [n_records * i // max(n_shards, 1) for i in range(n_shards + 1)]
     shards = []
     for i in range(n_shards):
         name = f"{DATASET}-{split}.tfrecord-{i:05d}-of-{n_shards:05d}"

@@ -1,6 +1,7 @@
 """CIF files: single files, folders, glob patterns, and zip or tar archives of them."""
 
 import glob
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,7 +39,7 @@ class CifSource(Source):
             elif root.is_file():
                 matches = {root.name: root}
             else:
-                start = Path(path[: len(path.split("*")[0].rpartition("/")[0])])
+                start = Path(re.split(r"[*?[]", path)[0].rpartition("/")[0])
                 names = map(Path, glob.glob(path, recursive=True))
                 matches = {p.relative_to(start).as_posix(): p for p in names}
             if not matches:

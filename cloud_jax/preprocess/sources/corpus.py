@@ -99,8 +99,8 @@ def _build_source(table: dict[str, Any], where: str, folder: Path) -> Source:
     ids = table.get("exclude_ids", [])
     if isinstance(ids, str):  # a file, one id a line
         try:
-            ids = (folder / ids).read_text("utf-8").split()
+            ids = (folder / ids).read_text("utf-8").splitlines()
         except OSError as error:
             raise SourceError(f"{where}: exclude_ids: {error}") from error
-    table["exclude_ids"] = frozenset(map(str, ids))
+    table["exclude_ids"] = frozenset(str(i).strip() for i in ids)
     return KINDS[kind](**table)

@@ -24,13 +24,14 @@ class StringsSource(FileSource):
     def items(self) -> Iterator[RawItem]:
         """Yield one string a row."""
         for path in self.files:
-            header, rows = csv_rows(path)
-            column = pick(header, self.column, _COLUMNS, path)
-            id_at = pick(header, self.id_column, (), path) if self.id_column else None
-            for number, row in enumerate(rows):
-                name = f"{path.name}:{number}" if id_at is None else row[id_at]
-                if len(row) <= column:
-                    problem = ("short_row", f"{len(row)} fields, {len(header)} columns")
-                    yield RawItem(name, problem, "reject")
-                else:
-                    yield RawItem(name, row[column], "sentence")
+            with csv_rows(path) as (header, rows):
+                column = pick(header, self.column, _COLUMNS, path)
+                id_at = pick(header, self.id_column, (), path) if self.id_column else -1
+                for number, row in enumerate(rows):
+                    name = f"{path.name}:{number}"
+                    if len(row) != len(header):
+                        problem = f"found {len(row)} fields, expected {len(header)}"
+                        yield RawItem(name, ("bad_row", problem), "reject")
+                    else:
+                        name = name if id_at < 0 else row[id_at]
+                        yield RawItem(name, row[column], "sentence")

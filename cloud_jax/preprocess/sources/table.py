@@ -12,6 +12,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -88,24 +89,24 @@ class TableSource(FileSource):
                         f"{path}: found suffix {path.suffix!r}, expected .csv, .json, "
                         ".jsonl (each also .gz or .bz2, JSON also .zip) or .npz"
                     )
-            except (OSError, EOFError, zipfile.BadZipFile, UnicodeDecodeError) as error:
+            except (OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile) as error:
                 raise SourceError(f"{path}: cannot be read ({error})") from error
-            except (json.JSONDecodeError, csv.Error) as error:
+            except json.JSONDecodeError as error:
                 raise SourceError(f"{path}: is damaged ({error})") from error
 
     def _csv_items(self, path: Path) -> Iterator[RawItem]:
-        header, rows = csv_rows(path)
-        column = pick(header, self.column, STRUCTURE_COLUMNS, path)
-        id_at = _pick_id(header, self.id_column, path)
-        for number, row in enumerate(rows):
-            if len(row) == len(header) + 1:  # pandas wrote an index without a name
-                del row[0]
-            if len(row) != len(header):
-                problem = f"found {len(row)} fields, expected {len(header)}"
-                yield RawItem(f"{path.name}:{number}", ("bad_row", problem), "reject")
-                continue
-            name = f"{path.name}:{number}" if id_at is None else row[id_at]
-            yield _item(name, row[column])
+        with csv_rows(path) as (header, rows):
+            column = pick(header, self.column, STRUCTURE_COLUMNS, path)
+            id_at = _pick_id(header, self.id_column, path)
+            for number, row in enumerate(rows):
+                if len(row) == len(header) + 1:  # pandas: an index without a name
+                    del row[0]
+                name = f"{path.name}:{number}"
+                if len(row) != len(header):
+                    problem = f"found {len(row)} fields, expected {len(header)}"
+                    yield RawItem(name, ("bad_row", problem), "reject")
+                else:
+                    yield _item(name if id_at is None else row[id_at], row[column])
 
     def _json_items(self, path: Path) -> Iterator[RawItem]:
         with open_text(path) as file:
@@ -165,30 +166,25 @@ def open_text(path: Path) -> TextIO:
     return opener(path, "rt", encoding="utf-8", newline="")
 
 
-def csv_rows(path: Path) -> tuple[list[str], Iterator[list[str]]]:
-    """Return the header and a stream of rows; comment lines above the header go.
+@contextmanager
+def csv_rows(path: Path) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
+    """Open a CSV: its header and a stream of rows; comment lines above it go.
 
     Raises:
-        SourceError: the file is missing or has no header.
+        SourceError: the file is missing, damaged or has no header.
     """
     csv.field_size_limit(MAX_ITEM_BYTES)
     try:
-        file = open_text(path)
-        position = file.readline()
-        while position.startswith("#"):
-            position = file.readline()
-    except (OSError, UnicodeDecodeError) as error:
+        with open_text(path) as file:
+            line = file.readline()
+            while line.startswith("#"):
+                line = file.readline()
+            header = next(csv.reader([line]), [])
+            if not header:
+                raise SourceError(f"{path}: is empty, expected a line of column names")
+            yield header, (row for row in csv.reader(file) if row)
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{path}: cannot be read ({error})") from error
-    header = next(csv.reader([position]), [])
-    if not header:
-        file.close()
-        raise SourceError(f"{path}: is empty, expected a line of column names")
-
-    def rows() -> Iterator[list[str]]:
-        with file:
-            yield from (row for row in csv.reader(file) if row)
-
-    return header, rows()
 
 
 def pick(header: Sequence[str], wanted: str, known: Sequence[str], path: Path) -> int:

@@ -1,0 +1,255 @@
+"""The command, end to end, on real crystals and on everything that goes wrong."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from crystals import (
+    hashes,
+    manifest,
+    paper_string,
+    records,
+    rejects,
+    rock_salt,
+    run,
+    write_rows,
+    write_strings,
+)
+
+from cloud_jax.preprocess.chunks import CHUNK_ITEMS
+from cloud_jax.preprocess.sources.corpus import read_sources
+from cloud_jax.scope import Vocabulary
+
+
+@pytest.fixture(scope="module")
+def prototypes(tmp_path_factory):
+    """The 288 AFLOW prototypes as a table, one prototype twice, one damaged row."""
+    path = tmp_path_factory.mktemp("input") / "prototypes.jsonl"
+    (source,) = read_sources(["embedded"])
+    rows = [{"id": item.id, "structure": item.payload} for item in source.items()][:288]
+    rows += [{"id": "twin", "structure": rows[0]["structure"]}]
+    rows += [{"id": "damaged", "structure": {"lattice": {}, "sites": [{}]}}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def built(prototypes, tmp_path_factory):
+    output = tmp_path_factory.mktemp("built") / "dataset"
+    assert run(output, f"table:{prototypes}", workers=2) == 0
+    return output
+
+
+def test_every_crystal_read_is_kept_merged_or_rejected(built):
+    (source,) = manifest(built)["sources"]
+    rows = records(built)
+    merged = [name for row in rows for name in row["merged_ids"]]
+    assert source["n_read"] == 290
+    assert source["n_kept"] == len(rows)
+    assert source["n_duplicates"] == len(merged)
+    assert source["n_rejected"] == len(rejects(built))
+    names = {row["id"] for row in rows} | set(merged) | set(rejects(built))
+    assert len(names) == 290
+    assert rejects(built)["prototypes/damaged"] == "unreadable"
+    twins = {"prototypes/twin", "prototypes/aflow-000-AB_hP6_154_a_b"}
+    assert len(twins & {row["id"] for row in rows}) == 1
+
+
+def test_shards_tables_manifest_and_vocabulary_agree(built):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    facts = manifest(built)
+    vocabulary = Vocabulary.load(built / "vocabulary.json")
+    assert facts["vocabulary"]["sha256"] == vocabulary.sha256
+    assert facts["versions"].keys() >= {"spglib", "pymatgen", "numpy"}
+    builder = tfds.builder_from_directory(str(built))
+    rows = {row["id"]: row for row in records(built)}
+    name = "prototypes/aflow-002-AB11CD3_cP16_221_a_dg_b_c"
+    assert rows[name]["space_group"] == 221
+    for split, entry in facts["splits"].items():
+        examples = list(tfds.as_numpy(builder.as_dataset(split)))
+        assert len(examples) == entry["n_records"]
+        assert sum(len(e["tokens"]) for e in examples) == entry["n_tokens"]
+        for example in examples:
+            row = rows.pop(example["id"].decode())
+            assert row["split"] == split
+            assert row["n_tokens"] == len(example["tokens"])
+            assert vocabulary.decode(example["tokens"]) == row["canonical"]
+        for shard in entry["shards"]:
+            assert hashes(built)[shard["file"]] == shard["sha256"]
+            assert (built / shard["file"]).stat().st_size == shard["bytes"]
+    assert not rows
+
+
+def test_no_formula_is_on_both_sides_of_the_split(built):
+    sides = {}
+    for row in records(built):
+        sides.setdefault(row["formula"], set()).add(row["split"])
+    assert {len(side) for side in sides.values()} == {1}
+    assert {next(iter(side)) for side in sides.values()} == {"train", "validation"}
+
+
+def test_the_same_bytes_with_one_worker_and_after_a_kill(built, prototypes, tmp_path):
+    """Kill the command and its workers once the first part is on disk; go on."""
+    output = tmp_path / "killed"
+    command = [sys.executable, "-m", "cloud_jax.preprocess", f"table:{prototypes}"]
+    command += ["--output", str(output), "--workers", "1"]
+    process = subprocess.Popen(
+        command,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    parts = output / ".work" / "parts"
+    deadline = time.monotonic() + 60
+    while not list(parts.glob("*.arrow")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = len(list(parts.glob("*.arrow")))
+    assert 0 < done < -(-290 // CHUNK_ITEMS)
+    assert not (output / "manifest.json").exists()
+    assert run(output, f"table:{prototypes}") == 0
+    assert hashes(output) == hashes(built)
+
+
+def test_an_existing_dataset_of_the_same_request_is_left_alone(
+    built, prototypes, capsys
+):
+    before = hashes(built)
+    assert run(built, f"table:{prototypes}") == 0
+    assert "already there, nothing to do" in capsys.readouterr().out
+    assert run(built, f"table:{prototypes}", "--seed", 1, "--dialect", "paper") == 1
+    message = capsys.readouterr().err
+    assert "seed: 0 -> 1" in message
+    assert 'dialect: "canonical" -> "paper"' in message
+    assert hashes(built) == before
+
+
+def test_a_full_disk_leaves_no_dataset_and_the_same_command_goes_on(
+    tmp_path, monkeypatch, capsys
+):
+    source = f"strings:{write_strings(tmp_path / 's.csv')}"
+    output = tmp_path / "out"
+    replace = os.replace
+
+    def full(old, new):
+        if os.fspath(new).endswith("features.json"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(new))
+        replace(old, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        assert run(output, source, "--dialect", "paper") == 1
+    message = capsys.readouterr().err
+    assert "No space left on device" in message
+    assert "the same command goes on" in message
+    assert not (output / "manifest.json").exists()
+    assert run(output, source, "--dialect", "paper") == 0
+    assert manifest(output)["sources"][0]["n_kept"] == 132
+    assert not (output / ".work").exists()
+
+
+def test_a_shard_that_cannot_be_written_is_an_os_error(tmp_path):
+    from cloud_jax.preprocess.shards import write_split
+
+    with pytest.raises(OSError, match=r"tfrecord.*cannot be written"):
+        write_split(
+            tmp_path / "missing", "train", iter([]), n_records=1, records_per_shard=9
+        )
+
+
+def test_smallest_volume_stays_and_reserved_rows_keep_their_twins_out(tmp_path):
+    rows = [
+        {"id": "large", "cif": rock_salt(a=5.7)},
+        {"id": "small", "cif": rock_salt(a=5.6)},
+        {"id": "middle", "cif": rock_salt(a=5.64)},
+        {"id": "wanted", "cif": rock_salt("K", "Br", 6.6)},
+        {"id": "secret", "cif": rock_salt("Li", "F", 4.0)},
+    ]
+    write_rows(tmp_path / "t.csv", rows)
+    reserved = [{"id": "test-1", "cif": rock_salt("Li", "F", 4.1)}]
+    write_rows(tmp_path / "r.csv", reserved)
+    (tmp_path / "corpus.toml").write_text(
+        '[[source]]\nkind = "table"\nname = "t"\npath = "t.csv"\nlicence = "CC0"\n'
+        '[[source]]\nkind = "table"\nname = "r"\npath = "r.csv"\nreserved = true\n'
+    )
+    output = tmp_path / "out"
+    assert run(output, tmp_path / "corpus.toml", "--validation-fraction", 0) == 0
+    kept = {row["id"]: row["merged_ids"] for row in records(output)}
+    assert kept == {"t/small": ["t/large", "t/middle"], "t/wanted": []}
+    assert rejects(output) == {"t/secret": "reserved"}
+    mine, others = manifest(output)["sources"]
+    assert (mine["n_kept"], mine["n_duplicates"], mine["n_reserved"]) == (2, 2, 1)
+    assert (others["n_kept"], others["n_reserved"]) == (0, 1)
+    assert mine["licence"] == "CC0"
+    splits = manifest(output)["splits"]
+    assert splits["validation"] == {"n_records": 0, "n_tokens": 0, "shards": []}
+
+
+def test_shards_are_cut_evenly(tmp_path, monkeypatch):
+    from cloud_jax.preprocess import dataset
+
+    monkeypatch.setattr(dataset, "RECORDS_PER_SHARD", 50)
+    source = f"strings:{write_strings(tmp_path / 's.csv')}"
+    words = (source, "--dialect", "paper", "--validation-fraction", 0)
+    assert run(tmp_path / "out", *words) == 0
+    shards = manifest(tmp_path / "out")["splits"]["train"]["shards"]
+    assert [shard["n_records"] for shard in shards] == [44, 44, 44]
+    assert shards[2]["file"] == "cloud_scope-train.tfrecord-00002-of-00003"
+
+
+def test_too_long_unknown_and_malformed_sentences_are_rejected(tmp_path, capsys):
+    lines = [paper_string("Na", "Cl"), paper_string("Na", "Xx"), "Na Cl"]
+    lines += [paper_string("K", "Cl", " ".join(["4a"] * 40))]
+    (tmp_path / "s.csv").write_text("\n".join(["cloud", *lines]) + "\n")
+    words = (f"strings:{tmp_path}/s.csv", "--dialect", "paper", "--max-tokens", 40)
+    assert run(tmp_path / "out", *words) == 3
+    assert "too much was rejected: 3 of 4" in capsys.readouterr().err
+    assert list(rejects(tmp_path / "out").values()) == [
+        "vocabulary",
+        "unreadable",
+        "too_long",
+    ]
+    assert run(tmp_path / "out", *words, "--max-reject-fraction", 0.8) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "message"),
+    [
+        ("cloud\n", (), "no crystal at all"),
+        ("cloud\nnonsense\n", (), "no crystal is left of 1 read; 1 were rejected"),
+        ("cloud\nx\n", ("--dialect", "canonical"), "add --dialect paper"),
+    ],
+)
+def test_nothing_to_write_is_an_error_and_no_dataset(
+    tmp_path, capsys, text, words, message
+):
+    (tmp_path / "s.csv").write_text(text)
+    source = f"strings:{tmp_path}/s.csv"
+    assert run(tmp_path / "out", source, "--dialect", "paper", *words) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_a_folder_with_other_files_is_not_written_to(tmp_path, capsys):
+    source = f"strings:{write_strings(tmp_path / 's.csv')}"
+    assert run(tmp_path, source, "--dialect", "paper") == 1
+    assert "found s.csv, expected an empty folder" in capsys.readouterr().err
+    assert run(tmp_path / "s.csv", source, "--dialect", "paper") == 1
+    assert "found a file, expected a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["embedded", "--validation-fraction", "1"], ["embedded", "--workers", "0"]],
+)
+def test_wrong_usage_is_status_2(tmp_path, words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(tmp_path / "out", *words)
+    assert stop.value.code == 2
+    assert "usage:" in capsys.readouterr().err

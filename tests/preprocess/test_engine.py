@@ -1,0 +1,123 @@
+"""Workers that die, hang or cannot write: real processes, real signals."""
+
+import os
+import signal
+import time
+
+import pytest
+from crystals import rock_salt
+
+from cloud_jax.preprocess import local
+from cloud_jax.preprocess.chunks import Chunk, chunks, read_part
+from cloud_jax.preprocess.pipeline import Options
+from cloud_jax.preprocess.sources.source import RawItem, Source
+
+OPTIONS = Options(dialect="canonical")
+
+
+class Deadly(bytes):
+    """A CIF whose reading kills the process that tries."""
+
+    def __contains__(self, _):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Endless(bytes):
+    """A CIF that is never read to its end."""
+
+    def __contains__(self, _):
+        time.sleep(600)
+
+
+class DeadlyOnce(bytes):
+    """A CIF that kills the first process that reads it; its text is a path."""
+
+    def __contains__(self, _):
+        path = self.decode()
+        if not os.path.exists(path):
+            open(path, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise ValueError("the second process reads it")
+
+
+class Items(Source):
+    """A source of given payloads."""
+
+    def items(self):
+        for number, payload in enumerate(self.payloads):
+            yield RawItem(str(number), payload, "cif")
+
+
+def run(payloads, directory, workers=1, time_limit_s=60.0):
+    source = Items("s")
+    object.__setattr__(source, "payloads", payloads)
+    seen = []
+    parts = local.run(
+        chunks([source], "salt"),
+        directory=directory,
+        source_names=["s"],
+        options=OPTIONS,
+        workers=workers,
+        time_limit_s=time_limit_s,
+        progress=lambda n, done_before: seen.append((n, done_before)),
+    )
+    rows = [row for part in parts for row in read_part(directory / part).to_pylist()]
+    return rows, seen
+
+
+def test_only_the_guilty_records_of_a_chunk_are_rejected(tmp_path):
+    good = rock_salt().encode()
+    payloads = [good, Deadly(b"x"), good, Endless(b"x"), good]
+    rows, seen = run(payloads, tmp_path, time_limit_s=2.0)
+    assert [row["code"] for row in rows] == [
+        None,
+        "crashed",
+        None,
+        "timeout",
+        None,
+    ]
+    assert [row["id"] for row in rows] == [f"s/{i}" for i in range(5)]
+    assert "SIGSEGV" in rows[1]["message"]
+    assert "2 s" in rows[3]["message"]
+    assert seen == [(5, False)]
+
+
+def test_one_death_alone_condemns_no_record(tmp_path):
+    flag = os.fsencode(tmp_path / "died")
+    (tmp_path / "parts").mkdir()
+    rows, _ = run([DeadlyOnce(flag)], tmp_path / "parts")
+    assert [row["code"] for row in rows] == ["unexpected"]
+    assert "the second process reads it" in rows[0]["message"]
+
+
+def test_finished_chunks_are_not_done_again_and_changed_ones_are(tmp_path):
+    payloads = [rock_salt(a=5 + i / 100).encode() for i in range(130)]
+    first, seen = run(payloads, tmp_path)
+    assert seen == [(128, False), (2, False)]
+    again, seen = run(payloads, tmp_path)
+    assert again == first
+    assert seen == [(128, True), (2, True)]
+    payloads[129] = b"data_x"
+    changed, seen = run(payloads, tmp_path)
+    assert seen == [(128, True), (2, False)]
+    assert changed[:129] == first[:129]
+    assert changed[129]["code"] == "no_atoms"
+
+
+def test_a_part_file_that_cannot_be_written_stops_the_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"missing.*\.arrow"):
+        run([rock_salt().encode()], tmp_path / "missing")
+
+
+def test_workers_that_die_before_any_record_stop_the_run(tmp_path):
+    chunk = Chunk("0.arrow", 0, 1, b"no pickle")
+    with pytest.raises(local.EngineError, match="died 3 times before its first record"):
+        local.run(
+            [chunk],
+            directory=tmp_path,
+            source_names=["s"],
+            options=OPTIONS,
+            workers=1,
+            time_limit_s=60.0,
+            progress=lambda n, done_before: None,
+        )

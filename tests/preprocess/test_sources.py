@@ -1,0 +1,336 @@
+"""Each source yields what its file holds, in order, and says what it cannot read."""
+
+import gzip
+import io
+import json
+import os
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from crystals import rock_salt, write_rows
+
+from cloud_jax.preprocess.pipeline import Options, Record, process, read_cell
+from cloud_jax.preprocess.sources import source as source_module
+from cloud_jax.preprocess.sources.corpus import read_sources
+from cloud_jax.preprocess.sources.source import SourceError
+
+LITHIUM = {  # bcc, as pymatgen, ASE and JARVIS write it
+    "lattice": {"matrix": [[3.5, 0, 0], [0, 3.5, 0], [0, 0, 3.5]]},
+    "sites": [
+        {"species": [{"element": "Li", "occu": 1}], "abc": [0, 0, 0]},
+        {"species": [{"element": "Li", "occu": 1}], "abc": [0.5, 0.5, 0.5]},
+    ],
+}
+LITHIUM_ASE = {
+    "numbers": [3, 3],
+    "positions": [[0.0, 0.0, 0.0], [1.75, 1.75, 1.75]],
+    "cell": [[3.5, 0.0, 0.0], [0.0, 3.5, 0.0], [0.0, 0.0, 3.5]],
+    "pbc": [True, True, True],
+}
+LITHIUM_JARVIS = {
+    "lattice_mat": LITHIUM_ASE["cell"],
+    "coords": [[0, 0, 0], [0.5, 0.5, 0.5]],
+    "elements": ["Li", "Li"],
+    "cartesian": False,
+}
+LITHIUM_POSCAR = """Li2
+1.0
+3.5 0 0
+0 3.5 0
+0 0 3.5
+Li
+2
+direct
+0 0 0
+0.5 0.5 0.5
+"""
+
+
+def items(*words):
+    return [item for source in read_sources(words) for item in source.kept_items()]
+
+
+def groups(found):
+    """Space group of each item, or its reject code."""
+    results = [process(item, "s", Options()) for item in found]
+    return [r.space_group if isinstance(r, Record) else r.code for r in results]
+
+
+def test_embedded_yields_the_prototypes_and_the_minerals_once_each():
+    found = items("embedded")
+    assert len(found) == 288 + 1081
+    assert len({item.id for item in found}) == len(found)
+    assert found[0].id == "aflow-000-AB_hP6_154_a_b"
+    assert groups(found[:1] + found[288:289]) == [154, 14]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        json.dumps(LITHIUM),
+        json.dumps(LITHIUM_ASE),
+        repr(LITHIUM_ASE),  # True, not true: what pandas writes
+        json.dumps(LITHIUM_JARVIS),
+        LITHIUM_POSCAR,
+        LITHIUM_POSCAR.replace("\n", "\\n"),
+    ],
+    ids=["pymatgen", "ase", "python", "jarvis", "poscar", "escaped-poscar"],
+)
+def test_a_table_cell_is_recognised_by_its_content(tmp_path, cell):
+    path = write_rows(tmp_path / "t.csv", [{"mp_id": "mp-1", "structure": cell}])
+    found = items(f"table:{path}")
+    assert [item.id for item in found] == ["mp-1"]
+    assert groups(found) == [229]
+
+
+def test_csv_comments_pandas_index_and_bad_rows(tmp_path):
+    path = tmp_path / "t.csv.gz"
+    cif = rock_salt().replace('"', '""')
+    text = f'# ref: somebody\nmaterial_id,cif\n0,a,"{cif}"\nb,"{cif}"\nc\n'
+    path.write_bytes(gzip.compress(text.encode()))
+    found = items(f"table:{path}")
+    assert [item.id for item in found] == ["a", "b", "t.csv.gz:2"]
+    assert groups(found) == [225, 225, "bad_row"]
+
+
+@pytest.mark.parametrize(
+    ("content", "ids"),
+    [
+        ([LITHIUM, LITHIUM_ASE], ["t.json:0", "t.json:1"]),
+        ([{"jid": "J1", "atoms": LITHIUM_JARVIS}], ["J1"]),
+        ({"index": [0], "columns": ["structure", "y"], "data": [[LITHIUM, 1.0]]}, None),
+        ({"train": {"x": LITHIUM_POSCAR}, "test": {"y": LITHIUM_POSCAR}}, ["x", "y"]),
+        ({"x": LITHIUM, "y": LITHIUM_JARVIS}, ["x", "y"]),
+    ],
+    ids=["list", "rows", "pandas", "splits", "mapping"],
+)
+def test_json_layouts(tmp_path, content, ids):
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps(content))
+    found = items(f"table:{path}")
+    assert [item.id for item in found] == (ids or ["t.json:0"])
+    assert set(groups(found)) == {229}
+
+
+def test_zipped_json_and_json_lines(tmp_path):
+    with zipfile.ZipFile(tmp_path / "t.json.zip", "w") as archive:
+        archive.writestr("t.json", json.dumps([LITHIUM]))
+    (tmp_path / "t.jsonl").write_text(f"{json.dumps(LITHIUM)}\n" * 2)
+    assert groups(items(f"table:{tmp_path}/t.json.zip")) == [229]
+    assert groups(items(f"table:{tmp_path}/t.jsonl")) == [229, 229]
+
+
+def test_npz_of_flat_arrays(tmp_path):
+    path = tmp_path / "t.npz"
+    arrays = {
+        "material_id": np.array(["w-1", "w-2"]),
+        "n_sites": np.array([2, 1], np.uint16),
+        "Z": np.array([3, 3, 29], np.uint8),
+        "frac": np.array([[0, 0, 0], [0.5, 0.5, 0.5], [0, 0, 0]], np.float32),
+        "lattice": np.stack([np.eye(3) * 3.5, np.eye(3) * 2.6]).astype(np.float32),
+    }
+    np.savez(path, **arrays)
+    found = items(f"table:{path}")
+    assert [item.id for item in found] == ["w-1", "w-2"]
+    assert groups(found) == [229, 221]
+    np.savez(path, **arrays | {"n_sites": np.array([2, 2])})
+    with pytest.raises(SourceError, match="n_sites sums to 4"):
+        items(f"table:{path}")
+
+
+def test_corpus_file_names_columns_licences_splits_and_exclusions(tmp_path):
+    rows = [{"name": f"r{i}", "blob": rock_salt()} for i in range(3)]
+    write_rows(tmp_path / "t.csv", rows)
+    splits = {"train": {"x": LITHIUM_POSCAR}, "test": {"y": LITHIUM_POSCAR}}
+    (tmp_path / "p.json").write_text(json.dumps(splits))
+    (tmp_path / "ids.txt").write_text("r0\nr2\n")
+    (tmp_path / "corpus.toml").write_text(
+        """
+        [[source]]
+        kind = "table"
+        name = "mine"
+        path = "t.csv"
+        column = "blob"
+        id_column = "name"
+        licence = "CC0"
+        exclude_ids = "ids.txt"
+        [[source]]
+        kind = "table"
+        name = "perovskites"
+        path = ["p.json"]
+        splits = ["test"]
+        reserved = true
+        """
+    )
+    mine, perovskites = read_sources([str(tmp_path / "corpus.toml")])
+    assert (mine.licence, mine.location) == ("CC0", "t.csv")
+    assert [item.id for item in mine.kept_items()] == ["r1"]
+    assert [item.id for item in perovskites.kept_items()] == ["y"]
+    assert perovskites.reserved
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[source]]\nkind='nope'", "found kind 'nope', expected embedded"),
+        ("[[source]]\nkind='table'\nname='a'\npath='x'\nlicense='MIT'", "license;"),
+        ("[[source]]\nkind='table'\nname='a'", "expected name and path"),
+        ("sources = 1", r"found \['sources'\], expected only \[\[source\]\]"),
+        ("][", "cannot be read as TOML"),
+    ],
+)
+def test_a_wrong_corpus_file_says_what_was_expected(tmp_path, text, message):
+    path = tmp_path / "corpus.toml"
+    path.write_text(text)
+    with pytest.raises(SourceError, match=message):
+        read_sources([str(path)])
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("nonsense", "expected embedded, cif:PATH"),
+        ("table:{}/none.csv", "found no file"),
+        ("cif:{}/none", "leads to no .cif"),
+        ("table:{}/text.csv", "found columns a, b; expected cif or structure"),
+        ("table:{}/empty.csv", "is empty"),
+        ("table:{}/damaged.json", "is damaged"),
+        ("table:{}/damaged.csv.gz", "cannot be read"),
+        ("table:{}/what.xyz", "found suffix '.xyz'"),
+        ("strings:{}/text.csv", "expected cloud or scope"),
+        ("cif:{}/cut.tar", "cannot be read to its end"),
+        ("cif:{}/cut.zip", "cannot be read to its end"),
+    ],
+)
+def test_an_unusable_source_says_why(tmp_path, word, message):
+    (tmp_path / "text.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "damaged.json").write_text("[1, ")
+    (tmp_path / "damaged.csv.gz").write_bytes(b"not gzip")
+    (tmp_path / "what.xyz").write_text("2")
+    (tmp_path / "cut.zip").write_bytes(b"PK\3\4")
+    with tarfile.open(tmp_path / "cut.tar", "w") as archive:
+        data = tarfile.TarInfo("a.cif")
+        data.size = 5000
+        archive.addfile(data, io.BytesIO(b" " * 5000))
+    os.truncate(tmp_path / "cut.tar", 2000)
+    with pytest.raises(SourceError, match=message):
+        items(word.format(tmp_path))
+
+
+def test_two_sources_of_one_name_are_refused(tmp_path):
+    with pytest.raises(SourceError, match="two sources are called embedded"):
+        read_sources(["embedded", "embedded"])
+
+
+def test_cif_files_folders_and_patterns(tmp_path):
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    for name in ("a/x.cif", "a/b/y.CIF", "a/b/z.txt"):
+        (tmp_path / name).write_text(rock_salt())
+    assert [i.id for i in items(f"cif:{tmp_path}/a")] == ["b/y.CIF", "x.cif"]
+    assert [i.id for i in items(f"cif:{tmp_path}/**/x.cif")] == ["a/x.cif"]
+    assert [i.id for i in items(f"cif:{tmp_path}/a/x.cif")] == ["x.cif"]
+    os.mkfifo(tmp_path / "a" / "pipe.cif")  # opening it would wait for ever
+    assert groups(items(f"cif:{tmp_path}/a")) == [225, "not_a_file", 225]
+
+
+def test_latin1_and_binary_cifs(tmp_path):
+    text = "# Schr\xf6dinger\n" + rock_salt()
+    (tmp_path / "a.cif").write_bytes(text.encode("latin-1"))
+    (tmp_path / "b.cif").write_bytes(b"\x7fELF\0\0\0")
+    (tmp_path / "c.cif").write_bytes(os.urandom(3000).replace(b"\0", b""))
+    (tmp_path / "d.cif").write_text("")
+    assert groups(items(f"cif:{tmp_path}"))[:2] == [225, "binary"]
+    assert all(isinstance(code, str) for code in groups(items(f"cif:{tmp_path}"))[2:])
+
+
+def hostile_members():
+    return {
+        "good.cif": rock_salt().encode(),
+        "../../escape.cif": rock_salt().encode(),
+        "/absolute.cif": rock_salt().encode(),
+        "inner.zip": b"PK",
+        "deep/inner.tar.gz": b"",
+        "huge.cif": b" " * 4000,
+        "readme.md": b"not a crystal",
+    }
+
+
+EXPECTED = {
+    "good.cif": 225,
+    "../../escape.cif": "unsafe_path",
+    "/absolute.cif": "unsafe_path",
+    "inner.zip": "nested_archive",
+    "deep/inner.tar.gz": "nested_archive",
+    "huge.cif": "too_large",
+}
+
+
+@pytest.fixture
+def small_limit(monkeypatch):
+    """The same rules with a limit of 3,000 bytes instead of 16 MiB."""
+    from cloud_jax.preprocess.sources import archive, cif
+
+    for module in (source_module, archive, cif):
+        monkeypatch.setattr(module, "MAX_ITEM_BYTES", 3000)
+
+
+@pytest.mark.usefixtures("small_limit")
+def test_hostile_zip_members_become_reject_rows(tmp_path, monkeypatch):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in hostile_members().items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    monkeypatch.chdir(tmp_path)
+    found = items(f"cif:{path}")
+    codes = dict(zip((i.id for i in found), groups(found), strict=True))
+    assert codes == {f"a.zip/{name}": code for name, code in EXPECTED.items()}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zip"]  # nothing was extracted
+
+
+@pytest.mark.usefixtures("small_limit")
+def test_hostile_tar_members_become_reject_rows(tmp_path):
+    path = tmp_path / "a.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name, data in hostile_members().items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        for kind, name in ((tarfile.SYMTYPE, "link.cif"), (tarfile.CHRTYPE, "dev.cif")):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "/etc/passwd"
+            archive.addfile(member)
+    found = items(f"cif:{path}")
+    codes = dict(zip((i.id for i in found), groups(found), strict=True))
+    links = {"link.cif": "not_a_file", "dev.cif": "not_a_file"}
+    expected = {f"a.tar.gz/{name}": c for name, c in (EXPECTED | links).items()}
+    assert codes == expected
+
+
+@pytest.mark.usefixtures("small_limit")
+def test_a_zip_header_that_lies_about_the_size_is_not_believed(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.cif", b" " * 100_000)
+    data = path.read_bytes()
+    true_size = (100_000).to_bytes(4, "little")
+    path.write_bytes(data.replace(true_size, (200).to_bytes(4, "little")))
+    assert groups(items(f"cif:{path}"))[0] in ("too_large", "bad_member")
+
+
+@pytest.mark.usefixtures("small_limit")
+def test_a_large_file_is_rejected_unread(tmp_path):
+    (tmp_path / "a.cif").write_bytes(b" " * 4000)
+    assert groups(items(f"cif:{tmp_path}")) == ["too_large"]
+
+
+def test_all_readers_agree_on_one_crystal(tmp_path):
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps([LITHIUM, LITHIUM_ASE, LITHIUM_JARVIS, LITHIUM_POSCAR]))
+    cells = [read_cell(item) for item in items(f"table:{path}")]
+    for cell in cells:
+        np.testing.assert_allclose(cell.lattice, np.eye(3) * 3.5)
+        assert cell.species == ("Li", "Li")
