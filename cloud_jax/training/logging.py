@@ -77,7 +77,9 @@ class MetricsLog:
             return
         path = workdir / "metrics.jsonl"
         truncate_after(path, step)
-        self._file = path.open("a")
+        # Unbuffered: an event is in the file or an error says why, and nothing is
+        # left behind that closing would try to write again.
+        self._file = path.open("ab", buffering=0)
         self._board = _open_tensorboard(workdir / "tensorboard", step)
 
     def write(self, event: dict[str, Any]) -> None:
@@ -89,8 +91,7 @@ class MetricsLog:
         if self._file is None:
             return
         try:
-            self._file.write(json.dumps(event) + "\n")
-            self._file.flush()
+            self._file.write(f"{json.dumps(event)}\n".encode())
         except OSError as error:
             raise OSError(
                 error.errno,

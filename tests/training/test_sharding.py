@@ -104,7 +104,7 @@ def check_restore_on_one_device(state, folder):
 def test_parameter_bytes_fall_as_an_axis_grows(single, axis):
     sizes = [single[1]]
     for n in (2, 4, 8):
-        shape = {name: 1 for name in AXES} | {"data": 8 // n, axis: n}
+        shape = dict.fromkeys(AXES, 1) | {"data": 8 // n, axis: n}
         steps = steps_on(mesh_of(tuple(shape.values())))
         sizes.append(
             sum(
