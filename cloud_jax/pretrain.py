@@ -99,7 +99,8 @@ def ensure_dataset(config: Any, *, active: bool) -> Path:
     if active:
         values = {"path": path, "dialect": config.data.dialect}
         build = [argument.format(**values) for argument in config.data.build]
-        print(f"building {path}: python -m cloud_jax.preprocess {' '.join(build)}")
+        words = " ".join(build)
+        print(f"building {path}: python -m cloud_jax.preprocess {words}", flush=True)
         command = [sys.executable, "-m", "cloud_jax.preprocess", *build]
         if subprocess.run(command).returncode or not manifest.exists():
             raise ConfigurationError(f"building {path} failed, see above")

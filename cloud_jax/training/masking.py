@@ -67,19 +67,21 @@ def mask_tokens(
         n_tokens: size of the true vocabulary, without padding rows.
         fraction: share of the maskable tokens to select.
     """
-    select_key, round_key, kind_key, draw_key = jax.random.split(key, 4)
     n_rows, length = tokens.shape
     n_slots = math.ceil(fraction * length)
+    # One draw for all purposes: it is the costliest part, to compile and to run.
+    chance = jax.random.uniform(key, (n_rows, length + 2 * n_slots + 1))
+    order, kind, draw, remainder = jnp.split(
+        chance, (length, length + n_slots, length + 2 * n_slots), axis=1
+    )
 
     maskable = tokens >= N_SPECIAL
-    wanted = fraction * maskable.sum(axis=1) + jax.random.uniform(round_key, (n_rows,))
-    score = jnp.where(maskable, jax.random.uniform(select_key, tokens.shape), -1.0)
-    _, query = jax.lax.top_k(score, n_slots)
-    used = jnp.arange(n_slots) < jnp.floor(wanted)[:, None]
+    wanted = fraction * maskable.sum(axis=1, keepdims=True) + remainder
+    _, query = jax.lax.top_k(jnp.where(maskable, order, -1.0), n_slots)
+    used = jnp.arange(n_slots) < jnp.floor(wanted)
 
     labels = jnp.take_along_axis(tokens, query, axis=1)
-    kind = jax.random.uniform(kind_key, query.shape)
-    drawn = jax.random.randint(draw_key, query.shape, N_SPECIAL, n_tokens)
+    drawn = N_SPECIAL + jnp.floor(draw * (n_tokens - N_SPECIAL)).astype(jnp.int32)
     shown = jnp.where(kind < 0.8, Vocabulary.mask_id, labels)
     shown = jnp.where(kind >= 0.9, drawn, shown)
     shown = jnp.where(used, shown, labels)

@@ -1,0 +1,112 @@
+"""What stops a run: a message, an exit code, and nothing half-written."""
+
+import json
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "tests" / "training"))
+from synthetic_dataset import CONFIG, write_dataset  # noqa: E402
+
+from cloud_jax import pretrain  # noqa: E402
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_quickly():
+    """Most of the time of these tests is the compilation of programs that run once."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """The working directory of a command: a data set and a short configuration."""
+    monkeypatch.chdir(tmp_path)
+    write_dataset(tmp_path / "dataset", n_train=80, n_validation=10)
+    text = CONFIG.replace("steps = 24", "steps = 2")
+    (tmp_path / "tiny.py").write_text(text)
+    return tmp_path
+
+
+def command(*arguments):
+    return pretrain.main(["--config", "tiny.py", "--workdir=run", *arguments])
+
+
+def test_a_finished_run_says_so_and_other_settings_or_data_are_refused(place, capsys):
+    assert command() == 0
+    assert command("--config.log.every_steps=1") == 0  # this may differ
+    assert "run has finished" in capsys.readouterr().out
+    before = (place / "run" / "config.json").read_text()
+    assert command("--config.optimizer.learning_rate=1e-2") == pretrain.EXIT_FAILED
+    message = capsys.readouterr().err
+    assert "optimizer.learning_rate: 0.003 -> 0.01" in message
+    assert "another --workdir" in message
+    write_dataset(place / "larger", n_train=90)
+    assert command("--config.data.path=larger") == pretrain.EXIT_FAILED
+    assert "hashes.dataset" in capsys.readouterr().err
+    assert (place / "run" / "config.json").read_text() == before
+
+
+def test_a_loss_that_is_not_finite_names_the_crystals(place, capsys):
+    code = command("--config.optimizer.learning_rate=1e38", "--config.seed=3")
+    assert code == pretrain.EXIT_NON_FINITE
+    found = json.loads((place / "run" / "nonfinite.json").read_text())
+    assert found["step"] == 2  # warm-up is over after a step of rate 0
+    assert len(found["record_ids"]) > 5
+    assert all(name.startswith("made-") for name in found["record_ids"])
+    assert found["record_ids"][0] in capsys.readouterr().err
+    assert not (place / "run" / "results.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config.optimizer.learning_rat=1"], "did you mean"),
+        (["--config.data.path=nowhere"], "there is no data set at nowhere"),
+        (["--config.data.dialect=paper"], "is in the canonical dialect"),
+        (["--config.data.row_length=16"], "give --config.data.row_length=32"),
+        (["--config.mesh.fsdp=3"], "does not fit 8 devices"),
+        (["--config.mesh.tensor=2"], "does not divide the model's 1"),
+        (["--config.model.preset=bert99"], "unknown model preset 'bert99'"),
+        (["--workdir=gs://bucket/run"], "mount the bucket"),
+        (["--distributed=manual"], "needs --coordinator"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_what_to_correct_is_said_before_anything_is_written(
+    place, capsys, arguments, message
+):
+    assert command(*arguments) == pretrain.EXIT_FAILED
+    assert message in capsys.readouterr().err
+    assert not (place / "run").exists()
+
+
+def test_a_missing_data_set_is_built_by_another_process(place, capfd, monkeypatch):
+    builder = place / "builder"  # stands in for the interpreter
+    builder.write_text("#!/bin/sh\nfor last; do :; done\nmv dataset $last\n")
+    builder.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(builder))
+    text = (place / "tiny.py").read_text()
+    new = '"new"\n    c.data.build = ("embedded", "{path}")'
+    (place / "tiny.py").write_text(text.replace('"dataset"', new))
+    assert (
+        command("--config.mesh.fsdp=3") == pretrain.EXIT_FAILED
+    )  # built, then stopped
+    out, _ = capfd.readouterr()
+    assert "building new: python -m cloud_jax.preprocess embedded new" in out
+    assert (place / "new" / "manifest.json").exists()
+
+
+def test_a_full_disk_stops_with_a_message(place, capsys, monkeypatch):
+    (place / "run").mkdir()
+    (place / "run" / "metrics.jsonl").touch()
+    monkeypatch.setattr(
+        "cloud_jax.training.logging.truncate_after",
+        lambda path, _: (path.unlink(), path.symlink_to("/dev/full")),
+    )
+    assert command() == pretrain.EXIT_FAILED
+    assert "No space left on device" in capsys.readouterr().err
