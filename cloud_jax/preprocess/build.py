@@ -14,7 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 import cloud_jax
-from cloud_jax.preprocess import local
+from cloud_jax.preprocess import local, pipeline
 from cloud_jax.preprocess.chunks import CHUNK_ITEMS, chunks
 from cloud_jax.preprocess.dataset import MANIFEST, publish, write_dataset
 from cloud_jax.preprocess.pipeline import Options, vocabulary_of
@@ -135,7 +135,7 @@ def _process_all(
     total = sum(sum(1 for _ in source.kept_items()) for source in sources)
     if not total:
         raise SourceError("the sources hold no crystal at all")
-    salt = json.dumps([request.options.to_dict(), _versions(), cloud_jax.__version__])
+    salt = json.dumps([request.options.to_dict(), _versions(), _code_hash()])
     with tqdm(total=total, unit=" crystals", smoothing=0.05) as bar:
 
         def progress(n_items: int, done_before: bool) -> None:
@@ -185,6 +185,13 @@ def _manifest(request: Request, asked: dict, vocabulary, written: dict) -> dict:
 
 def _versions() -> dict[str, str]:
     return {name: version(name) for name in ("spglib", "pymatgen", "gemmi", "numpy")}
+
+
+def _code_hash() -> str:
+    """Hash of the code that makes records: parts of an older one are not taken up."""
+    package = Path(cloud_jax.__file__).parent
+    files = [*sorted((package / "scope").glob("*.py")), Path(pipeline.__file__)]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _check_dialect(dialect: str, sources: Sequence[Source]) -> None:

@@ -20,7 +20,14 @@ from pathlib import Path
 from cloud_jax.preprocess.chunks import Chunk, write_part
 from cloud_jax.preprocess.pipeline import Options, Reject, process, vocabulary_of
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# The processes are many, so one BLAS and OpenMP thread each; and spglib's notes that it
+# fell back on another of its algorithms would cut the progress bar to pieces.
+_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "SPGLIB_WARNING": "OFF",
+}
 _STARTS = 3  # times a worker may die outside any record before the run stops
 
 
@@ -100,7 +107,7 @@ def run(
     todo = _unfinished(chunks, directory, parts, progress)
     arguments = (directory, tuple(source_names), options)
     pool: list[_Worker] = []
-    with _one_thread_each():
+    with _worker_environment():
         try:
             for job in todo:
                 if not pool:  # all at once: they import while the first chunks are cut
@@ -183,10 +190,10 @@ def _blame(worker: _Worker) -> None:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let workers start with one BLAS and OpenMP thread: the processes are many."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
+def _worker_environment() -> Iterator[None]:
+    """What workers inherit while it lasts."""
+    before = {name: os.environ.get(name) for name in _ENVIRONMENT}
+    os.environ.update(_ENVIRONMENT)
     try:
         yield
     finally:
