@@ -13,6 +13,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import LogLocator, NullFormatter
 
 # Okabe and Ito's colours: told apart by colour-blind readers.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
@@ -55,6 +56,9 @@ def main(arguments: list[str]) -> None:
                 level = found[f"{name}_{key}"]
                 axis.axhline(level, color="0.35", ls=style, lw=1, label=name)
         axis.set(title=title, xlabel="epoch", yscale="log")
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter(NullFormatter())
         axis.grid(alpha=0.3, which="both")
     axes[0].set_ylabel("cross-entropy a masked token / nat")
     axes[0].legend(fontsize=7)
