@@ -1,11 +1,17 @@
 """Heads on the encoder's hidden states."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from cloud_jax.models.bert import MASKED, Encoder, EncoderConfig, dense, layer_norm
+from cloud_jax.models.bert import (
+    MASKED,
+    Encoder,
+    EncoderConfig,
+    dense,
+    gelu,
+    layer_norm,
+)
 
 
 class MlmHead(nn.Module):
@@ -20,7 +26,7 @@ class MlmHead(nn.Module):
         """Return float32 logits; those of padded vocabulary rows are ``MASKED``."""
         config = self.config
         hidden = dense("dense", config.width, config.dtype)(hidden)
-        hidden = jax.nn.gelu(hidden, approximate=False)
+        hidden = gelu(hidden)
         hidden = layer_norm("norm", config.dtype)(hidden)
         shape = (config.padded_vocab_size,)
         bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
