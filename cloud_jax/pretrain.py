@@ -8,16 +8,13 @@ Run the same command again and it resumes; exit codes are in `--help`.
 import argparse
 import json
 import math
-import subprocess
 import sys
-import time
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cloud_jax import configuration
-from cloud_jax.configuration import ConfigurationError
 
 EXIT_FAILED, EXIT_NON_FINITE, EXIT_INTERRUPTED = 1, 3, 75
 
@@ -72,82 +69,25 @@ def main(argv: list[str] | None = None) -> int:
         config = configuration.load(arguments.config, overrides)
         if arguments.workdir:
             config.workdir = arguments.workdir
-        return run(config, arguments)
-    except (ConfigurationError, OSError, ValueError) as error:
+        job = prepare(config, arguments)
+    except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
+    return execute(job) if job else 0
 
 
-def ensure_dataset(config: Any, *, active: bool) -> Path:
-    """The data set's folder; built first if the config says how.
+class Job(NamedTuple):
+    """The parts of one run, checked against each other."""
 
-    It is built by another process, so that this one imports no pymatgen and no
-    TensorFlow. Processes other than the first wait for it.
-
-    Raises:
-        ConfigurationError: it is missing and cannot be built.
-    """
-    path = Path(config.data.path)
-    manifest = path / "manifest.json"
-    if manifest.exists():
-        return path
-    if not config.data.build:
-        raise ConfigurationError(
-            f"there is no data set at {path} (no {manifest}). Make one with python -m "
-            "cloud_jax.preprocess, or give --config.data.path=FOLDER"
-        )
-    if active:
-        values = {"path": path, "dialect": config.data.dialect}
-        build = [argument.format(**values) for argument in config.data.build]
-        words = " ".join(build)
-        print(f"building {path}: python -m cloud_jax.preprocess {words}", flush=True)
-        command = [sys.executable, "-m", "cloud_jax.preprocess", *build]
-        if subprocess.run(command).returncode or not manifest.exists():
-            raise ConfigurationError(f"building {path} failed, see above")
-    deadline = time.monotonic() + config.distributed.timeout_s
-    while not manifest.exists():
-        if time.monotonic() > deadline:
-            raise ConfigurationError(
-                f"{manifest} did not appear within {config.distributed.timeout_s} s; "
-                "is the folder on a file system that all hosts share?"
-            )
-        time.sleep(1)
-    return path
-
-
-def open_stores(config: Any, path: Path) -> tuple[Any, Any, dict[str, str]]:
-    """Training and validation split of a data set, and the hashes that name it.
-
-    Raises:
-        ConfigurationError: it is in another dialect, or its sentences do not fit.
-    """
-    import hashlib
-
-    from cloud_jax.data.token_store import TokenStore
-
-    train, validation = (TokenStore.open(path, s) for s in ("train", "validation"))
-    manifest = train.manifest
-    if manifest["dialect"] != config.data.dialect:
-        raise ConfigurationError(
-            f"{path} is in the {manifest['dialect']} dialect, the configuration asks "
-            f"for {config.data.dialect}: give --config.data.dialect="
-            f"{manifest['dialect']}, or prepare the data set again"
-        )
-    if manifest["max_tokens"] > config.data.row_length:
-        raise ConfigurationError(
-            f"{path} holds sentences of up to {manifest['max_tokens']} tokens, which "
-            f"do not fit rows of {config.data.row_length}: give "
-            f"--config.data.row_length={manifest['max_tokens']}"
-        )
-    content = (path / "manifest.json").read_bytes()
-    return (
-        train,
-        validation,
-        {
-            "dataset": hashlib.sha256(content).hexdigest(),
-            "vocabulary": train.vocabulary.sha256,
-        },
-    )
+    config: Any
+    folder: Path
+    mesh: Any
+    train: Any  # PackedBatches
+    validation: Any  # PackedBatches
+    store: Any  # TokenStore of the training split
+    model: Any
+    features: Any
+    hashes: dict[str, str]
 
 
 def make_batches(config: Any, train: Any, validation: Any, *, n_parts: int) -> tuple:
@@ -195,13 +135,17 @@ def make_model(config: Any, store: Any) -> tuple[Any, Any]:
     return MaskedLanguageModel(encoder), features
 
 
-def run(config: Any, arguments: argparse.Namespace) -> int:
-    """Wire the parts, train, evaluate against the baselines, report."""
+def prepare(config: Any, arguments: argparse.Namespace) -> Job | None:
+    """Join the other processes, open data and workdir; None if the run has finished.
+
+    Raises:
+        ValueError: settings, data and workdir that do not go together.
+        OSError: a file that cannot be read or written, or processes that do not meet.
+    """
     import jax
 
-    from cloud_jax.training import distributed, sharding, workdir
+    from cloud_jax.training import dataset, distributed, sharding, workdir
     from cloud_jax.training.logging import write_json
-    from cloud_jax.training.loop import InterruptedRunError, NonFiniteLossError
     from cloud_jax.training.report import screen
 
     distributed.initialize(
@@ -212,8 +156,17 @@ def run(config: Any, arguments: argparse.Namespace) -> int:
         process_id=arguments.process_id,
     )
     active = jax.process_index() == 0
-    path = ensure_dataset(config, active=active)
-    train, validation, hashes = open_stores(config, path)
+    path = Path(config.data.path)
+    dataset.ensure(
+        path,
+        build=config.data.build,
+        dialect=config.data.dialect,
+        timeout_s=config.distributed.timeout_s,
+        active=active,
+    )
+    train, validation, hashes = dataset.open_splits(
+        path, dialect=config.data.dialect, row_length=config.data.row_length
+    )
     model, features = make_model(config, train)
     mesh = sharding.make_mesh(**config.mesh, heads=model.config.heads)
     *batches, rows = make_batches(
@@ -229,28 +182,34 @@ def run(config: Any, arguments: argparse.Namespace) -> int:
     if (folder / "results.json").exists():
         print(f"{folder}: this run has finished")
         print(screen(json.loads((folder / "results.json").read_text()), folder))
-        return 0
+        return None
     if active:
         write_json(folder / "environment.json", workdir.environment(hashes))
         train.vocabulary.save(folder / "vocabulary.json")
+    return Job(config, folder, mesh, *batches, train, model, features, hashes)
+
+
+def execute(job: Job) -> int:
+    """Train, evaluate, report; return the exit code."""
+    import jax
+
+    from cloud_jax.training.logging import write_json
+    from cloud_jax.training.loop import InterruptedRunError, NonFiniteLossError
+    from cloud_jax.training.report import screen
+
+    active = jax.process_index() == 0
     try:
-        with jax.set_mesh(mesh):
-            found = pretrain(
-                config,
-                folder,
-                mesh=mesh,
-                batches=batches,
-                model=model,
-                features=features,
-                store=train,
-                hashes=hashes,
-            )
+        with jax.set_mesh(job.mesh):
+            found = pretrain(job)
+        if active:
+            write_json(job.folder / "results.json", found)
+            print(screen(found, job.folder))
     except InterruptedRunError as stop:
         if active:
-            print(f"saved step {stop.step} in {folder}; run it again to resume")
+            print(f"saved step {stop.step} in {job.folder}; run it again to resume")
         return EXIT_INTERRUPTED
     except NonFiniteLossError as stop:
-        file = folder / "nonfinite.json"
+        file = job.folder / "nonfinite.json"
         if active:
             write_json(file, stop.to_json())
         print(
@@ -260,23 +219,13 @@ def run(config: Any, arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return EXIT_NON_FINITE
-    if active:
-        write_json(folder / "results.json", found)
-        print(screen(found, folder))
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
     return 0
 
 
-def pretrain(
-    config: Any,
-    folder: Path,
-    *,
-    mesh: Any,
-    batches: list,
-    model: Any,
-    features: Any,
-    store: Any,
-    hashes: dict[str, str],
-) -> dict[str, Any]:
+def pretrain(job: Job) -> dict[str, Any]:
     """Train to the end, from the last checkpoint if there is one.
 
     Returns:
@@ -291,75 +240,80 @@ def pretrain(
     from cloud_jax.training.logging import MetricsLog
     from cloud_jax.training.state import count_parameters
 
-    active = jax.process_index() == 0
-    train, validation = batches
+    config, active = job.config, jax.process_index() == 0
     total_steps = config.optimizer.steps or math.ceil(
-        config.optimizer.epochs * train.steps_per_epoch
+        config.optimizer.epochs * job.train.steps_per_epoch
     )
-    steps, rate = make_steps(config, model, features, mesh, total_steps)
+    steps, rate = make_steps(job, total_steps)
     init_key, key = jax.random.split(jax.random.key(config.seed))
+    n_batches = job.validation.steps_per_epoch
     fixed = {
-        "batches": validation,
+        "batches": job.validation,
         "steps": steps,
         "key": jax.random.key(config.evaluate.mask_seed),
-        "n_batches": min(
-            config.evaluate.max_batches or validation.steps_per_epoch,
-            validation.steps_per_epoch,
-        ),
+        "n_batches": min(config.evaluate.max_batches or n_batches, n_batches),
     }
     # The CPU backend has nothing to gain from steps in flight.
     ahead = 0 if jax.default_backend() == "cpu" else 2
     evaluate = partial(loop.evaluate, ahead=ahead, **fixed)
 
-    checkpoints = Checkpoints(folder / "checkpoints", keep=config.checkpoint.keep)
-    start = checkpoints.latest() or 0
-    if start:
-        state, progress = checkpoints.restore(steps.abstract, step=start)
-        progress = loop.Progress.from_json(progress)
-    else:
-        state, progress = steps.init(init_key), loop.Progress()
-    log = MetricsLog(folder, step=start, active=active)
-    terminal = sys.stderr.isatty()
     with (
-        closing(checkpoints),
-        closing(log),
+        closing(
+            Checkpoints(job.folder / "checkpoints", keep=config.checkpoint.keep)
+        ) as checkpoints,
+        closing(
+            MetricsLog(job.folder, step=checkpoints.latest() or 0, active=active)
+        ) as log,
         tqdm(
-            total=total_steps, initial=start, disable=not active, unit="step",
-            desc="pretrain", mininterval=0.5 if terminal else 10,
+            total=total_steps,
+            initial=checkpoints.latest() or 0,
+            disable=not active,
+            unit="step",
+            desc="pretrain",
+            mininterval=0.5 if sys.stderr.isatty() else 10,
         ) as bar,
-    ):  # fmt: skip
-        trainer = loop.Trainer(
-            steps=steps, batches=train, key=key, total_steps=total_steps, rate=rate,
+    ):
+        if latest := checkpoints.latest():
+            state, progress = checkpoints.restore(steps.abstract, step=latest)
+            progress = loop.Progress.from_json(progress)
+        else:
+            state, progress = steps.init(init_key), loop.Progress()
+        state, means = loop.Trainer(
+            steps=steps,
+            batches=job.train,
+            key=key,
+            total_steps=total_steps,
+            rate=rate,
             cadence=loop.Cadence(
                 log=config.log.every_steps,
                 evaluate=config.evaluate.every_steps,
                 checkpoint=config.checkpoint.every_steps,
             ),
-            evaluate_params=evaluate, checkpoints=checkpoints, log=log, ahead=ahead,
+            evaluate_params=evaluate,
+            checkpoints=checkpoints,
+            log=log,
+            ahead=ahead,
             bar=bar,
-        )  # fmt: skip
-        state, means = trainer.run(state, progress)
-    return report.results(
-        validation=means or evaluate(state.params),
-        baselines=baseline_means(store, **fixed),
-        progress=progress,
-        parameters=count_parameters(state.params),
-        steps=total_steps,
-        epochs=total_steps / train.steps_per_epoch,
-        checkpoint=checkpoints.path(total_steps),
-        best_checkpoint=checkpoints.path(checkpoints.best()),
-        hashes=hashes,
-    )
+        ).run(state, progress)
+        return report.results(
+            validation=means or evaluate(state.params),
+            baselines=baseline_means(job.store, **fixed),
+            progress=progress,
+            parameters=count_parameters(state.params),
+            steps=total_steps,
+            epochs=total_steps / job.train.steps_per_epoch,
+            checkpoint=checkpoints.path(total_steps),
+            best_checkpoint=checkpoints.path(checkpoints.best()),
+            hashes=job.hashes,
+        )
 
 
-def make_steps(
-    config: Any, model: Any, features: Any, mesh: Any, total_steps: int
-) -> tuple[Any, Any]:
+def make_steps(job: Job, total_steps: int) -> tuple[Any, Any]:
     """The compiled steps, and the learning rate of a step number."""
     from cloud_jax.training import optim
     from cloud_jax.training.steps import compile_steps
 
-    options = config.optimizer
+    options = job.config.optimizer
     rate = optim.schedule(
         learning_rate=options.learning_rate,
         warmup_fraction=options.warmup_fraction,
@@ -369,11 +323,11 @@ def make_steps(
         rate, weight_decay=options.weight_decay, clip_norm=options.clip_norm
     )
     steps = compile_steps(
-        model,
+        job.model,
         optimizer,
-        mesh=mesh,
-        features=features,
-        mask_fraction=config.mask_fraction,
+        mesh=job.mesh,
+        features=job.features,
+        mask_fraction=job.config.mask_fraction,
     )
     return steps, rate
 

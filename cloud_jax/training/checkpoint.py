@@ -34,8 +34,8 @@ def _check_space(directory: Path, state: TrainState) -> None:
     free = shutil.disk_usage(directory).free
     if needed > free:
         raise OSError(
-            f"{directory}: a checkpoint needs {needed / 1e6:.0f} MB and the disk has "
-            f"{free / 1e6:.0f} MB free. Free some space and run the same command: it "
+            f"{directory}: a checkpoint needs {needed / 1e6:.1f} MB and the disk has "
+            f"{free / 1e6:.1f} MB free. Free some space and run the same command: it "
             "resumes from the last checkpoint"
         )
 
@@ -48,7 +48,7 @@ def _explained(directory: Path) -> Iterator[None]:
     except (OSError, ValueError, RuntimeError) as error:
         free = shutil.disk_usage(directory).free
         raise OSError(
-            f"{directory}: writing a checkpoint failed with {free / 1e6:.0f} MB free "
+            f"{directory}: writing a checkpoint failed with {free / 1e6:.1f} MB free "
             f"on the disk: {error}. Nothing half-written counts; once the cause is "
             "gone, the same command resumes from the last checkpoint"
         ) from error

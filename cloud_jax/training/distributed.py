@@ -73,7 +73,7 @@ def initialize(
     Raises:
         ValueError: an unknown mode, missing or superfluous values, or a loopback
             coordinator although there are several hosts.
-        RuntimeError: the processes did not find each other in time.
+        TimeoutError: the processes did not find each other in time.
     """
     manual = (coordinator, num_processes, process_id)
     if mode not in MODES:
@@ -103,7 +103,7 @@ def initialize(
         )
     except RuntimeError as error:
         where = coordinator or "the coordinator found by the launcher"
-        raise RuntimeError(
+        raise TimeoutError(
             f"the processes did not meet at {where} within {timeout_s} s "
             "(config.distributed.timeout_s): check that all were started, that the "
             f"address and port are reachable and their number is right. {error}"

@@ -74,7 +74,7 @@ def test_half_written_ones_do_not_count(checkpoints):
 def test_a_write_that_cannot_fit_is_refused(checkpoints, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(100, 90, 10))
-    with pytest.raises(OSError, match=r"has 0 MB free\. Free some space"):
+    with pytest.raises(OSError, match=r"has 0\.0 MB free\. Free some space"):
         checkpoints.save(state(1), {}, step=1)
     monkeypatch.undo()
     assert checkpoints.latest() is None

@@ -79,5 +79,5 @@ def test_a_missed_meeting_names_the_address_and_the_time(calls, monkeypatch):
         raise RuntimeError("DEADLINE_EXCEEDED")
 
     monkeypatch.setattr(jax.distributed, "initialize", late)
-    with pytest.raises(RuntimeError, match=r"127\.0\.0\.1:1234 within 5 s"):
+    with pytest.raises(TimeoutError, match=r"127\.0\.0\.1:1234 within 5 s"):
         distributed.initialize("manual", timeout_s=5, **MANUAL)

@@ -1,0 +1,85 @@
+"""The prepared data set of a run: built if it is missing, checked against the settings.
+
+It is built by another process, so that training imports no pymatgen and no TensorFlow.
+"""
+
+import hashlib
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from cloud_jax.data.token_store import DatasetError, TokenStore
+
+
+def ensure(
+    path: Path, *, build: Sequence[str], dialect: str, timeout_s: int, active: bool
+) -> None:
+    """Build the data set unless it is there.
+
+    Args:
+        path: its folder.
+        build: arguments of cloud_jax.preprocess, with `{path}` and `{dialect}` to fill
+            in; empty if it cannot be built.
+        dialect: `canonical` or `paper`.
+        timeout_s: how long the other processes wait for the first, which builds.
+        active: False on all processes but the first.
+
+    Raises:
+        DatasetError: it is missing and was not built.
+    """
+    manifest = path / "manifest.json"
+    if manifest.exists():
+        return
+    if not build:
+        raise DatasetError(
+            f"there is no data set at {path} (no {manifest}). Make one with python -m "
+            "cloud_jax.preprocess, or give --config.data.path=FOLDER"
+        )
+    if active:
+        arguments = [argument.format(path=path, dialect=dialect) for argument in build]
+        words = " ".join(arguments)
+        print(f"building {path}: python -m cloud_jax.preprocess {words}", flush=True)
+        command = [sys.executable, "-m", "cloud_jax.preprocess", *arguments]
+        if subprocess.run(command).returncode or not manifest.exists():
+            raise DatasetError(f"building {path} failed, see above")
+    deadline = time.monotonic() + timeout_s
+    while not manifest.exists():
+        if time.monotonic() > deadline:
+            raise DatasetError(
+                f"{manifest} did not appear within {timeout_s} s; is the folder on a "
+                "file system that all hosts share?"
+            )
+        time.sleep(1)
+
+
+def open_splits(
+    path: Path, *, dialect: str, row_length: int
+) -> tuple[TokenStore, TokenStore, dict[str, str]]:
+    """Training and validation split of a data set, and the hashes that name it.
+
+    Raises:
+        DatasetError: it is damaged, in another dialect, or its sentences do not fit
+            rows of `row_length`.
+    """
+    train, validation = (TokenStore.open(path, s) for s in ("train", "validation"))
+    manifest = train.manifest
+    if manifest["dialect"] != dialect:
+        raise DatasetError(
+            f"{path} is in the {manifest['dialect']} dialect, the configuration asks "
+            f"for {dialect}: give --config.data.dialect={manifest['dialect']}, or "
+            "prepare the data set again"
+        )
+    if manifest["max_tokens"] > row_length:
+        raise DatasetError(
+            f"{path} holds sentences of up to {manifest['max_tokens']} tokens, which "
+            f"do not fit rows of {row_length}: give "
+            f"--config.data.row_length={manifest['max_tokens']}"
+        )
+    content = (path / "manifest.json").read_bytes()
+    hashes = {
+        "dataset": hashlib.sha256(content).hexdigest(),
+        "vocabulary": train.vocabulary.sha256,
+    }
+    return train, validation, hashes
