@@ -9,7 +9,7 @@ import argparse
 import json
 import math
 import sys
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -193,13 +193,14 @@ def execute(job: Job) -> int:
     """Train, evaluate, report; return the exit code."""
     import jax
 
+    from cloud_jax.lock import lock
     from cloud_jax.training.logging import write_json
     from cloud_jax.training.loop import InterruptedRunError, NonFiniteLossError
     from cloud_jax.training.report import screen
 
     active = jax.process_index() == 0
     try:
-        with jax.set_mesh(job.mesh):
+        with lock(job.folder) if active else nullcontext(), jax.set_mesh(job.mesh):
             found = pretrain(job)
         if active:
             write_json(job.folder / "results.json", found)
@@ -218,6 +219,9 @@ def execute(job: Job) -> int:
             "holds that state; lower the learning rate or set those crystals aside",
             file=sys.stderr,
         )
+        return EXIT_NON_FINITE
+    except FloatingPointError as error:
+        print(f"error: {error}", file=sys.stderr)
         return EXIT_NON_FINITE
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -17,8 +17,8 @@ def get_config():
     c.data.batch_crystals = 64
     c.model.preset = "bert1"
     c.optimizer.learning_rate = 3e-3
-    c.optimizer.epochs = 40
-    c.evaluate.every_steps = 200
-    c.checkpoint.every_steps = 200
+    c.optimizer.epochs = 120
+    c.evaluate.every_steps = 400
+    c.checkpoint.every_steps = 400
     c.log.every_steps = 20
     return c.lock()

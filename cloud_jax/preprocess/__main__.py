@@ -78,6 +78,7 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
 def main(words: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
     arguments = parse_arguments(words)
+    from cloud_jax.lock import LockedError
     from cloud_jax.preprocess.build import OutputError, Request, build
     from cloud_jax.preprocess.dataset import EmptyDatasetError
     from cloud_jax.preprocess.local import EngineError
@@ -105,7 +106,9 @@ def main(words: list[str] | None = None) -> int:
             workers=arguments.workers,
             time_limit_s=arguments.time_limit,
         )
-    except (SourceError, OutputError, EmptyDatasetError, EngineError) as error:
+    except (
+        SourceError, OutputError, EmptyDatasetError, EngineError, LockedError
+    ) as error:  # fmt: skip
         print(f"error: {error}", file=sys.stderr)
         return 1
     except OSError as error:

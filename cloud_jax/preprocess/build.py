@@ -1,12 +1,10 @@
 """One preprocessing run: what was asked, what is there already, and the way between."""
 
-import fcntl
 import hashlib
 import json
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 import cloud_jax
+from cloud_jax.lock import lock
 from cloud_jax.preprocess import local, pipeline
 from cloud_jax.preprocess.chunks import CHUNK_ITEMS, chunks
 from cloud_jax.preprocess.dataset import MANIFEST, publish, write_dataset
@@ -89,7 +88,8 @@ def build(
         The manifest, and whether it was there already.
 
     Raises:
-        OutputError: the folder holds something else, or another run writes it.
+        OutputError: the folder holds something else.
+        LockedError: another run writes it.
         SourceError: a source cannot be read.
         EmptyDatasetError: nothing is left to write.
         OSError: a file cannot be written, for instance on a full disk.
@@ -101,7 +101,7 @@ def build(
         return existing, True
     work = output / WORK
     (work / "parts").mkdir(parents=True, exist_ok=True)
-    with _locked(work):
+    with lock(work):
         parts = _process_all(request, sources, work / "parts", workers, time_limit_s)
         scratch = work / "dataset"
         shutil.rmtree(scratch, ignore_errors=True)
@@ -250,14 +250,3 @@ def _differences(found: object, asked: object, name: str = "") -> Iterator[str]:
 def _short(value: object) -> str:
     text = "absent" if value is None else json.dumps(value)
     return text if len(text) < 80 else text[:77] + "..."
-
-
-@contextmanager
-def _locked(work: Path) -> Iterator[None]:
-    """Keep a second run out of the same folder; a killed run leaves no lock."""
-    with open(work / "lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(f"{work.parent}: another run is writing it") from None
-        yield

@@ -1,5 +1,6 @@
 """The end of a run: results.json and the last screen."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ def screen(found: dict[str, Any], workdir: Path) -> str:
                 for prefix in ("validation", "unigram")
             )
             lines.append(f"{name:12}{ours} against {unigram} of unigram")
+    python = _python()
     lines += [
         "",
         f"speed       {found['crystals_per_second']:,.0f} crystals/s, "
@@ -83,8 +85,15 @@ def screen(found: dict[str, Any], workdir: Path) -> str:
         f"numbers     {workdir / 'results.json'}, {workdir / 'metrics.jsonl'}",
         "",
         "Next",
-        f"  tensorboard --logdir {workdir / 'tensorboard'}    # learning curves",
-        "  python -m cloud_jax.scope YOUR.cif    # a crystal as the model reads it",
-        "  python -m cloud_jax.pretrain --help    # larger models, your own crystals",
+        f"  {python} scripts/plot_learning_curve.py curve.png {workdir}    # draw it",
+        f"  {python} -m cloud_jax.scope YOUR.cif    # a crystal as the model reads it",
+        f"  {python} -m cloud_jax.preprocess --help    # a data set of your crystals",
+        f"  {python} -m cloud_jax.pretrain --help    # larger models, other settings",
     ]
     return "\n".join(lines)
+
+
+def _python() -> str:
+    """This interpreter as a person would type it here."""
+    path, here = Path(sys.executable), Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else "python"
