@@ -1,6 +1,6 @@
 """From CIF text to paper-dialect string, beside the floor and the reference recipe.
 
-    python scripts/bench_encode.py FOLDER_OF_CIFS [--rounds 5]
+    python -m scripts.bench_encode FOLDER_OF_CIFS [--rounds 5]
 
 One core, in alternation in one run, JSON lines out, milliseconds a file:
     ours       read_cif, encode, sentence

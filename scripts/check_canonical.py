@@ -1,6 +1,6 @@
 """Is the canonical sentence one sentence per crystal, however the crystal is given?
 
-    python scripts/check_canonical.py [--seed 0]
+    python -m scripts.check_canonical [--seed 0]
 
 Each of the crystals embedded in pymatgen and jarvis-tools is given again with its
 atoms shuffled, as a 2x1x1 supercell, as spglib's primitive and conventional cell,

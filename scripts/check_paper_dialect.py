@@ -1,9 +1,9 @@
 """Compare our `paper` dialect with strings of the reference pipeline.
 
-    python scripts/check_paper_dialect.py FOLDER
+    python -m scripts.check_paper_dialect FOLDER
         FOLDER/expected.csv (file, space_group, n_atoms_primitive, scope) and
         FOLDER/cifs/
-    python scripts/check_paper_dialect.py LABELS.csv STRUCTURES.csv.gz
+    python -m scripts.check_paper_dialect LABELS.csv STRUCTURES.csv.gz
         a table with mp_id, scope_paper, n_atoms, and one with mp_id and structure
         (an ASE dictionary as text)
 

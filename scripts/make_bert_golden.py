@@ -4,8 +4,8 @@ A tiny Hugging Face BERT with random weights: its state dict, three sentences of
 different lengths, the hidden states of every layer and the MLM logits. Needs torch and
 transformers, which the project itself does not use; an environment of its own will do:
 
-    python -m venv /tmp/golden && /tmp/golden/bin/pip install torch transformers
-    /tmp/golden/bin/python scripts/make_bert_golden.py tests/models/golden/bert_tiny.npz
+    python -m venv golden && /tmp/golden/bin/pip install torch transformers
+    golden/bin/python -m scripts.make_bert_golden tests/models/golden/bert_tiny.npz
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Draw the learning curves of runs, by part of the sentence.
 
-    python scripts/plot_learning_curve.py OUT.png RUN [RUN ...]
+    python -m scripts.plot_learning_curve OUT.png RUN [RUN ...]
 
 RUN is a folder with metrics.jsonl and, for the baselines, results.json.
 """

@@ -9,7 +9,9 @@ command line.
 
 import argparse
 import json
+import math
 import sys
+from collections import Counter
 from pathlib import Path
 
 MAX_BYTES = 64 * 2**20  # a larger "structure file" is something else
@@ -32,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--symprec",
-        type=float,
+        type=_tolerance,
         default=0.01,
         help="tolerance of the symmetry search, angstrom (default %(default)s)",
     )
@@ -58,6 +60,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if rejected else 0
 
 
+def _tolerance(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: expected a length above 0")
+    return value
+
+
 def _describe(file: str, vocabulary, symprec: float) -> dict:
     from cloud_jax.scope import Rejection, encode, read_text, sentence
 
@@ -69,7 +78,7 @@ def _describe(file: str, vocabulary, symprec: float) -> dict:
             f"at most {MAX_BYTES // 2**20} MB",
         )
     try:
-        text = path.read_text(encoding="utf-8", errors="strict")
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         # Old CIFs are Latin-1; atoms and numbers are ASCII either way.
         text = path.read_text(encoding="latin-1")
@@ -83,7 +92,7 @@ def _describe(file: str, vocabulary, symprec: float) -> dict:
         "ids": ids,
         "space_group": scope.space_group,
         "n_atoms": scope.n_atoms,
-        "flags": list(scope.flags),
+        "record": scope.to_dict(),
         "reading": _reading(scope),
     }
 
@@ -104,11 +113,13 @@ def _reading(scope) -> list[str]:
         f"space group {number} ({symbol}), point group {point_group}, found at "
         f"{scope.symprec:g} A by spglib {scope.spglib_version}"
     ]
-    lines += [
-        f"{orbit.element} on {orbit.symbol}: {orbit.multiplicity} equivalent "
-        f"{'atom' if orbit.multiplicity == 1 else 'atoms'} in the conventional cell"
-        for orbit in scope.orbits
-    ]
+    for orbit, count in Counter(scope.orbits).items():
+        atoms = "atom" if orbit.multiplicity == 1 else "atoms"
+        lines.append(
+            f"{orbit.element} on {orbit.symbol}: {orbit.multiplicity} equivalent "
+            f"{atoms} in the conventional cell"
+            + (f", {count} such orbits" if count > 1 else "")
+        )
     formula = " ".join(e if n == 1 else f"{e}{n}" for e, n in scope.composition)
     lines.append(
         f"{formula}: {scope.n_atoms} "
@@ -122,6 +133,7 @@ def _reading(scope) -> list[str]:
 _NOTES = {
     "decorated": "oxidation states or spins were removed before the symmetry search",
     "disordered": "mixed or partly occupied sites are named by their main element",
+    "first_of_several": "the file holds several structures; this is the first",
     "isotope": "deuterium or tritium was read as hydrogen",
     "symprec_lowered": "no group was found at the tolerance asked for; a smaller one "
     "was used",

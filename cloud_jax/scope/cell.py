@@ -22,12 +22,15 @@ ELEMENTS = (
     "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U", "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es",
     "Fm", "Md", "No", "Lr",
 )
+_SUPERHEAVY = ("Rf", "Db", "Sg", "Bh", "Hs", "Mt", "Ds", "Rg", "Cn", "Nh", "Fl", "Mc",
+               "Lv", "Ts", "Og")
 # fmt: on
 _KNOWN = frozenset(ELEMENTS)
 _LETTERS = re.compile(r"[A-Za-z]*")
 # Labels of water, hydroxyl and nitrate in old files would read as W, - and No.
 _LABELS = {"D": "H", "T": "H", "Wat": "O", "wat": "O", "OH": "O", "NO": "N"}
-_NOT_ATOMS = ("va", "vac", "vacancy", "dummy", "x", "xx")
+_LABELS |= {"Ow": "O", "Hw": "H"}
+_NOT_ATOMS = frozenset(("va", "vac", "vacancy", "dummy", "x", "xx", "n/a"))
 
 Occupants = tuple[tuple[str, float], ...]  # ((element, occupancy), ...), sorted
 
@@ -42,7 +45,7 @@ class Cell:
         species: of each site an element symbol, or for a partially occupied site
             ((element, occupancy), ...) sorted by element.
         flags: `decorated` (oxidation states or spins were stripped), `isotope`
-            (D or T became H).
+            (D or T became H), `first_of_several` (its file holds more).
     """
 
     lattice: Float[np.ndarray, "3 3"]
@@ -186,10 +189,14 @@ def element_of(symbol: str) -> str:
     letters = _LETTERS.match(symbol).group()
     if letters in _LABELS:
         return _LABELS[letters]
-    if letters.lower() not in _NOT_ATOMS:
-        for candidate in (letters[:2].title(), letters[:1].upper()):
-            if candidate in _KNOWN:
-                return candidate
+    refused = letters in _SUPERHEAVY or not _NOT_ATOMS.isdisjoint(
+        (letters.lower(), symbol.lower())
+    )
+    if not refused and letters[:2].title() in _KNOWN:
+        return letters[:2].title()
+    # A capital and a small letter are one symbol: Bq is no boron.
+    if not refused and letters[:1].upper() in _KNOWN and not letters[1:2].islower():
+        return letters[:1].upper()
     raise Rejection(
         "unknown_species",
         f"found {symbol!r} on a site, expected an element from H to Lr (D and T are "

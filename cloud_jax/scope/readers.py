@@ -4,6 +4,8 @@ import json
 import math
 import re
 import warnings
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import PurePath
 
 import gemmi
@@ -14,17 +16,21 @@ from cloud_jax.scope.rejection import Rejection
 
 SITE_TOLERANCE = 1e-4  # fractional; images closer than this are one site, as pymatgen
 _FRACTION_TOLERANCE = 1e-4  # 0.3333 is meant as 1/3 when this close, relative
+_BOM = "\ufeff"  # some editors put it in front of a text
+_FRACTIONAL = ["fract_x", "fract_y", "fract_z"]
 _OPERATIONS = (
     "_symmetry_equiv_pos_as_xyz",
     "_space_group_symop_operation_xyz",
     "_space_group_symop.operation_xyz",
 )
-_SPACE_GROUP_NAMES = (
-    "_symmetry_space_group_name_H-M",
-    "_space_group_name_H-M_alt",
-    "_symmetry_space_group_name_Hall",
-    "_space_group_name_Hall",
+# Magnetic CIFs: operations with a time reversal, and centrings to combine them with.
+_MAGNETIC = (
+    ("_space_group_symop_magn_operation.xyz", "_space_group_symop_magn_centering.xyz"),
+    ("_space_group_symop.magn_operation_xyz", "_space_group_symop.magn_centering_xyz"),
+    ("_space_group_symop_magn_operation_xyz", "_space_group_symop_magn_centering_xyz"),
 )
+_HALL_NAMES = ("_symmetry_space_group_name_Hall", "_space_group_name_Hall")
+_SPACE_GROUP_NAMES = ("_symmetry_space_group_name_H-M", "_space_group_name_H-M_alt")
 _SPACE_GROUP_NUMBERS = ("_symmetry_Int_Tables_number", "_space_group_IT_number")
 
 
@@ -58,6 +64,8 @@ def read_text(text: str, name: str) -> Cell:
 def read_cif(text: str) -> Cell:
     """Read the first data block of a CIF that holds atoms.
 
+    Where there are more, the cell is flagged `first_of_several`.
+
     The result is what pymatgen's parser gives, an order of magnitude faster: sites
     are expanded by the listed operations, images closer than 1e-4 merged, and
     coordinates within 1e-4 of 1/3 or 2/3 snapped to them.
@@ -66,16 +74,21 @@ def read_cif(text: str) -> Cell:
         Rejection: not a CIF, no atoms, or values that are no structure.
     """
     try:
-        document = gemmi.cif.read_string(text)
+        document = gemmi.cif.read_string(text.removeprefix(_BOM))
     except (ValueError, RuntimeError, UnicodeError) as error:
         raise Rejection("unreadable", f"not a CIF: {str(error)[:200]}") from None
-    for block in document:
-        table = block.find("_atom_site_", ["fract_x", "fract_y", "fract_z"])
-        if len(table):
-            return _read_block(block, table)
-    raise Rejection(
-        "no_atoms", "found no data block with _atom_site_fract_x, _y and _z rows"
-    )
+    tables = [block.find("_atom_site_", _FRACTIONAL) for block in document]
+    filled = [i for i, table in enumerate(tables) if len(table)]
+    if not filled:
+        raise Rejection(
+            "no_atoms", "found no data block with _atom_site_fract_x, _y and _z rows"
+        )
+    cell = _read_block(document[filled[0]], tables[filled[0]])
+    return _flagged(cell, "first_of_several") if len(filled) > 1 else cell
+
+
+def _flagged(cell: Cell, flag: str) -> Cell:
+    return replace(cell, flags=tuple(sorted({*cell.flags, flag})))
 
 
 def _read_block(block: gemmi.cif.Block, table: gemmi.cif.Table) -> Cell:
@@ -125,31 +138,73 @@ def _lattice(block: gemmi.cif.Block) -> np.ndarray:
                 "bad_lattice",
                 f"{name}: found {block.find_value(name)!r}, expected a positive number",
             )
-    return np.array(gemmi.UnitCell(*values.values()).orth.mat.tolist()).T
+    lattice = np.array(gemmi.UnitCell(*values.values()).orth.mat.tolist()).T
+    if max(list(values.values())[3:]) >= 180 or not np.isfinite(lattice).all():
+        raise Rejection(
+            "bad_lattice",
+            f"found angles {list(values.values())[3:]}, which no cell can have",
+        )
+    return lattice
 
 
 def _operations(block: gemmi.cif.Block) -> list[gemmi.Op]:
-    for tag in _OPERATIONS:
-        triplets = [gemmi.cif.as_string(v) for v in block.find_values(tag)]
-        if not triplets and (single := block.find_value(tag)):
-            triplets = [gemmi.cif.as_string(single)]
-        if triplets:
-            try:
+    """Return the operations that a block lists, names or numbers, in that order."""
+    try:
+        for tag in _OPERATIONS:
+            if triplets := _strings(block, tag):
                 return [gemmi.Op(triplet) for triplet in triplets]
-            except (RuntimeError, ValueError):
-                raise Rejection(
-                    "unreadable", f"{tag}: found an operation that is no x,y,z triplet"
-                ) from None
+        for tag, centring_tag in _MAGNETIC:
+            if triplets := _strings(block, tag):
+                centrings = _strings(block, centring_tag) or ["x,y,z"]
+                return [
+                    _without_time(a) * _without_time(b)
+                    for a in centrings
+                    for b in triplets
+                ]
+    except (RuntimeError, ValueError) as error:
+        raise Rejection("unreadable", f"{tag}: {str(error)[:200]}") from None
+    for tag in _HALL_NAMES:
+        with suppress(RuntimeError, ValueError):  # then the other name has to do
+            if name := _string(block, tag):
+                return list(gemmi.symops_from_hall(name))
     for tag in _SPACE_GROUP_NAMES:
-        name = gemmi.cif.as_string(block.find_value(tag) or "").replace("_", "")
-        group = gemmi.find_spacegroup_by_name(name) if name else None
-        if group is not None:
-            return list(group.operations())
+        if name := _string(block, tag):
+            return _operations_of_name(block, tag, name)
     for tag in _SPACE_GROUP_NUMBERS:
         number = gemmi.cif.as_number(block.find_value(tag) or "?")
         if number in range(1, 231):
             return list(gemmi.find_spacegroup_by_number(int(number)).operations())
     return [gemmi.Op("x,y,z")]
+
+
+def _strings(block: gemmi.cif.Block, tag: str) -> list[str]:
+    """Values of a tag, whether it stands in a loop or alone."""
+    return [gemmi.cif.as_string(value) for value in block.find_values(tag)]
+
+
+def _string(block: gemmi.cif.Block, tag: str) -> str:
+    return gemmi.cif.as_string(block.find_value(tag) or "")
+
+
+def _without_time(triplet: str) -> gemmi.Op:
+    return gemmi.Op(",".join(triplet.split(",")[:3]))
+
+
+def _operations_of_name(block: gemmi.cif.Block, tag: str, name: str) -> list[gemmi.Op]:
+    alpha, gamma = (
+        gemmi.cif.as_number(block.find_value(f"_cell_angle_{angle}") or "?")
+        for angle in ("alpha", "gamma")
+    )
+    # ICSD marks the origin choice by a last letter: S for the first, Z the second.
+    usual = re.sub(r"\s+S$", ":1", re.sub(r"\s+Z$", ":2", name.replace("_", "")))
+    group = gemmi.find_spacegroup_by_name(usual, alpha, gamma)
+    if group is None:
+        raise Rejection(
+            "unreadable",
+            f"{tag}: found {name!r}, which is no space group we know, and no list of "
+            "operations; add _symmetry_equiv_pos_as_xyz rows",
+        )
+    return list(group.operations())
 
 
 def _expand(
@@ -223,9 +278,13 @@ def read_json(content: str | dict) -> Cell:
         Rejection: not JSON, or JSON that is no structure.
     """
     try:
-        values = json.loads(content) if isinstance(content, str) else content
+        values = content
+        if isinstance(content, str):
+            values = json.loads(content.removeprefix(_BOM))
         if isinstance(values, dict) and values.get("ids"):  # ase.io.write("x.json")
-            values = values[str(values["ids"][0])]
+            first = read_json(values[str(values["ids"][0])])
+            several = len(values["ids"]) > 1
+            return _flagged(first, "first_of_several") if several else first
         if isinstance(values, dict):
             if "sites" in values and "lattice" in values:
                 return _read_pymatgen(values)
@@ -259,8 +318,7 @@ def _read_pymatgen(values: dict) -> Cell:
         for site in values["sites"]
         for s in site["species"]
     )
-    flags = sorted({*cell.flags, "decorated"}) if decorated else cell.flags
-    return Cell(cell.lattice, cell.fractional, cell.species, tuple(flags))
+    return _flagged(cell, "decorated") if decorated else cell
 
 
 def _array(value, dtype) -> np.ndarray:

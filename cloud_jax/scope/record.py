@@ -38,7 +38,8 @@ class Scope:
         symprec: distance tolerance that gave the space group, angstrom.
         angle_tolerance: degrees.
         spglib_version: version that gave the space group.
-        flags: any of `disordered`, `decorated`, `isotope`, `symprec_lowered`.
+        flags: any of `disordered`, `decorated`, `isotope`, `first_of_several`,
+            `symprec_lowered`.
     """
 
     space_group: int

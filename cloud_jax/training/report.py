@@ -85,7 +85,7 @@ def screen(found: dict[str, Any], workdir: Path) -> str:
         f"numbers     {workdir / 'results.json'}, {workdir / 'metrics.jsonl'}",
         "",
         "Next",
-        f"  {python} scripts/plot_learning_curve.py curve.png {workdir}    # draw it",
+        f"  {python} -m scripts.plot_learning_curve curve.png {workdir}    # draw it",
         f"  {python} -m cloud_jax.scope YOUR.cif    # a crystal as the model reads it",
         f"  {python} -m cloud_jax.preprocess --help    # a data set of your crystals",
         f"  {python} -m cloud_jax.pretrain --help    # larger models, other settings",

@@ -25,6 +25,7 @@ def test_json_has_one_object_a_file_in_order(files, capsys):
     assert good["scope"].endswith("| 4a 4b | Na 0.5 Cl 0.5")
     assert (good["space_group"], good["n_atoms"]) == (225, 2)
     assert good["tokens"][0] == "[CLS]"
+    assert good["record"]["composition"] == [["Na", 1], ["Cl", 1]]
     assert len(good["tokens"]) == len(good["ids"])
     assert set(bad) == set(missing) == {"file", "error"}
     assert bad["error"].startswith("unreadable: not a CIF")
@@ -36,3 +37,11 @@ def test_the_page_reads_the_sentence_in_words(files, capsys):
     assert "space group 225 (Fm-3m), point group m-3m" in page
     assert "Na on 4a: 4 equivalent atoms" in page
     assert "Na Cl: 2 atoms in the primitive cell" in page
+
+
+@pytest.mark.parametrize("tolerance", ["0", "-1", "nan"])
+def test_a_tolerance_that_is_no_length_is_refused(files, tolerance, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--symprec", tolerance, files[0]])
+    assert stop.value.code == 2
+    assert "expected a length above 0" in capsys.readouterr().err

@@ -68,6 +68,9 @@ def test_operations_from_the_space_group_name_when_none_are_listed():
         ("_length_a 4.0(1)", "_length_a -4", "bad_lattice"),
         ("_length_a 4.0(1)", "_length_b 4", "unreadable"),
         ("_angle_gamma 90", "_angle_gamma 180", "bad_lattice"),
+        ("_angle_gamma 90", "_angle_gamma 200", "bad_lattice"),
+        ("loop_", "_space_group_name_H-M_alt nonsense\nloop_", "unreadable"),
+        ("loop_", "_symmetry_equiv_pos_as_xyz 'x,y,oops'\nloop_", "unreadable"),
         ("0.5 0.5 0.5 1.0", "0.5 0.5 0.5 1.7", "occupancy"),
         ("data_test", "no block here", "unreadable"),
         (CIF, "", "no_atoms"),
@@ -115,6 +118,47 @@ def test_deuterium_is_hydrogen_and_flagged():
     cell = read_cif(CIF.replace("Cs1 Cs+", "D1 D").replace("Cl-", "Cl"))
     assert cell.species == ("H", "Cl")
     assert cell.flags == ("isotope",)
+
+
+@pytest.mark.parametrize("symbol", ["Sg", "Og", "Cn1", "Bq", "Uue", "N/A", "Unknown"])
+def test_what_only_starts_like_an_element_is_rejected(symbol):
+    assert code_of(lambda: element_of(symbol)) == "unknown_species"
+
+
+def test_origin_and_axes_of_a_space_group_name():
+    def atoms(name, cell=CIF):
+        line = f"_symmetry_space_group_name_H-M '{name}'\nloop_"
+        return len(read_cif(cell.replace("loop_", line, 1)).species)
+
+    # Cs at the origin of Fd-3m: 8a in origin choice 1, 16c in choice 2.
+    assert atoms("F d -3 m S") == 16
+    assert atoms("F d -3 m Z") == 32
+    rhombohedral = CIF
+    for angle in ("alpha", "beta", "gamma"):
+        rhombohedral = rhombohedral.replace(f"_{angle} 90", f"_{angle} 60")
+    assert atoms("R -3 m", rhombohedral) == 2
+
+
+def test_a_magnetic_cif_is_expanded_by_its_own_operations():
+    loops = """loop_
+_space_group_symop_magn_operation.xyz
+x,y,z,+1
+-x,-y,-z,-1
+loop_
+_space_group_symop_magn_centering.xyz
+x,y,z,+1
+x+1/2,y+1/2,z,-1
+"""
+    assert len(read_cif(CIF + loops).species) == 4
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file():
+    assert read_cif("\ufeff" + CIF).species == ("Cs", "Cl")
+
+
+def test_the_first_of_several_structures_is_read_and_flagged():
+    flags = read_cif(CIF + CIF.replace("data_test", "data_other")).flags
+    assert flags == ("decorated", "first_of_several")
 
 
 def test_elements_past_the_vocabulary_and_dummies_are_rejected():
