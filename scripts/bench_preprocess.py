@@ -1,7 +1,7 @@
-"""Measure preprocessing: one JSON object a line.
+"""Measure preprocessing, as JSON lines.
 
-    python scripts/bench_preprocess.py                        # the embedded crystals
-    python scripts/bench_preprocess.py --limit 2000 table:wbm.npz cif:folder
+    python -m scripts.bench_preprocess                        # the embedded crystals
+    python -m scripts.bench_preprocess --limit 2000 table:wbm.npz cif:folder
 
 `spglib` is the floor, the symmetry search alone on cells that are already arrays;
 `process` is everything that happens to one crystal, in one process; `command` is the
@@ -22,8 +22,6 @@ from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 BLOCK = 100
 
 
@@ -93,11 +91,8 @@ def measure_command(words: list[str], workers: int, dialect: str) -> dict:
         command = [sys.executable, "-m", "cloud_jax.preprocess", *words]
         command += ["--output", f"{folder}/dataset", "--workers", str(workers)]
         command += ["--dialect", dialect, "--max-reject-fraction", "0.99"]
-        paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         began = time.perf_counter()
-        process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": paths}
-        )
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         peak = {"total": 0, "parent": 0, "worker": 0}
         while process.poll() is None:
             for name, size in _resident(process.pid).items():

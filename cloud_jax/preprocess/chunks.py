@@ -78,16 +78,13 @@ def _take(items: Iterator[RawItem]) -> list[RawItem]:
     return group
 
 
-def write_part(
-    path: Path, source: int, results: Sequence[Record | Reject]
-) -> tuple[int, int]:
-    """Write the results of a chunk atomically; return the counts (all, rejected)."""
+def write_part(path: Path, source: int, results: Sequence[Record | Reject]) -> None:
+    """Write the results of a chunk atomically."""
     rows = [{"source": source, **vars(result)} for result in results]
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     feather.write_feather(table, temporary, compression="zstd")
     os.replace(temporary, path)
-    return len(results), sum(isinstance(result, Reject) for result in results)
 
 
 def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

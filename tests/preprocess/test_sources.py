@@ -334,3 +334,17 @@ def test_all_readers_agree_on_one_crystal(tmp_path):
     for cell in cells:
         np.testing.assert_allclose(cell.lattice, np.eye(3) * 3.5)
         assert cell.species == ("Li", "Li")
+
+
+def test_members_without_a_name_become_reject_rows(tmp_path):
+    data = rock_salt().encode()
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("", ".", "good.cif"):
+            archive.writestr(zipfile.ZipInfo(name), data)
+    with tarfile.open(tmp_path / "b.tar", "w") as archive:
+        for name in (".", "good.cif"):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    assert groups(items(f"cif:{tmp_path}/a.zip")) == ["no_name", "no_name", 225]
+    assert groups(items(f"cif:{tmp_path}/b.tar")) == ["no_name", 225]

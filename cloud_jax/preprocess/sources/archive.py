@@ -40,7 +40,7 @@ def cif_members(path: Path) -> Iterator[RawItem]:
 def _zip_members(path: Path) -> Iterator[RawItem]:
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
-            if member.is_dir():
+            if member.filename.endswith("/"):  # is_dir fails on an empty name
                 continue
             refused = _refusal(member.filename, member.file_size)
             if not refused and member.flag_bits & 1:
@@ -75,6 +75,8 @@ def _tar_members(path: Path) -> Iterator[RawItem]:
 def _refusal(name: str, size: int) -> tuple[str, str] | None:
     """Why a member is not read: (code, message), or None."""
     parts = PurePosixPath(name.replace("\\", "/"))
+    if not parts.parts:
+        return "no_name", f"the member is called {name!r}, expected a file name"
     if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
         return "unsafe_path", "the member's name points outside the archive"
     if is_archive(name) or name.lower().endswith((".gz", ".bz2", ".xz", ".7z")):
