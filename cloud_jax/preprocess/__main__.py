@@ -151,10 +151,12 @@ def summary(manifest: dict, output: Path, existed: bool) -> str:
             f"{name}: {split['n_records']:,} crystals, {split['n_tokens']:,} tokens "
             f"({mean:.1f} each), {len(split['shards'])} shard(s)"
         )
-        if not split["n_records"] and (
-            name == "train" or manifest["split"]["validation_fraction"]
-        ):
-            lines.append(f"warning: the {name} split is empty: too few formulas")
+        if not split["n_records"]:
+            way = "lower" if name == "train" else "raise"
+            lines.append(
+                f"warning: the {name} split is empty, and pretraining needs one: {way} "
+                "--validation-fraction, or add crystals of other formulas"
+            )
     vocabulary = manifest["vocabulary"]
     lines.append(
         f"{manifest['dialect']} dialect, vocabulary of {vocabulary['size']} tokens; "

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -15,7 +16,7 @@ import cloud_jax
 from cloud_jax.lock import lock
 from cloud_jax.preprocess import local, pipeline
 from cloud_jax.preprocess.chunks import CHUNK_ITEMS, chunks
-from cloud_jax.preprocess.dataset import MANIFEST, publish, write_dataset
+from cloud_jax.preprocess.dataset import MANIFEST, damage, publish, write_dataset
 from cloud_jax.preprocess.pipeline import Options, vocabulary_of
 from cloud_jax.preprocess.sources.source import Source, SourceError
 from cloud_jax.preprocess.sources.strings import StringsSource
@@ -75,7 +76,7 @@ def build(
     workers: int,
     time_limit_s: float,
 ) -> tuple[dict, bool]:
-    """Build the dataset, or find that it is there.
+    """Build the dataset, or find that it is there and intact.
 
     Args:
         request: what decides the bytes.
@@ -204,10 +205,13 @@ def _check_dialect(dialect: str, sources: Sequence[Source]) -> None:
 
 
 def _existing(output: Path, asked: dict) -> dict | None:
-    """Return the manifest of the same request if the folder holds it.
+    """Return the manifest of the same request if the folder holds it, intact.
+
+    A damaged dataset of the same request is built again: its files are replaced.
 
     Raises:
-        OutputError: the folder holds a dataset of another request, or other files.
+        OutputError: the folder holds a dataset of another request or of other
+            versions of the libraries that decide it, or other files.
     """
     if output.exists() and not output.is_dir():
         raise OutputError(f"{output}: found a file, expected a folder or nothing")
@@ -215,17 +219,31 @@ def _existing(output: Path, asked: dict) -> dict | None:
     if path.is_file():
         try:
             manifest = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
+            found, made = manifest["request"], manifest["versions"]
+        except (ValueError, KeyError, TypeError) as error:
             raise OutputError(
-                f"{path}: is damaged ({error}); remove the folder"
+                f"{path}: is damaged ({error}); remove the folder and run the "
+                "command again"
             ) from error
-        found = manifest.get("request", {})
         difference = list(_differences(found, json.loads(json.dumps(asked))))
         if difference:
             raise OutputError(
                 f"{output}: holds a dataset of another request; choose another folder "
                 "or remove it. found -> asked:\n  " + "\n  ".join(difference)
             )
+        changed = [
+            f"made with {name} {made.get(name)}, this is {now}"
+            for name, now in _versions().items()
+            if made.get(name) != now
+        ]
+        if changed:
+            raise OutputError(
+                f"{output}: holds a dataset {'; '.join(changed)}: choose another "
+                "folder or remove it"
+            )
+        if problem := damage(output, manifest):
+            print(f"{output}: {problem}; building it again", file=sys.stderr)
+            return None
         shutil.rmtree(output / WORK, ignore_errors=True)
         return manifest
     others = [p.name for p in output.glob("*") if not p.name.startswith(_OWN_FILES)]

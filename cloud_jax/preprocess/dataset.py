@@ -10,6 +10,7 @@ import csv
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -30,9 +31,11 @@ from cloud_jax.preprocess.selection import (
     split_group,
 )
 from cloud_jax.preprocess.sources.source import Source
+from cloud_jax.scope import Vocabulary
 
 MANIFEST = "manifest.json"
 SPLITS = ("train", "validation")
+UNHASHED = ("records.parquet", "rejects.csv", "dataset_info.json", "features.json")
 RECORDS_PER_SHARD = 65536
 _ROWS_PER_GROUP = 32768  # of records.parquet
 
@@ -134,9 +137,24 @@ def write_dataset(
     if not fates.kept.any():
         n_read = sum(entry["n_read"] for entry in counts)
         raise EmptyDatasetError(
-            f"no crystal is left of {n_read} read; {sum(n_rejects)} were rejected"
+            f"no crystal is left of {n_read} read; {sum(n_rejects)} were rejected, "
+            f"{sum(entry['n_reserved'] for entry in counts)} reserved"
+            + _frequent_reasons(scratch / "rejects.csv")
         )
     return {"splits": _write_splits(index, fates, scratch), "sources": counts}
+
+
+def _frequent_reasons(rejects: Path) -> str:
+    """The five most frequent codes of a `rejects.csv`, one a line with an example."""
+    counts, examples = Counter(), {}
+    with open(rejects, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            counts[row["code"]] += 1
+            examples.setdefault(row["code"], f"{row['id']}: {row['message']}")
+    return "".join(
+        f"\n  {n} {code}, for instance {examples[code]}"
+        for code, n in counts.most_common(5)
+    )
 
 
 def _write_splits(index: pa.Table, fates: Selection, scratch: Path) -> dict:
@@ -288,6 +306,26 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def damage(folder: Path, manifest: dict) -> str | None:
+    """Say which file of a dataset is missing or is not what the manifest states."""
+    for name in UNHASHED:
+        if not (folder / name).is_file():
+            return f"{name} is missing"
+    vocabulary = manifest["vocabulary"]
+    try:
+        if Vocabulary.load(folder / vocabulary["file"]).sha256 != vocabulary["sha256"]:
+            return f"{vocabulary['file']} is not the one that the manifest names"
+        for split in manifest["splits"].values():
+            for shard in split["shards"]:
+                if sha256(folder / shard["file"]) != shard["sha256"]:
+                    return f"{shard['file']} does not have the manifest's SHA-256"
+    except FileNotFoundError as error:
+        return f"{Path(error.filename).name} is missing"
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def publish(scratch: Path, output: Path, manifest: dict) -> None:

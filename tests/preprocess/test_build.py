@@ -130,6 +130,63 @@ def test_an_existing_dataset_of_the_same_request_is_left_alone(
     assert hashes(built) == before
 
 
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("cloud_scope-train.tfrecord-00000-of-00001", "is missing"),
+        ("cloud_scope-validation.tfrecord-00000-of-00001", "manifest's SHA-256"),
+        ("vocabulary.json", "was changed"),
+        ("records.parquet", "is missing"),
+    ],
+)
+def test_a_damaged_dataset_is_built_again(tmp_path, capsys, name, problem):
+    words = (f"strings:{write_strings(tmp_path / 's.csv')}", "--dialect", "paper")
+    output = tmp_path / "out"
+    assert run(output, *words) == 0
+    before = hashes(output)
+    if problem == "is missing":
+        (output / name).unlink()
+    else:
+        data = (output / name).read_bytes()
+        (output / name).write_bytes(data.replace(b"Na", b"K").replace(b"\x01", b"\0"))
+    assert run(output, *words) == 0
+    captured = capsys.readouterr()
+    assert name in captured.err
+    assert problem in captured.err
+    assert "building it again" in captured.err
+    assert "already there" not in captured.out
+    assert hashes(output) == before
+
+
+def test_a_dataset_of_another_library_version_is_not_taken_for_this_one(
+    built, prototypes, capsys, monkeypatch
+):
+    from cloud_jax.preprocess import build
+
+    ours = manifest(built)["versions"]
+    monkeypatch.setattr(build, "_versions", lambda: ours | {"spglib": "9.9"})
+    assert run(built, f"table:{prototypes}") == 1
+    expected = f"made with spglib {ours['spglib']}, this is 9.9: choose another folder"
+    assert expected in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+def test_a_manifest_that_is_none_is_named(tmp_path, capsys, text):
+    (tmp_path / "manifest.json").write_text(text)
+    assert run(tmp_path, "embedded") == 1
+    message = capsys.readouterr().err
+    assert "manifest.json: is damaged" in message
+    assert "remove the folder and run the command again" in message
+
+
+def test_an_empty_validation_split_says_what_to_do(tmp_path, capsys):
+    source = f"strings:{write_strings(tmp_path / 's.csv', 2)}"
+    words = (source, "--dialect", "paper", "--validation-fraction", 0.0001)
+    assert run(tmp_path / "out", *words) == 0
+    message = capsys.readouterr().out
+    assert "pretraining needs one: raise --validation-fraction" in message
+
+
 def test_a_full_disk_leaves_no_dataset_and_the_same_command_goes_on(
     tmp_path, monkeypatch, capsys
 ):
@@ -222,7 +279,12 @@ def test_too_long_unknown_and_malformed_sentences_are_rejected(tmp_path, capsys)
     ("text", "words", "message"),
     [
         ("cloud\n", (), "no crystal at all"),
-        ("cloud\nnonsense\n", (), "no crystal is left of 1 read; 1 were rejected"),
+        (
+            'cloud\nnonsense\n"a | b"\n',
+            (),
+            "no crystal is left of 2 read; 2 were rejected, 0 reserved\n"
+            "  2 unreadable, for instance s/s.csv:0: found 'nonsense', expected",
+        ),
         ("cloud\nx\n", ("--dialect", "canonical"), "add --dialect paper"),
     ],
 )
