@@ -7,6 +7,8 @@ Importing this module pulls in neither jax nor anything that needs it.
 import ast
 import difflib
 import importlib.util
+import math
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +78,52 @@ FREE = ("workdir", "data.path", "data.build", "mesh", "evaluate.every_steps")
 FREE += ("checkpoint", "log", "distributed")
 
 
+COUNT = "a whole number from 1", lambda value: value >= 1
+COUNT_OR_NONE = "a whole number from 0", lambda value: value >= 0
+SEED = "a whole number from 0 below 2**32", lambda value: 0 <= value < 2**32
+POSITIVE = "a finite number above 0", lambda value: 0 < value < math.inf
+NOT_NEGATIVE = "a finite number from 0", lambda value: 0 <= value < math.inf
+SHARE = "a number above 0 and below 1", lambda value: 0 < value < 1
+RATE = "a number from 0 and below 1", lambda value: 0 <= value < 1
+
+
+def _one_of(*names: str) -> tuple[str, Any]:
+    return f"one of {', '.join(names)}", lambda value: value in names
+
+
+# What a value must be, beyond its type. Keys that are not here are checked where they
+# meet what they must fit: folders, devices, presets of the model.
+EXPECTED = {
+    "seed": SEED,
+    "data.dialect": _one_of("canonical", "paper"),
+    "data.batch_crystals": COUNT,
+    "data.row_length": COUNT,
+    "model.dtype": _one_of("auto", "float32", "bfloat16", "float16"),
+    "model.dropout": RATE,
+    "model.attention_dropout": RATE,
+    "mask_fraction": SHARE,
+    "optimizer.learning_rate": POSITIVE,
+    "optimizer.warmup_fraction": RATE,
+    "optimizer.weight_decay": NOT_NEGATIVE,
+    "optimizer.clip_norm": POSITIVE,
+    "optimizer.epochs": COUNT,
+    "optimizer.steps": COUNT_OR_NONE,
+    "evaluate.every_steps": COUNT,
+    "evaluate.max_batches": COUNT_OR_NONE,
+    "evaluate.mask_seed": SEED,
+    "checkpoint.every_steps": COUNT,
+    "checkpoint.keep": COUNT,
+    "log.every_steps": COUNT,
+    "distributed.timeout_s": COUNT,
+}
+
+
 def load(path: str, overrides: list[str]) -> ConfigDict:
     """Run `get_config()` of a file and apply `--config.KEY=VALUE` arguments.
 
     Raises:
-        ConfigurationError: no such file, no such key, or a value of the wrong type.
+        ConfigurationError: no such file, one that does not run, no such key, or a
+            value of the wrong type or out of its range.
     """
     file = Path(path)
     if not file.is_file():
@@ -89,17 +132,60 @@ def load(path: str, overrides: list[str]) -> ConfigDict:
         )
         hint = f"; did you mean {file.parent / near[0]}.py?" if near else ""
         raise ConfigurationError(f"--config: there is no file {path}{hint}")
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not hasattr(module, "get_config"):
-        raise ConfigurationError(f"--config: {path} does not define get_config()")
-    config = module.get_config().lock()
+    config = _run(file)
     for argument in overrides:
         override(config, argument)
+    for key, (expected, holds) in EXPECTED.items():
+        if not holds(value := flatten(config)[key]):
+            raise ConfigurationError(
+                f"config.{key} is {value!r}, it must be {expected}: "
+                f"give --config.{key}=VALUE or correct {path}"
+            )
     if not config.workdir:
         config.workdir = f"runs/{file.stem}"
     return config
+
+
+def _run(file: Path) -> ConfigDict:
+    """What `get_config()` of a file returns, locked.
+
+    Raises:
+        ConfigurationError: the file does not run, or returns something else than the
+            default configuration with other values.
+    """
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        if not hasattr(module, "get_config"):
+            raise ConfigurationError(f"--config: {file} does not define get_config()")
+        config = module.get_config()
+    except ConfigurationError:
+        raise
+    except Exception as error:  # whatever somebody's file may raise
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename) == file]
+        where = f", line {lines[-1]}" if lines else ""
+        raise ConfigurationError(
+            f"--config: {file}{where}: {type(error).__name__}: {error}"
+        ) from error
+    default = flatten(pretraining())
+    if not isinstance(config, ConfigDict) or flatten(config).keys() != default.keys():
+        raise ConfigurationError(
+            f"--config: get_config() of {file} must return the ConfigDict of "
+            "cloud_jax.configuration.pretraining() with some values changed; "
+            f"found {_unlike(config, default)}"
+        )
+    return config.lock()
+
+
+def _unlike(config: Any, default: dict[str, Any]) -> str:
+    """How something is not a configuration with the keys of `default`."""
+    if not isinstance(config, ConfigDict):
+        return f"a {type(config).__name__}"
+    keys = flatten(config).keys()
+    missing, extra = sorted(default.keys() - keys), sorted(keys - default.keys())
+    return f"missing keys {missing} and unknown keys {extra}"
 
 
 def override(config: ConfigDict, argument: str) -> None:

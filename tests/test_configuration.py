@@ -82,3 +82,65 @@ def test_differences_name_keys_that_matter_and_only_those():
     assert differences(old, new.to_dict()) == []
     new.optimizer.learning_rate = 1.0
     assert differences(old, new.to_dict()) == ["optimizer.learning_rate: 0.0001 -> 1.0"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("seed=-1", "a whole number from 0 below"),
+        ("seed=4294967296", "a whole number from 0 below"),
+        ("log.every_steps=0", "a whole number from 1"),
+        ("model.dtype=float17", "one of auto, float32, bfloat16, float16"),
+        ("model.dropout=1.5", "a number from 0 and below 1"),
+        ("optimizer.epochs=-1", "a whole number from 1"),
+        ("optimizer.clip_norm=0", "a finite number above 0"),
+        ("optimizer.learning_rate=1e999", "a finite number above 0"),
+        ("optimizer.weight_decay=-0.1", "a finite number from 0"),
+        ("mask_fraction=0.0", "a number above 0 and below 1"),
+        ("mask_fraction=1.5", "a number above 0 and below 1"),
+    ],
+)
+def test_values_out_of_range_name_key_found_and_expected(argument, expected):
+    key, _, value = argument.partition("=")
+    with pytest.raises(ConfigurationError, match=rf"config\.{key} is .*{expected}"):
+        load(str(ROOT / "configs/bert1.py"), [f"--config.{key}={value}"])
+
+
+def test_every_number_has_a_range():
+    defaults = configuration.flatten(configuration.pretraining())
+    numbers = {k for k, v in defaults.items() if type(v) in (int, float)}
+    assert numbers - {"mesh.data", "mesh.fsdp", "mesh.tensor"} <= set(
+        configuration.EXPECTED
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = (", r"mine\.py.*SyntaxError"),
+        ("\nimport nothing_like_it", r"mine\.py, line 2: ModuleNotFoundError"),
+        ("x = 1", r"mine\.py does not define get_config"),
+        (
+            "def get_config():\n    return 3",
+            "must return the ConfigDict .* found a int",
+        ),
+        (
+            "import ml_collections\n"
+            "def get_config():\n"
+            "    return ml_collections.ConfigDict({'sead': 1})",
+            r"missing keys .*'seed'.* unknown keys \['sead'\]",
+        ),
+        (
+            "from cloud_jax import configuration\n"
+            "def get_config():\n"
+            "    c = configuration.pretraining()\n"
+            "    c.sead = 1\n",
+            r"mine\.py, line 4: AttributeError.*sead",
+        ),
+    ],
+    ids=["syntax", "import", "nothing", "number", "keys", "misspelt"],
+)
+def test_a_file_that_is_no_configuration_is_named(tmp_path, text, message):
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(ConfigurationError, match=f"(?s){message}"):
+        load(str(tmp_path / "mine.py"), [])
