@@ -8,7 +8,7 @@ from pathlib import Path
 _SOURCES = """\
 sources:
   embedded       1,369 crystals inside pymatgen and jarvis-tools, nothing to download
-  cif:PATH       a CIF file, a folder, a quoted pattern, or a zip or tar of CIFs
+  cif:PATH       a CIF, POSCAR or JSON file, a folder, a quoted pattern, a zip or tar
   strings:PATH   a CSV with a column of ready paper-dialect strings
   table:PATH     CSV, JSON, JSON lines (plain, .gz, .bz2, JSON also .zip) or npz
   corpus.toml    a list of such sources with names, licences and columns, for instance

@@ -18,7 +18,7 @@ import pyarrow as pa
 from pyarrow import feather
 
 from cloud_jax.preprocess.pipeline import Record, Reject
-from cloud_jax.preprocess.sources.source import RawItem, Source
+from cloud_jax.preprocess.sources.source import RawItem, Source, SourceError
 
 CHUNK_ITEMS = 128  # about a quarter of a second of work, all that a kill can cost
 CHUNK_BYTES = 4 * 2**20  # of text or arrays: a few huge files do not fill the memory
@@ -56,12 +56,22 @@ class Chunk(NamedTuple):
 
 
 def chunks(sources: Sequence[Source], salt: str) -> Iterator[Chunk]:
-    """Cut all sources into chunks; `salt` says all else that decides the results."""
+    """Cut all sources into chunks; `salt` says all else that decides the results.
+
+    Raises:
+        SourceError: a source cannot be read.
+    """
     counter = itertools.count()
     for index, source in enumerate(sources):
         items = source.kept_items()
         while group := _take(items):
-            data = pickle.dumps(group, protocol=5)
+            try:
+                data = pickle.dumps(group, protocol=5)
+            except RecursionError:
+                raise SourceError(
+                    f"source {source.name}: a value in one of {group[0].id} to "
+                    f"{group[-1].id} is nested too deeply to be a structure"
+                ) from None
             digest = hashlib.blake2b(data, digest_size=12)
             digest.update(f"{source.name}\0{salt}".encode())
             name = f"{next(counter):07d}-{digest.hexdigest()}.arrow"

@@ -20,6 +20,12 @@ from cloud_jax.scope import (
     sentence,
 )
 
+_READERS = {
+    "cif": readers.read_cif,
+    "poscar": readers.read_poscar,
+    "json": readers.read_json,
+}
+
 
 @dataclass(frozen=True)
 class Options:
@@ -133,10 +139,11 @@ def read_cell(item: RawItem) -> Cell:
         if b"\0" in payload:
             raise Rejection("binary", "found a zero byte, expected text")
         payload = payload.decode("utf-8", "replace")  # authors' names in old encodings
-    if item.kind == "cif":
-        return readers.read_cif(payload)
     if not isinstance(payload, str):
         return readers.read_json(payload)
+    payload = payload.removeprefix("\ufeff")  # the byte order mark of some editors
+    if item.kind in _READERS:
+        return _READERS[item.kind](payload)
     text = payload.lstrip()
     if text.startswith("{"):
         return readers.read_json(_parse_object(text))

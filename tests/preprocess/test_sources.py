@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from crystals import rock_salt, write_rows
 
+from cloud_jax.preprocess.chunks import chunks
 from cloud_jax.preprocess.pipeline import Options, Record, process, read_cell
 from cloud_jax.preprocess.sources import source as source_module
 from cloud_jax.preprocess.sources.corpus import read_sources
-from cloud_jax.preprocess.sources.source import SourceError
+from cloud_jax.preprocess.sources.source import RawItem, SourceError
+from cloud_jax.preprocess.sources.table import TableSource
 
 LITHIUM = {  # bcc, as pymatgen, ASE and JARVIS write it
     "lattice": {"matrix": [[3.5, 0, 0], [0, 3.5, 0], [0, 0, 3.5]]},
@@ -46,6 +48,9 @@ direct
 0 0 0
 0.5 0.5 0.5
 """
+
+
+TABLE = "[[source]]\nkind='table'\nname='a'\n"
 
 
 def items(*words):
@@ -179,6 +184,18 @@ def test_corpus_file_names_columns_licences_splits_and_exclusions(tmp_path):
         ("[[source]]\nkind='table'\nname='a'", "expected name and path"),
         ("sources = 1", r"found \['sources'\], expected only \[\[source\]\]"),
         ("][", "cannot be read as TOML"),
+        ("source = [1]", r"expected only \[\[source\]\]"),
+        ("[[source]]\nkind=['cif']", r"found kind \['cif'\]"),
+        (TABLE + "path=3", "1: path: found 3, expected a string or a list"),
+        (TABLE + "path=[]", r"path: found \[\], expected a string or a list"),
+        (TABLE + "path='x'\nexclude_ids=5", "exclude_ids: found 5, expected a string"),
+        (TABLE + "path='x'\nsplits=[1]", r"splits: found \[1\], expected a string"),
+        (TABLE + "path='x'\nreserved='false'", "found 'false', expected true or false"),
+        (TABLE + "path='x'\nlicence=3", "licence: found 3, expected a string"),
+        (
+            "[[source]]\nkind='embedded'\nname=['x']",
+            r"found \['x'\], expected a string",
+        ),
     ],
 )
 def test_a_wrong_corpus_file_says_what_was_expected(tmp_path, text, message):
@@ -193,10 +210,11 @@ def test_a_wrong_corpus_file_says_what_was_expected(tmp_path, text, message):
     [
         ("nonsense", "expected embedded, cif:PATH"),
         ("table:{}/none.csv", "found no file"),
-        ("cif:{}/none", "leads to no .cif"),
+        ("cif:{}/none", "leads to no structure file"),
         ("table:{}/text.csv", "found columns a, b; expected cif or structure"),
         ("table:{}/empty.csv", "is empty"),
         ("table:{}/damaged.json", "is damaged"),
+        ("table:{}/deep.json", "is nested too deeply"),
         ("table:{}/damaged.csv.gz", "cannot be read"),
         ("table:{}/what.xyz", "found suffix '.xyz'"),
         ("strings:{}/text.csv", "expected cloud or scope"),
@@ -208,6 +226,7 @@ def test_an_unusable_source_says_why(tmp_path, word, message):
     (tmp_path / "text.csv").write_text("a,b\n1,2\n")
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "damaged.json").write_text("[1, ")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
     (tmp_path / "damaged.csv.gz").write_bytes(b"not gzip")
     (tmp_path / "what.xyz").write_text("2")
     (tmp_path / "cut.zip").write_bytes(b"PK\3\4")
@@ -348,3 +367,91 @@ def test_members_without_a_name_become_reject_rows(tmp_path):
             archive.addfile(member, io.BytesIO(data))
     assert groups(items(f"cif:{tmp_path}/a.zip")) == ["no_name", "no_name", 225]
     assert groups(items(f"cif:{tmp_path}/b.tar")) == ["no_name", 225]
+
+
+def test_excluded_ids_that_are_not_there_are_an_error(tmp_path):
+    write_rows(tmp_path / "t.csv", [{"id": f"r{i}", "cif": "x"} for i in range(3)])
+    ids = [f"no-{i}" for i in range(7)]
+    corpus = tmp_path / "corpus.toml"
+    corpus.write_text(TABLE + f"path='t.csv'\nexclude_ids={['r1', *ids]}")
+    with pytest.raises(SourceError) as caught:
+        items(str(corpus))
+    message = str(caught.value)
+    assert "source a: exclude_ids: 7 not found in it: no-0, no-1" in message
+    assert f"{', '.join(ids[:5])}; its ids are like r2" in message
+    (tmp_path / "ids.txt").write_text("\ufeffr1\n\n")
+    corpus.write_text("\ufeff" + TABLE + "path='t.csv'\nexclude_ids='ids.txt'")
+    assert [item.id for item in items(str(corpus))] == ["r0", "r2"]
+
+
+def test_a_byte_order_mark_changes_nothing(tmp_path):
+    path = write_rows(tmp_path / "t.csv", [{"cif": "\ufeff" + rock_salt()}])
+    path.write_text("\ufeff" + path.read_text())
+    (tmp_path / "t.json").write_text("\ufeff" + json.dumps([LITHIUM]))
+    (tmp_path / "x.cif").write_text("\ufeff" + rock_salt())
+    assert groups(items(f"table:{tmp_path}/t.csv")) == [225]
+    assert groups(items(f"table:{tmp_path}/t.json")) == [229]
+    assert groups(items(f"cif:{tmp_path}/x.cif")) == [225]
+
+
+def test_a_bad_row_of_json_costs_that_row_alone(tmp_path):
+    good = json.dumps({"id": "a", "structure": LITHIUM})
+    lines = [good, '{"id": ', "", "[" * 100_000, '{"id": "b"}', good]
+    (tmp_path / "t.jsonl").write_text("\n".join(lines) + "\n\n")
+    found = items(f"table:{tmp_path}/t.jsonl")
+    assert groups(found) == [229, "bad_row", "bad_row", "bad_row", 229]
+    assert found[1].payload[1].startswith("line 2 is no JSON: ")
+    assert found[2].payload[1].startswith("line 4 is no JSON: ")
+    table = {"columns": ["id", "structure"], "data": [["a", LITHIUM], ["b"], 3]}
+    (tmp_path / "t.json").write_text(json.dumps(table))
+    found = items(f"table:{tmp_path}/t.json")
+    assert groups(found) == [229, "bad_row", "bad_row"]
+    assert found[1].payload[1] == "found ['b'], expected 2 values"
+
+
+def test_a_value_too_deep_to_be_handed_to_a_worker_names_its_rows(tmp_path):
+    value = LITHIUM
+    for _ in range(2000):
+        value = {"lattice": value}
+    source = TableSource(name="t")
+    object.__setattr__(source, "items", lambda: iter([RawItem("deep", value, "auto")]))
+    with pytest.raises(SourceError, match="one of deep to deep is nested too deeply"):
+        list(chunks([source], "salt"))
+
+
+def test_each_data_block_with_atoms_is_a_crystal(tmp_path):
+    comment = "data_global\n_note\n;\ndata_fake\n_atom_site_fract_x\n;\n"
+    two = comment + rock_salt() + rock_salt("K", "Cl", 6.3).replace("NaCl", "KCl")
+    (tmp_path / "one.cif").write_text(comment + rock_salt())
+    (tmp_path / "same.cif").write_text(rock_salt() * 2)
+    (tmp_path / "two.cif").write_text(two)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("two.cif", two)
+    found = items(f"cif:{tmp_path}")
+    assert [i.id for i in found] == [
+        "one.cif", "same.cif", "two.cif#NaCl", "two.cif#KCl"
+    ]  # fmt: skip
+    assert groups(found) == [225, "unreadable", 225, 225]
+    assert [read_cell(i).species[0] for i in found[2:]] == ["Na", "K"]
+    names = [i.id for i in items(f"cif:{tmp_path}/a.zip")]
+    assert names == ["a.zip/two.cif#NaCl", "a.zip/two.cif#KCl"]
+
+
+def test_poscar_and_json_files_are_read_like_cifs(tmp_path):
+    files = {"CONTCAR": LITHIUM_POSCAR, "POSCAR_1": LITHIUM_POSCAR}
+    files |= {"a.vasp": LITHIUM_POSCAR, "b.poscar": "{x}\n" + LITHIUM_POSCAR[4:]}
+    files |= {"c.json": json.dumps(LITHIUM), "d.json": "[1]", "e.cif": rock_salt()}
+    (tmp_path / "POSCARs").mkdir()
+    for name, text in files.items():
+        (tmp_path / "POSCARs" / name).write_text(text)
+    (tmp_path / "POSCARs" / "notes.txt").write_text("not a crystal")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, text in files.items():
+            archive.writestr(f"deep/{name}", text)
+    expected = [229] * 5 + ["unreadable", 225]
+    found = items(f"cif:{tmp_path}")
+    assert [item.id for item in found] == [f"POSCARs/{name}" for name in sorted(files)]
+    assert groups(found) == expected
+    assert groups(items(f"cif:{tmp_path}/a.zip")) == expected
+    assert groups(items(f"cif:{tmp_path}/POSCARs/CONTCAR")) == [229]
+    assert groups(items(f"cif:{tmp_path}/POSCARs/notes.txt")) == ["unreadable"]

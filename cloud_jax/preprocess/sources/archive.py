@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from cloud_jax.preprocess.sources.source import MAX_ITEM_BYTES, RawItem, SourceError
+from cloud_jax.preprocess.sources.structures import file_items, kind_of
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
@@ -21,8 +22,8 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
-def cif_members(path: Path) -> Iterator[RawItem]:
-    """Yield the CIF members of an archive, or why one was refused.
+def members(path: Path) -> Iterator[RawItem]:
+    """Yield the structure files in an archive, or why one was refused.
 
     Raises:
         SourceError: the archive is damaged.
@@ -47,10 +48,10 @@ def _zip_members(path: Path) -> Iterator[RawItem]:
                 refused = ("encrypted", "the member is encrypted")
             if refused:
                 yield RawItem(f"{path.name}/{member.filename}", refused, "reject")
-            elif member.filename.lower().endswith(".cif"):
+            elif kind_of(member.filename):
                 try:
                     with archive.open(member) as file:
-                        yield _bounded(f"{path.name}/{member.filename}", file)
+                        yield from _bounded(f"{path.name}/{member.filename}", file)
                 except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
                     problem = ("bad_member", str(error))
                     yield RawItem(f"{path.name}/{member.filename}", problem, "reject")
@@ -67,9 +68,9 @@ def _tar_members(path: Path) -> Iterator[RawItem]:
                 refused = ("not_a_file", "a link or device, expected a file")
             if refused:
                 yield RawItem(f"{path.name}/{member.name}", refused, "reject")
-            elif member.name.lower().endswith(".cif"):
+            elif kind_of(member.name):
                 file = archive.extractfile(member)
-                yield _bounded(f"{path.name}/{member.name}", file)
+                yield from _bounded(f"{path.name}/{member.name}", file)
 
 
 def _refusal(name: str, size: int) -> tuple[str, str] | None:
@@ -81,15 +82,16 @@ def _refusal(name: str, size: int) -> tuple[str, str] | None:
         return "unsafe_path", "the member's name points outside the archive"
     if is_archive(name) or name.lower().endswith((".gz", ".bz2", ".xz", ".7z")):
         return "nested_archive", "an archive inside an archive: unpack it first"
-    if size > MAX_ITEM_BYTES and name.lower().endswith(".cif"):
+    if size > MAX_ITEM_BYTES and kind_of(name):
         return "too_large", f"{size} bytes, expected at most {MAX_ITEM_BYTES}"
     return None
 
 
-def _bounded(name: str, file: IO[bytes]) -> RawItem:
+def _bounded(name: str, file: IO[bytes]) -> Iterator[RawItem]:
     """Read at most the limit: a header may lie about the size."""
     data = file.read(MAX_ITEM_BYTES + 1)
     if len(data) > MAX_ITEM_BYTES:
         problem = ("too_large", f"more than {MAX_ITEM_BYTES} bytes")
-        return RawItem(name, problem, "reject")
-    return RawItem(name, data, "cif")
+        yield RawItem(name, problem, "reject")
+    else:
+        yield from file_items(name, data)

@@ -1,28 +1,32 @@
-"""CIF files: single files, folders, glob patterns, and zip or tar archives of them."""
+"""Structure files: by name, in folders, by pattern, and in zip or tar archives."""
 
 import glob
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from cloud_jax.preprocess.sources.archive import cif_members, is_archive
+from cloud_jax.preprocess.sources.archive import is_archive, members
 from cloud_jax.preprocess.sources.source import (
     MAX_ITEM_BYTES,
     RawItem,
     Source,
     SourceError,
 )
+from cloud_jax.preprocess.sources.structures import file_items, kind_of
 
 
 @dataclass(frozen=True)
 class CifSource(Source):
-    """Every CIF that the paths lead to, in sorted order.
+    """Every structure file that the paths lead to, in sorted order.
+
+    `*.cif` (each data block with atoms is a crystal), `*.json` (one crystal as
+    pymatgen, ASE or JARVIS write it), `POSCAR*`, `CONTCAR*`, `*.vasp`, `*.poscar`.
 
     Attributes:
-        paths: files, folders (searched for `*.cif` to the bottom), patterns such as
-            `data/**/*.cif`, and `.zip` or `.tar*` archives.
+        paths: files (of another name: CIF), folders (searched to the bottom), patterns
+            such as `data/**/*.cif`, and `.zip` or `.tar*` archives.
     """
 
     paths: tuple[str, ...] = ()
@@ -34,8 +38,10 @@ class CifSource(Source):
         for path in self.paths:
             root = Path(path)
             if root.is_dir():
-                names = (p for p in root.rglob("*") if p.suffix.lower() == ".cif")
-                matches = {p.relative_to(root).as_posix(): p for p in names}
+                names = (p for p in root.rglob("*") if kind_of(p.name))
+                matches = {
+                    p.relative_to(root).as_posix(): p for p in names if not p.is_dir()
+                }
             elif root.is_file():
                 matches = {root.name: root}
             else:
@@ -44,7 +50,8 @@ class CifSource(Source):
                 matches = {p.relative_to(start).as_posix(): p for p in names}
             if not matches:
                 raise SourceError(
-                    f"source {self.name}: {path} leads to no .cif file or archive"
+                    f"source {self.name}: {path} leads to no structure file (*.cif, "
+                    "*.json, *.vasp, *.poscar, POSCAR*, CONTCAR*) or archive"
                 )
             # Two roots may hold the same relative name: the later one gets its root's.
             found |= {
@@ -59,22 +66,22 @@ class CifSource(Source):
         return tuple(path for path in self._named_files.values() if path.is_file())
 
     def items(self) -> Iterator[RawItem]:
-        """Yield the bytes of each CIF; a file that cannot be read is a reject row."""
+        """Yield the bytes of each crystal; an unreadable file is a reject row."""
         for name, path in self._named_files.items():
             if is_archive(path.name):
-                yield from cif_members(path)
+                yield from members(path)
             else:
-                yield _read_file(name, path)
+                yield from _read_file(name, path)
 
 
-def _read_file(name: str, path: Path) -> RawItem:
+def _read_file(name: str, path: Path) -> Iterable[RawItem]:
     if not path.is_file():  # opening a named pipe would wait for ever
-        return RawItem(name, ("not_a_file", "a folder, pipe or device"), "reject")
+        return [RawItem(name, ("not_a_file", "a folder, pipe or device"), "reject")]
     try:
         size = path.stat().st_size
         if size > MAX_ITEM_BYTES:
             problem = f"{size} bytes, expected at most {MAX_ITEM_BYTES}"
-            return RawItem(name, ("too_large", problem), "reject")
-        return RawItem(name, path.read_bytes(), "cif")
+            return [RawItem(name, ("too_large", problem), "reject")]
+        return file_items(name, path.read_bytes())
     except OSError as error:
-        return RawItem(name, ("unreadable", str(error.strerror)), "reject")
+        return [RawItem(name, ("unreadable", str(error.strerror)), "reject")]

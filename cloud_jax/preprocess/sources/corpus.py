@@ -1,7 +1,7 @@
 """The list of sources: positional words, or a TOML file that says more.
 
     embedded                  the crystals inside pymatgen and jarvis-tools
-    cif:PATH                  file, folder, pattern, zip or tar
+    cif:PATH                  structure file, folder, pattern, zip or tar
     strings:PATH              CSV with paper-dialect strings
     table:PATH                CSV, JSON, JSON lines or npz
     corpus.toml               [[source]] tables: kind, name, path and the fields of
@@ -63,11 +63,11 @@ def read_sources(words: Sequence[str]) -> list[Source]:
 
 def _read_corpus(path: Path) -> list[Source]:
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        data = tomllib.loads(path.read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise SourceError(f"{path}: cannot be read as TOML ({error})") from error
     tables = data.pop("source", [])
-    if data or not isinstance(tables, list) or not tables:
+    if data or not tables or not _is_list_of(dict, tables):
         raise SourceError(
             f"{path}: found {sorted(data) or 'no source'}, expected only [[source]]"
         )
@@ -79,10 +79,12 @@ def _read_corpus(path: Path) -> list[Source]:
 
 def _build_source(table: dict[str, Any], where: str, folder: Path) -> Source:
     kind = table.pop("kind", None)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise SourceError(f"{where}: found kind {kind!r}, expected {', '.join(KINDS)}")
-    fields = {field.name for field in dataclasses.fields(KINDS[kind])}
-    allowed = sorted(fields - {"paths"} | ({"path"} if "paths" in fields else set()))
+    types = {field.name: field.type for field in dataclasses.fields(KINDS[kind])}
+    if "paths" in types:
+        types["path"] = types.pop("paths")
+    allowed = sorted(types)
     unknown = sorted(set(table) - set(allowed))
     if unknown or "name" not in table or ("path" in allowed and "path" not in table):
         raise SourceError(
@@ -90,17 +92,39 @@ def _build_source(table: dict[str, Any], where: str, folder: Path) -> Source:
             f"{' and path' if 'path' in allowed else ''}, and perhaps "
             f"{', '.join(allowed)}"
         )
+    for key, value in table.items():
+        _check_value(value, types[key], f"{where}: {key}")
     if "path" in table:
-        paths = table.pop("path")
-        paths = [paths] if isinstance(paths, str) else paths
+        paths = _as_tuple(table.pop("path"))
         table["paths"] = tuple(str(folder / path) for path in paths)
     if "splits" in table:
-        table["splits"] = tuple(table["splits"])
+        table["splits"] = _as_tuple(table["splits"])
     ids = table.get("exclude_ids", [])
     if isinstance(ids, str):  # a file, one id a line
         try:
-            ids = (folder / ids).read_text("utf-8").splitlines()
-        except OSError as error:
+            ids = (folder / ids).read_text("utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
             raise SourceError(f"{where}: exclude_ids: {error}") from error
-    table["exclude_ids"] = frozenset(str(i).strip() for i in ids)
+    table["exclude_ids"] = frozenset(i.strip() for i in ids if i.strip())
     return KINDS[kind](**table)
+
+
+def _check_value(value: Any, kind: type, where: str) -> None:
+    """Raise SourceError unless the value is what the field of the class is made of."""
+    if kind is bool:
+        expected, fits = "true or false", isinstance(value, bool)
+    elif kind is str:
+        expected, fits = "a string", isinstance(value, str)
+    else:
+        expected = "a string or a list of strings"
+        fits = isinstance(value, str) or _is_list_of(str, value)
+    if not fits or (where.endswith((": name", ": path")) and not value):
+        raise SourceError(f"{where}: found {value!r}, expected {expected}")
+
+
+def _is_list_of(kind: type, value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(v, kind) for v in value)
+
+
+def _as_tuple(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)

@@ -19,8 +19,9 @@ class RawItem(NamedTuple):
     Attributes:
         id: name of the crystal inside its source.
         payload: text, bytes, dict or arrays; what `kind` says.
-        kind: `cif`, `auto`, `arrays` or `sentence` (see `pipeline.read_cell`), or
-            `reject`: the payload is the (code, message) of something unreadable.
+        kind: `cif`, `poscar`, `json`, `auto`, `arrays` or `sentence` (see
+            `pipeline.read_cell`), or `reject`: the payload is the (code, message) of
+            something unreadable.
     """
 
     id: str
@@ -68,10 +69,24 @@ class Source:
         raise NotImplementedError
 
     def kept_items(self) -> Iterator[RawItem]:
-        """`items` without the excluded ids."""
-        if not self.exclude_ids:
-            return self.items()
-        return (item for item in self.items() if item.id not in self.exclude_ids)
+        """Yield `items` without the excluded ids.
+
+        Raises:
+            SourceError: an excluded id was never met, or as `items`.
+        """
+        missing = set(self.exclude_ids)
+        item = None
+        for item in self.items():
+            if item.id in self.exclude_ids:
+                missing.discard(item.id)
+            else:
+                yield item
+        if missing:
+            raise SourceError(
+                f"source {self.name}: exclude_ids: {len(missing)} not found in "
+                f"it: {', '.join(sorted(missing)[:5])}; "
+                + (f"its ids are like {item.id}" if item else "it is empty")
+            )
 
     def sha256(self) -> str:
         """Hash of the names and bytes of all files."""

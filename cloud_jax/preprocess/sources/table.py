@@ -81,7 +81,7 @@ class TableSource(FileSource):
                     yield from self._csv_items(path)
                 elif ".jsonl" in suffixes:
                     with open_text(path) as file:
-                        yield from self._row_items(map(json.loads, file), path)
+                        yield from self._row_items(_json_lines(file), path)
                 elif ".json" in suffixes:
                     yield from self._json_items(path)
                 else:
@@ -93,6 +93,8 @@ class TableSource(FileSource):
                 raise SourceError(f"{path}: cannot be read ({error})") from error
             except json.JSONDecodeError as error:
                 raise SourceError(f"{path}: is damaged ({error})") from error
+            except RecursionError:
+                raise SourceError(f"{path}: is nested too deeply to be read") from None
 
     def _csv_items(self, path: Path) -> Iterator[RawItem]:
         with csv_rows(path) as (header, rows):
@@ -112,10 +114,7 @@ class TableSource(FileSource):
         with open_text(path) as file:
             data = json.load(file)
         if isinstance(data, dict) and {"columns", "data"} <= data.keys():
-            rows = (
-                dict(zip(data["columns"], row, strict=True)) for row in data["data"]
-            )
-            yield from self._row_items(rows, path)
+            yield from self._row_items(_column_rows(data, path), path)
         elif isinstance(data, list):
             yield from self._row_items(data, path)
         elif isinstance(data, dict):
@@ -144,13 +143,45 @@ class TableSource(FileSource):
                 yield _item(name, row)
                 continue
             if not isinstance(row, dict):
-                problem = ("bad_row", f"expected an object, found {type(row).__name__}")
-                yield RawItem(name, problem, "reject")
+                found = f"expected an object, found {type(row).__name__}"
+                problem = str(row) if isinstance(row, ValueError) else found
+                yield RawItem(name, ("bad_row", problem), "reject")
                 continue
             keys = list(row)
-            id_at = _pick_id(keys, self.id_column, path)
-            column = keys[pick(keys, self.column, STRUCTURE_COLUMNS, path)]
+            try:
+                id_at = _pick_id(keys, self.id_column, path)
+                column = keys[pick(keys, self.column, STRUCTURE_COLUMNS, path)]
+            except SourceError as error:
+                if number == 0:  # the wrong file or column, rather than a wrong row
+                    raise
+                yield RawItem(name, ("bad_row", str(error)), "reject")
+                continue
             yield _item(name if id_at is None else str(row[keys[id_at]]), row[column])
+
+
+def _json_lines(file: TextIO) -> Iterator[Any]:
+    """Yield what each line holds; of a bad one a ValueError that says why."""
+    for number, line in enumerate(file, 1):
+        if line.isspace():
+            continue
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            row = ValueError(f"line {number} is no JSON: {error}")
+        yield row
+
+
+def _column_rows(data: dict, path: Path) -> Iterator[dict | ValueError]:
+    """Yield the rows of {columns, data}; of a bad one a ValueError that says why."""
+    columns, rows = data["columns"], data["data"]
+    names = isinstance(columns, list) and all(isinstance(c, str) for c in columns)
+    if not names or not isinstance(rows, list):
+        raise SourceError(f"{path}: expected columns, a list of names, and data, rows")
+    for row in rows:
+        if isinstance(row, list) and len(row) == len(columns):
+            yield dict(zip(columns, row, strict=True))
+        else:
+            yield ValueError(f"found {str(row)[:80]}, expected {len(columns)} values")
 
 
 def open_text(path: Path) -> TextIO:
@@ -161,9 +192,9 @@ def open_text(path: Path) -> TextIO:
         members = [m for m in archive.namelist() if not m.endswith("/")]
         if len(members) != 1:
             raise SourceError(f"{path}: found {len(members)} members, expected one")
-        return io.TextIOWrapper(archive.open(members[0]), "utf-8", newline="")
+        return io.TextIOWrapper(archive.open(members[0]), "utf-8-sig", newline="")
     opener = {".gz": gzip.open, ".bz2": bz2.open}.get(suffix, open)
-    return opener(path, "rt", encoding="utf-8", newline="")
+    return opener(path, "rt", encoding="utf-8-sig", newline="")
 
 
 @contextmanager
