@@ -8,6 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from cloud_jax.preprocess.__main__ import main
+from cloud_jax.preprocess.pipeline import Options, Record, process
+from cloud_jax.preprocess.sources.corpus import read_sources
+from cloud_jax.preprocess.sources.source import RawItem
 
 ROCK_SALT = """data_NaCl
 _symmetry_space_group_name_H-M 'P 1'
@@ -31,6 +34,24 @@ loop_
  {two} {two}2 0.5 0 0
  {two} {two}3 0 0.5 0
  {two} {two}4 0 0 0.5
+"""
+LITHIUM = {  # bcc, as pymatgen writes it
+    "lattice": {"matrix": [[3.5, 0, 0], [0, 3.5, 0], [0, 0, 3.5]]},
+    "sites": [
+        {"species": [{"element": "Li", "occu": 1}], "abc": [0, 0, 0]},
+        {"species": [{"element": "Li", "occu": 1}], "abc": [0.5, 0.5, 0.5]},
+    ],
+}
+LITHIUM_POSCAR = """Li2
+1.0
+3.5 0 0
+0 3.5 0
+0 0 3.5
+Li
+2
+direct
+0 0 0
+0.5 0.5 0.5
 """
 ELEMENTS = ("Li", "Na", "K", "Rb", "Cs", "Be", "Mg", "Ca", "Sr", "Ba", "Ti", "Zr")
 
@@ -66,6 +87,17 @@ def run(output: Path, *words: object, workers: int = 1) -> int:
     """Run the command in this process; its workers are processes of their own."""
     fixed = ["--output", str(output), "--workers", str(workers)]
     return main([*map(str, words), *fixed])
+
+
+def items(*words: str) -> list[RawItem]:
+    """All items of the sources that the words name."""
+    return [item for source in read_sources(words) for item in source.kept_items()]
+
+
+def groups(found: list[RawItem]) -> list[int | str]:
+    """Space group of each item, or its reject code."""
+    results = [process(item, "s", Options()) for item in found]
+    return [r.space_group if isinstance(r, Record) else r.code for r in results]
 
 
 def manifest(output: Path) -> dict:
