@@ -6,10 +6,9 @@ Run the same command again and it resumes; exit codes are in `--help`.
 """
 
 import argparse
-import json
 import math
 import sys
-from contextlib import closing, nullcontext
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
-    return execute(job) if job else 0
+    return execute(job)
 
 
 class Job(NamedTuple):
@@ -107,7 +106,6 @@ def make_batches(config: Any, train: Any, validation: Any, *, n_parts: int) -> t
         PackedBatches(train, rows=rows, row_length=length, seed=seed),
         # Shuffled, so that a capped evaluation sees a fair sample: always the same.
         PackedBatches(validation, rows=rows, row_length=length, seed=0),
-        rows,
     )
 
 
@@ -135,19 +133,21 @@ def make_model(config: Any, store: Any) -> tuple[Any, Any]:
     return MaskedLanguageModel(encoder), features
 
 
-def prepare(config: Any, arguments: argparse.Namespace) -> Job | None:
-    """Join the other processes, open data and workdir; None if the run has finished.
+def prepare(config: Any, arguments: argparse.Namespace) -> Job:
+    """Join the other processes, open the data, and check that all parts fit.
+
+    The workdir is not touched, so that what is wrong here can be corrected there.
 
     Raises:
-        ValueError: settings, data and workdir that do not go together.
-        OSError: a file that cannot be read or written, or processes that do not meet.
+        ValueError: settings and data that do not go together.
+        OSError: a file that cannot be read, or processes that do not meet.
     """
     import jax
 
     from cloud_jax.training import dataset, distributed, sharding, workdir
-    from cloud_jax.training.logging import write_json
-    from cloud_jax.training.report import screen
 
+    folder = Path(config.workdir)
+    workdir.refuse_object_store(folder)
     distributed.initialize(
         arguments.distributed,
         timeout_s=config.distributed.timeout_s,
@@ -155,37 +155,22 @@ def prepare(config: Any, arguments: argparse.Namespace) -> Job | None:
         num_processes=arguments.num_processes,
         process_id=arguments.process_id,
     )
-    active = jax.process_index() == 0
     path = Path(config.data.path)
     dataset.ensure(
         path,
         build=config.data.build,
         dialect=config.data.dialect,
         timeout_s=config.distributed.timeout_s,
-        active=active,
+        active=jax.process_index() == 0,
     )
     train, validation, hashes = dataset.open_splits(
         path, dialect=config.data.dialect, row_length=config.data.row_length
     )
     model, features = make_model(config, train)
     mesh = sharding.make_mesh(**config.mesh, heads=model.config.heads)
-    *batches, rows = make_batches(
+    batches = make_batches(
         config, train, validation, n_parts=sharding.row_devices(mesh)
     )
-    folder = Path(config.workdir)
-    workdir.open_workdir(
-        folder,
-        {**config.to_dict(), "hashes": hashes, "rows": rows},
-        differences=configuration.differences,
-        active=active,
-    )
-    if (folder / "results.json").exists():
-        print(f"{folder}: this run has finished")
-        print(screen(json.loads((folder / "results.json").read_text()), folder))
-        return None
-    if active:
-        write_json(folder / "environment.json", workdir.environment(hashes))
-        train.vocabulary.save(folder / "vocabulary.json")
     return Job(config, folder, mesh, *batches, train, model, features, hashes)
 
 
@@ -193,18 +178,23 @@ def execute(job: Job) -> int:
     """Train, evaluate, report; return the exit code."""
     import jax
 
-    from cloud_jax.lock import lock
     from cloud_jax.training.logging import write_json
     from cloud_jax.training.loop import InterruptedRunError, NonFiniteLossError
-    from cloud_jax.training.report import screen
+    from cloud_jax.training.workdir import RunMismatchError, claim
 
     active = jax.process_index() == 0
+    identity = {"hashes": job.hashes, "rows": job.train.rows}
     try:
-        with lock(job.folder) if active else nullcontext(), jax.set_mesh(job.mesh):
-            found = pretrain(job)
-        if active:
-            write_json(job.folder / "results.json", found)
-            print(screen(found, job.folder))
+        with (
+            claim(
+                job.folder,
+                job.config.to_dict() | identity,
+                differences=configuration.differences,
+                active=active,
+            ),
+            jax.set_mesh(job.mesh),
+        ):
+            run(job, active=active)
     except InterruptedRunError as stop:
         if active:
             print(f"saved step {stop.step} in {job.folder}; run it again to resume")
@@ -223,10 +213,31 @@ def execute(job: Job) -> int:
     except FloatingPointError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_NON_FINITE
-    except OSError as error:
+    except (OSError, RunMismatchError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
     return 0
+
+
+def run(job: Job, *, active: bool) -> None:
+    """Train and write the results unless that was done before; print them."""
+    from cloud_jax.training.logging import read_json, write_json
+    from cloud_jax.training.report import screen
+    from cloud_jax.training.workdir import environment
+
+    path = job.folder / "results.json"
+    if path.exists():
+        found = read_json(path)
+        print(f"{job.folder}: this run has finished")
+    else:
+        if active:
+            write_json(job.folder / "environment.json", environment(job.hashes))
+            job.store.vocabulary.save(job.folder / "vocabulary.json")
+        found = pretrain(job)
+        if active:
+            write_json(path, found)
+    if active:
+        print(screen(found, job.folder))
 
 
 def pretrain(job: Job) -> dict[str, Any]:

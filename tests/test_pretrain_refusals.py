@@ -1,6 +1,7 @@
 """What stops a run: a message, an exit code, and nothing half-written."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def command(*arguments):
     return pretrain.main(["--config", "tiny.py", "--workdir=run", *arguments])
 
 
-def test_a_finished_run_says_so_and_other_settings_or_data_are_refused(place, capsys):
+def test_a_finished_run_says_so_and_what_does_not_fit_it_is_refused(place, capsys):
     assert command() == 0
     assert command("--config.log.every_steps=1") == 0  # this may differ
     assert "run has finished" in capsys.readouterr().out
@@ -49,6 +50,15 @@ def test_a_finished_run_says_so_and_other_settings_or_data_are_refused(place, ca
     assert command("--config.data.path=larger") == pretrain.EXIT_FAILED
     assert "hashes.dataset" in capsys.readouterr().err
     assert (place / "run" / "config.json").read_text() == before
+
+    (place / "run" / "results.json").write_text("")
+    assert command() == pretrain.EXIT_FAILED
+    assert "results.json is empty or damaged" in capsys.readouterr().err
+    (place / "run" / "results.json").unlink()
+    (place / "run" / "checkpoints" / "2" / "progress" / "metadata").write_text("")
+    assert command() == pretrain.EXIT_FAILED
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(r"error: .*/checkpoints/2: .* Remove that folder", message)
 
 
 def test_a_loss_that_is_not_finite_names_the_crystals(place, capsys):
@@ -69,6 +79,7 @@ def test_a_loss_that_is_not_finite_names_the_crystals(place, capsys):
         (["--config.data.path=nowhere"], "there is no data set at nowhere"),
         (["--config.data.dialect=paper"], "is in the canonical dialect"),
         (["--config.data.row_length=16"], "give --config.data.row_length=32"),
+        (["--config.log.every_steps=0"], "config.log.every_steps is 0, it must be"),
         (["--config.mesh.fsdp=3"], "does not fit 8 devices"),
         (["--config.mesh.tensor=2"], "does not divide the model's 1"),
         (["--config.model.preset=bert99"], "unknown model preset 'bert99'"),
@@ -102,11 +113,9 @@ def test_a_missing_data_set_is_built_by_another_process(place, capfd, monkeypatc
 
 
 def test_a_full_disk_stops_with_a_message(place, capsys, monkeypatch):
-    (place / "run").mkdir()
-    (place / "run" / "metrics.jsonl").touch()
     monkeypatch.setattr(
         "cloud_jax.training.logging.truncate_after",
-        lambda path, _: (path.unlink(), path.symlink_to("/dev/full")),
+        lambda path, _: path.symlink_to("/dev/full"),
     )
     assert command() == pretrain.EXIT_FAILED
     assert "No space left on device" in capsys.readouterr().err

@@ -5,8 +5,10 @@ and `progress`, what the loop needs beside it (the open logging window and the c
 Orbax writes under a temporary name and renames, so a half-written one never counts.
 """
 
+import json
 import math
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +56,35 @@ def _explained(directory: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Name the checkpoint and what to do when it cannot be read."""
+    hook = sys.unraisablehook
+
+    def ignore_late_reads(found: Any) -> None:
+        # After the first failure the other reads find orbax's event loop closed.
+        if str(found.exc_value) != "Event loop is closed":
+            hook(found)
+
+    sys.unraisablehook = ignore_late_reads
+    try:
+        yield
+        sys.unraisablehook = hook
+    except Exception as error:  # orbax and its stores raise many kinds
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise OSError(
+            f"{path}: this checkpoint cannot be read ({type(error).__name__}: {reason})"
+            ". Remove that folder: the same command then resumes from the one before"
+        ) from error
+
+
+def _check_metrics(directory: Path) -> None:
+    """Read what orbax will read of every checkpoint when it opens the folder."""
+    for path in directory.glob("*/metrics/metrics"):
+        with _readable(path.parents[1]):
+            json.loads(path.read_text())
+
+
 class Checkpoints:
     """The `checkpoints/` folder of one run."""
 
@@ -63,8 +94,12 @@ class Checkpoints:
         Args:
             directory: on a file system that all processes see.
             keep: how many of the latest to keep, beside the best.
+
+        Raises:
+            OSError: the folder holds a damaged checkpoint.
         """
         self.directory = directory.absolute()
+        _check_metrics(self.directory)
         self._manager = ocp.CheckpointManager(
             self.directory,
             options=ocp.CheckpointManagerOptions(
@@ -129,14 +164,18 @@ class Checkpoints:
         """Read a checkpoint onto the devices that `abstract` names.
 
         The mesh may differ from the one that wrote it.
+
+        Raises:
+            OSError: it is damaged.
         """
-        found = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(abstract),
-                progress=ocp.args.JsonRestore(),
-            ),
-        )
+        with _readable(self.path(step)):
+            found = self._manager.restore(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardRestore(abstract),
+                    progress=ocp.args.JsonRestore(),
+                ),
+            )
         return found["state"], found["progress"]
 
     def wait(self) -> None:

@@ -46,6 +46,21 @@ def write_json(path: Path, value: Any) -> None:
     os.replace(partial, path)
 
 
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        OSError: it is empty or damaged; with its name and what to do.
+    """
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise OSError(
+            f"{path} is empty or damaged ({error}); remove it and run the same command "
+            "again: the checkpoints are kept"
+        ) from error
+
+
 def truncate_after(path: Path, step: int) -> None:
     """Drop the lines of `path` that lie after `step`, and a torn last line."""
     kept = []

@@ -2,9 +2,11 @@
 
 import json
 import platform
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ from typing import Any
 import jax
 
 from cloud_jax import __version__
-from cloud_jax.training.logging import write_json
+from cloud_jax.lock import lock
+from cloud_jax.training.logging import read_json, write_json
 
 PACKAGES = (
     "jax",
@@ -30,14 +33,27 @@ class RunMismatchError(ValueError):
     """The folder belongs to a run with another configuration or other data."""
 
 
-def open_workdir(
+def refuse_object_store(workdir: Path) -> None:
+    """Raise ValueError for an address that cannot hold a growing log."""
+    if "://" in str(workdir) or ":/" in str(workdir):
+        raise ValueError(
+            f"workdir {workdir}: must be a folder; mount the bucket (gcsfuse, s3fs) "
+            "and give the mounted path"
+        )
+
+
+@contextmanager
+def claim(
     workdir: Path,
     config: dict[str, Any],
     *,
     differences: Callable[[dict[str, Any], dict[str, Any]], list[str]],
     active: bool,
-) -> None:
-    """Claim a folder for a run, or check that it is this run's.
+) -> Iterator[None]:
+    """Hold a folder for a run, or say that it is another run's.
+
+    A run that has saved nothing yet, stopped by a wrong setting for instance, gives
+    way to one with other settings.
 
     Args:
         workdir: made where it is missing.
@@ -46,28 +62,42 @@ def open_workdir(
         active: False on all processes but the first, which only check.
 
     Raises:
+        OSError: another process writes it, or its config.json is damaged.
         RunMismatchError: with the lines that differ.
-        ValueError: an object-store address, which cannot hold a growing log.
     """
-    if "://" in str(workdir) or ":/" in str(workdir):
-        raise ValueError(
-            f"workdir {workdir}: must be a folder; mount the bucket (gcsfuse, s3fs) "
-            "and give the mounted path"
-        )
-    path = workdir / "config.json"
-    config = json.loads(json.dumps(config))  # tuples become lists, as in the file
-    if not path.exists():
-        if active:
-            workdir.mkdir(parents=True, exist_ok=True)
+    if active:
+        workdir.mkdir(parents=True, exist_ok=True)
+    with lock(workdir) if active else nullcontext():
+        path = workdir / "config.json"
+        config = json.loads(json.dumps(config))  # tuples become lists, as in the file
+        if path.exists() and has_saved(workdir):
+            if lines := differences(read_json(path), config):
+                raise RunMismatchError(
+                    f"{workdir} holds a run with other settings (there -> here):\n  "
+                    + "\n  ".join(lines)
+                    + "\nUse those settings to resume it, or another --workdir for a "
+                    "new run"
+                )
+        elif active:
+            start_over(workdir)
             write_json(path, config)
-        return
-    lines = differences(json.loads(path.read_text()), config)
-    if lines:
-        raise RunMismatchError(
-            f"{workdir} holds a run with other settings (there -> here):\n  "
-            + "\n  ".join(lines)
-            + "\nUse those settings to resume it, or another --workdir for a new run"
-        )
+        yield
+
+
+def has_saved(workdir: Path) -> bool:
+    """Whether there is a complete checkpoint, or the results of a finished run."""
+    complete = any(p.name.isdecimal() for p in workdir.glob("checkpoints/*"))
+    return complete or (workdir / "results.json").exists()
+
+
+def start_over(workdir: Path) -> None:
+    """Drop the logs of a run of which no state is left; a new one begins at step 0."""
+    log = workdir / "metrics.jsonl"
+    if log.exists() and not has_saved(workdir):
+        print(f"note: {workdir} holds no checkpoint: the run begins at step 0")
+        for path in (log, workdir / "nonfinite.json"):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(workdir / "tensorboard", ignore_errors=True)
 
 
 def git_commit() -> str | None:

@@ -87,3 +87,14 @@ def test_a_failing_disk_is_named(checkpoints, monkeypatch):
     monkeypatch.setattr(checkpoints._manager, "save", fail)
     with pytest.raises(OSError, match=r"checkpoints: writing a checkpoint failed .*No"):
         checkpoints.save(state(1), {}, step=1)
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics/metrics", "progress/metadata", "state/manifest.ocdbt"]
+)
+def test_a_damaged_one_is_named_with_what_to_do(checkpoints, name):
+    checkpoints.save(state(1), {}, step=1)
+    checkpoints.wait()
+    (checkpoints.path(1) / name).write_text("")
+    with pytest.raises(OSError, match=r"checkpoints/1: this .* Remove that folder"):
+        Checkpoints(checkpoints.directory, keep=2).restore(state(0), step=1)

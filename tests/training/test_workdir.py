@@ -1,0 +1,58 @@
+import fcntl
+import json
+
+import pytest
+
+from cloud_jax.configuration import differences
+from cloud_jax.training.workdir import RunMismatchError, claim
+
+
+def enter(folder, *, active=True, **config):
+    with claim(folder, config, differences=differences, active=active):
+        return json.loads((folder / "config.json").read_text())
+
+
+def test_settings_are_bound_to_a_folder_only_once_a_state_is_saved(tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert enter(folder, seed=1) == {"seed": 1}
+    (folder / "metrics.jsonl").write_text("{}\n")
+    (folder / "nonfinite.json").write_text("{}")
+    (folder / "tensorboard").mkdir()
+    (folder / "checkpoints" / "5.orbax-checkpoint-tmp").mkdir(parents=True)
+    assert enter(folder, seed=2) == {"seed": 2}
+    assert "holds no checkpoint: the run begins at step 0" in capsys.readouterr().out
+    names = {path.name for path in folder.iterdir()}
+    assert names == {".lock", "config.json", "checkpoints"}
+    (folder / "checkpoints" / "5").mkdir()
+    (folder / "metrics.jsonl").write_text("{}\n")
+    with pytest.raises(RunMismatchError, match="seed: 2 -> 3"):
+        enter(folder, seed=3)
+    assert enter(folder, seed=2) == {"seed": 2}
+    assert (folder / "metrics.jsonl").exists()
+
+
+def test_processes_but_the_first_write_nothing(tmp_path):
+    enter(tmp_path, seed=1)
+    assert enter(tmp_path, active=False, seed=2) == {"seed": 1}
+
+
+def test_a_damaged_config_is_named_once_there_is_something_to_lose(tmp_path):
+    (tmp_path / "config.json").touch()
+    assert enter(tmp_path, seed=1) == {"seed": 1}
+    (tmp_path / "checkpoints" / "5").mkdir(parents=True)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(
+        OSError, match=r"config\.json is empty or damaged .*; remove it"
+    ):
+        enter(tmp_path, seed=1)
+    (tmp_path / "config.json").unlink()
+    assert enter(tmp_path, seed=1) == {"seed": 1}
+
+
+def test_nothing_is_changed_while_another_process_writes(tmp_path):
+    enter(tmp_path, seed=1)
+    with (tmp_path / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match="another run is writing it"):
+            enter(tmp_path, seed=2)
+    assert enter(tmp_path, active=False) == {"seed": 1}
