@@ -21,7 +21,7 @@ from cloud_jax.preprocess.sources.structures import file_items, kind_of
 class CifSource(Source):
     """Every structure file that the paths lead to, in sorted order.
 
-    `*.cif` (each data block with atoms is a crystal), `*.json` (one crystal as
+    `*.cif` and `*.mcif` (each data block with atoms is a crystal), `*.json` (one crystal as
     pymatgen, ASE or JARVIS write it), `POSCAR*`, `CONTCAR*`, `*.vasp`, `*.poscar`.
 
     Attributes:
@@ -51,7 +51,7 @@ class CifSource(Source):
             if not matches:
                 raise SourceError(
                     f"source {self.name}: {path} leads to no structure file (*.cif, "
-                    "*.json, *.vasp, *.poscar, POSCAR*, CONTCAR*) or archive"
+                    "*.mcif, *.json, *.vasp, *.poscar, POSCAR*, CONTCAR*) or archive"
                 )
             # Two roots may hold the same relative name: the later one gets its root's.
             found |= {

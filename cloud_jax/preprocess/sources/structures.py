@@ -15,8 +15,10 @@ _MARK = re.compile(
 def kind_of(name: str) -> str | None:
     """The kind of `RawItem` in a file of this name, None if it is no structure."""
     name = name.replace("\\", "/").rpartition("/")[2].lower()
-    if name.endswith((".cif", ".json")):
-        return name.rpartition(".")[2]
+    if name.endswith((".cif", ".mcif")):
+        return "cif"
+    if name.endswith(".json"):
+        return "json"
     if name.endswith((".vasp", ".poscar")) or name.startswith(("poscar", "contcar")):
         return "poscar"
     return None
