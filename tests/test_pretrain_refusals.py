@@ -72,6 +72,15 @@ def test_a_loss_that_is_not_finite_names_the_crystals(place, capsys):
     assert not (place / "run" / "results.json").exists()
 
 
+def test_an_empty_split_is_named_before_anything_is_written(place, capsys):
+    write_dataset(place / "whole", n_train=80, n_validation=0)
+    assert command("--config.data.path=whole") == pretrain.EXIT_FAILED
+    message = capsys.readouterr().err
+    assert "whole: the validation split holds no crystal" in message
+    assert "--validation-fraction" in message
+    assert not (place / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

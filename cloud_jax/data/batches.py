@@ -70,15 +70,7 @@ class PackedBatches:
         fill: Share of the positions of those rows that hold a token.
     """
 
-    def __init__(
-        self,
-        store: TokenStore,
-        *,
-        rows: int,
-        row_length: int,
-        seed: int,
-        shuffle: bool = True,
-    ):
+    def __init__(self, store: TokenStore, *, rows: int, row_length: int, seed: int):
         """Make the recipe.
 
         Args:
@@ -86,7 +78,6 @@ class PackedBatches:
             rows: Rows of a global batch.
             row_length: Tokens of a row.
             seed: Of the order of crystals.
-            shuffle: False keeps one order for all epochs.
 
         Raises:
             ValueError: There is no crystal, or one that is longer than a row.
@@ -106,7 +97,7 @@ class PackedBatches:
             )
         self.rows, self.row_length = rows, row_length
         self.n_crystals = len(lengths)
-        self._store, self._seed, self._shuffle = store, seed, shuffle
+        self._store, self._seed = store, seed
         self._lengths = lengths.astype(np.uint16)  # 16 bits: numpy sorts by radix
         self._slots = self._make_slots()
         self.n_rows = len(self._slots)
@@ -172,8 +163,6 @@ class PackedBatches:
 
     def _plan(self, epoch: int) -> Int[np.ndarray, "R S"]:
         """Return the crystals of each row of an epoch; -1 where none."""
-        if not self._shuffle:
-            epoch = 0
         if epoch not in self._plans:
             if len(self._plans) > 1:  # two epochs: a prefetcher may be one ahead
                 self._plans.pop(min(self._plans), None)
@@ -181,10 +170,9 @@ class PackedBatches:
         return self._plans[epoch]
 
     def _make_plan(self, epoch: int) -> Int[np.ndarray, "R S"]:
-        order, rows = np.arange(self.n_crystals, dtype=np.int32), slice(None)
-        if self._shuffle:
-            rng = np.random.default_rng([self._seed, epoch])
-            order, rows = rng.permutation(order), rng.permutation(self.n_rows)
+        rng = np.random.default_rng([self._seed, epoch])
+        order = rng.permutation(np.arange(self.n_crystals, dtype=np.int32))
+        rows = rng.permutation(self.n_rows)
         # Stable, so that crystals of one length stay in their permuted order.
         order = order[np.argsort(self._lengths[order], kind="stable")]
         # Rank -1 reads this last entry: no crystal.

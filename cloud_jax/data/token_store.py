@@ -2,18 +2,21 @@
 
 The corpus is small (6.3 million crystals are about 0.4 GB as uint16), so a split is
 one memory-mapped array and the offsets of its crystals. It is made from the TFRecord
-shards on the first opening and kept beside them.
+shards on the first opening and kept beside them, with hashes: shards and cache are
+verified at every opening.
 """
 
 import hashlib
 import json
 import os
 import shutil
+import sys
 import uuid
 from array import array
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from jaxtyping import Int, UInt8, UInt16
@@ -23,7 +26,8 @@ from cloud_jax.scope.vocabulary import Vocabulary
 
 FORMAT, VERSION = "cloud_jax.dataset", 1
 _AGAIN = "prepare the dataset again with python -m cloud_jax.preprocess"
-_BLOCK = 1 << 24  # bytes hashed at a time
+_ARRAYS = ("tokens", "offsets", "id_text", "id_offsets")
+_HASHES = "sha256.json"  # of the files of a cache folder
 
 
 class DatasetError(ValueError):
@@ -96,16 +100,10 @@ class TokenStore:
         for shard in entry["shards"]:
             _verify(folder / shard["file"], shard["sha256"])
         cache = folder / "cache" / f"{split}-{key[:16]}"
-        if not cache.is_dir():
+        if (arrays := _read_cache(cache)) is None:
             arrays = _read_shards(folder, entry, len(vocabulary))
-            if not _write_cache(cache, arrays):
-                return cls._of(arrays, vocabulary, manifest)
-        names = ("tokens", "offsets", "id_text", "id_offsets")
-        arrays = {n: np.load(cache / f"{n}.npy", mmap_mode="r") for n in names}
-        return cls._of(arrays, vocabulary, manifest)
-
-    @classmethod
-    def _of(cls, arrays, vocabulary, manifest):
+            _write_cache(cache, arrays)
+            arrays = _read_cache(cache) or arrays
         ids = Strings(arrays["id_text"], arrays["id_offsets"])
         return cls(arrays["tokens"], arrays["offsets"], ids, vocabulary, manifest)
 
@@ -158,21 +156,23 @@ def _read_vocabulary(folder: Path, manifest: dict) -> Vocabulary:
     return vocabulary
 
 
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _verify(path: Path, expected: str) -> None:
     """Raise unless the file is there and has the SHA-256."""
-    digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
+        digest = _sha256(path)
     except FileNotFoundError:
         raise DatasetError(
             f"{path} does not exist, but the manifest lists it; copy the whole "
             f"dataset, or {_AGAIN}"
         ) from None
-    if digest.hexdigest() != expected:
+    if digest != expected:
         raise DatasetError(
-            f"{path}: SHA-256 is {digest.hexdigest()}, the manifest states {expected}; "
+            f"{path}: SHA-256 is {digest}, the manifest states {expected}; "
             f"the shard was changed or damaged: copy it anew, or {_AGAIN}"
         )
 
@@ -212,8 +212,23 @@ def _offsets(lengths) -> Int[np.ndarray, " N+1"]:
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
 
 
-def _write_cache(cache: Path, arrays: dict[str, np.ndarray]) -> bool:
-    """Write the arrays into a folder, whole or not at all; False if that fails.
+def _read_cache(cache: Path) -> dict[str, np.ndarray] | None:
+    """Map the arrays of a cache folder, or remove it unless they are as written."""
+    if not cache.is_dir():
+        return None
+    try:
+        hashes = json.loads((cache / _HASHES).read_text())
+        if hashes == {name: _sha256(cache / f"{name}.npy") for name in _ARRAYS}:
+            return {n: np.load(cache / f"{n}.npy", mmap_mode="r") for n in _ARRAYS}
+    except (OSError, ValueError):
+        pass
+    print(f"note: {cache} is damaged; it is made again", file=sys.stderr)
+    shutil.rmtree(cache, ignore_errors=True)
+    return None
+
+
+def _write_cache(cache: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write the arrays and their hashes into a folder, whole or not at all.
 
     A dataset on a read-only or full disk can be used all the same, from memory.
     Another process that was faster wrote the same arrays.
@@ -221,9 +236,21 @@ def _write_cache(cache: Path, arrays: dict[str, np.ndarray]) -> bool:
     partial = cache.with_name(f"{cache.name}.{uuid.uuid4().hex}.partial")
     try:
         partial.mkdir(parents=True)
+        hashes = {}
         for name, values in arrays.items():
-            np.save(partial / f"{name}.npy", values)
+            with (partial / f"{name}.npy").open("wb") as file:
+                np.save(file, values)
+                _sync(file)
+            hashes[name] = _sha256(partial / f"{name}.npy")
+        with (partial / _HASHES).open("w") as file:
+            json.dump(hashes, file)
+            _sync(file)
         os.replace(partial, cache)
     except OSError:
         shutil.rmtree(partial, ignore_errors=True)
-    return cache.is_dir()
+
+
+def _sync(file: IO) -> None:
+    """Put a file's content on the disk before a rename vouches for it."""
+    file.flush()
+    os.fsync(file.fileno())

@@ -60,8 +60,8 @@ def open_splits(
     """Training and validation split of a data set, and the hashes that name it.
 
     Raises:
-        DatasetError: it is damaged, in another dialect, or its sentences do not fit
-            rows of `row_length`.
+        DatasetError: it is damaged, in another dialect, a split is empty, or its
+            sentences do not fit rows of `row_length`.
     """
     train, validation = (TokenStore.open(path, s) for s in ("train", "validation"))
     manifest = train.manifest
@@ -77,6 +77,13 @@ def open_splits(
             f"do not fit rows of {row_length}: give "
             f"--config.data.row_length={manifest['max_tokens']}"
         )
+    for split, store in (("train", train), ("validation", validation)):
+        if not len(store):
+            raise DatasetError(
+                f"{path}: the {split} split holds no crystal; prepare the data set "
+                "again with another --validation-fraction, such as 0.2, or more "
+                "crystals"
+            )
     content = (path / "manifest.json").read_bytes()
     hashes = {
         "dataset": hashlib.sha256(content).hexdigest(),

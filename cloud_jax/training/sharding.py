@@ -101,15 +101,6 @@ def row_devices(mesh: Mesh) -> int:
     return mesh.shape["data"] * mesh.shape["fsdp"]
 
 
-def bytes_per_device(tree: PyTree) -> int:
-    """Bytes of `tree` that the first local device holds."""
-    return sum(
-        leaf.addressable_shards[0].data.nbytes
-        for leaf in jax.tree.leaves(tree)
-        if isinstance(leaf, jax.Array)
-    )
-
-
 def to_host(tree: PyTree) -> PyTree:
     """Replicated device arrays as NumPy arrays, on every process."""
     return jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0)), tree)

@@ -58,6 +58,25 @@ def test_second_opening_maps_the_cache(folder):
     assert len(list((folder / "cache").iterdir())) == 1
 
 
+@pytest.mark.parametrize("name", ["tokens.npy", "id_offsets.npy", "sha256.json"])
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
+def test_a_damaged_cache_is_made_again(folder, capsys, name, damage):
+    first = TokenStore.open(folder, "train")
+    expected = first.tokens.tolist(), list(first.ids)
+    (cached,) = (folder / "cache").glob(f"*/{name}")
+    content = cached.read_bytes()
+    cached.unlink()  # the file that `first` maps stays as it is
+    if damage == "flip":
+        cached.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    elif damage == "truncate":
+        cached.write_bytes(content[: len(content) // 2])
+    for noted in (True, False):
+        store = TokenStore.open(folder, "train")
+        assert (store.tokens.tolist(), list(store.ids)) == expected
+        assert ("is damaged" in capsys.readouterr().err) == noted
+    assert cached.read_bytes() == content
+
+
 def test_an_empty_split_opens(folder):
     for _ in range(2):  # decoded, then from the cache
         assert len(TokenStore.open(folder, "validation")) == 0
