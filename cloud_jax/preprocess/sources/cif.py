@@ -21,8 +21,9 @@ from cloud_jax.preprocess.sources.structures import file_items, kind_of
 class CifSource(Source):
     """Every structure file that the paths lead to, in sorted order.
 
-    `*.cif` and `*.mcif` (each data block with atoms is a crystal), `*.json` (one crystal as
-    pymatgen, ASE or JARVIS write it), `POSCAR*`, `CONTCAR*`, `*.vasp`, `*.poscar`.
+    `*.cif` and `*.mcif` (each data block with atoms is a crystal), `*.json` (one
+    crystal as pymatgen, ASE or JARVIS write it), `POSCAR*`, `CONTCAR*`, `*.vasp`,
+    `*.poscar`.
 
     Attributes:
         paths: files (of another name: CIF), folders (searched to the bottom), patterns
