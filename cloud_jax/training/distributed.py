@@ -5,6 +5,8 @@ import importlib.util
 import ipaddress
 import os
 import socket
+import sys
+import time
 
 import jax
 
@@ -52,6 +54,71 @@ def on_tpu() -> bool:
     return bool(chips) and importlib.util.find_spec("libtpu") is not None
 
 
+def await_coordinator(address: str, *, timeout_s: float) -> None:
+    """Wait until process 0 listens: jax itself would abort when it does not.
+
+    Raises:
+        TimeoutError: it did not in time.
+    """
+    host, port = address.rsplit(":", 1)
+    deadline = time.monotonic() + timeout_s
+    while True:
+        left = max(deadline - time.monotonic(), 0.1)
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), left).close()
+            return
+        except OSError as error:
+            if time.monotonic() + 0.2 > deadline:
+                raise TimeoutError(
+                    f"no process 0 at {address} within {timeout_s} s "
+                    f"(config.distributed.timeout_s): {error}. Check that it was "
+                    "started and that this machine reaches that address and port"
+                ) from error
+        time.sleep(0.2)
+
+
+def check_port(address: str) -> None:
+    """Raise OSError if process 0 cannot listen where the others will look for it."""
+    port = int(address.rsplit(":", 1)[1])
+    try:
+        socket.create_server(("", port)).close()
+    except OSError as error:
+        raise OSError(
+            f"coordinator {address}: process 0 cannot listen on port {port} "
+            f"({error.strerror}); give another port to all processes"
+        ) from error
+
+
+def check_arguments(
+    mode: str,
+    coordinator: str | None,
+    num_processes: int | None,
+    process_id: int | None,
+) -> None:
+    """Raise ValueError for arguments of `initialize` that contradict each other."""
+    manual = (coordinator, num_processes, process_id)
+    if mode not in MODES:
+        raise ValueError(f"--distributed={mode}: choose one of {', '.join(MODES)}")
+    if mode == "manual" and None in manual:
+        raise ValueError(
+            "--distributed=manual needs --coordinator=HOST:PORT, --num_processes=N "
+            f"and --process_id=I; found {manual}"
+        )
+    if mode != "manual" and manual != (None, None, None):
+        raise ValueError(
+            f"--distributed={mode} finds its own coordinator; --coordinator, "
+            "--num_processes and --process_id go with --distributed=manual"
+        )
+    if mode == "manual":
+        if not (coordinator.rpartition(":")[2].isdecimal() and ":" in coordinator):
+            raise ValueError(f"--coordinator={coordinator}: must be HOST:PORT")
+        if not 0 <= process_id < num_processes:
+            raise ValueError(
+                f"--process_id={process_id}: must be from 0 and below "
+                f"--num_processes={num_processes}"
+            )
+
+
 def initialize(
     mode: str,
     *,
@@ -71,40 +138,36 @@ def initialize(
         process_id: number of this process, from 0.
 
     Raises:
-        ValueError: an unknown mode, missing or superfluous values, or a loopback
-            coordinator although there are several hosts.
-        TimeoutError: the processes did not find each other in time.
+        ValueError: an unknown mode, missing, wrong or superfluous values, or a
+            loopback coordinator although there are several hosts.
+        TimeoutError: process 0 was not there in time.
+        OSError: process 0 cannot listen.
     """
-    manual = (coordinator, num_processes, process_id)
-    if mode not in MODES:
-        raise ValueError(f"--distributed={mode}: choose one of {', '.join(MODES)}")
-    if mode == "manual" and None in manual:
-        raise ValueError(
-            "--distributed=manual needs --coordinator=HOST:PORT, --num_processes=N "
-            f"and --process_id=I; found {manual}"
-        )
-    if mode != "manual" and manual != (None, None, None):
-        raise ValueError(
-            f"--distributed={mode} finds its own coordinator; --coordinator, "
-            "--num_processes and --process_id go with --distributed=manual"
-        )
+    check_arguments(mode, coordinator, num_processes, process_id)
     if mode == "off" or (mode == "auto" and not (in_slurm() or on_tpu())):
         return
     refuse_loopback(coordinator or os.environ.get("JAX_COORDINATOR_ADDRESS"))
+    if mode == "manual":
+        if process_id:
+            await_coordinator(coordinator, timeout_s=timeout_s)
+        else:
+            check_port(coordinator)
+    # jax ends this process, with a stack trace, when one of the others does not come;
+    # this line then stands above it and says why.
+    print(
+        f"waiting up to {timeout_s} s (config.distributed.timeout_s) for all "
+        "processes of this run at "
+        f"{coordinator or 'the coordinator that the launcher names'}; "
+        "DEADLINE_EXCEEDED below would mean that one was not started or not reached",
+        file=sys.stderr,
+        flush=True,
+    )
     # Only the CPU backend reads this: it is how several CPU processes can meet.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    try:
-        jax.distributed.initialize(
-            coordinator,
-            num_processes,
-            process_id,
-            initialization_timeout=timeout_s,
-            cluster_detection_method="deactivate" if mode == "manual" else None,
-        )
-    except RuntimeError as error:
-        where = coordinator or "the coordinator found by the launcher"
-        raise TimeoutError(
-            f"the processes did not meet at {where} within {timeout_s} s "
-            "(config.distributed.timeout_s): check that all were started, that the "
-            f"address and port are reachable and their number is right. {error}"
-        ) from error
+    jax.distributed.initialize(
+        coordinator,
+        num_processes,
+        process_id,
+        initialization_timeout=timeout_s,
+        cluster_detection_method="deactivate" if mode == "manual" else None,
+    )

@@ -1,8 +1,14 @@
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import pytest
 
 from cloud_jax.training import distributed
 
+ROOT = Path(__file__).resolve().parents[2]
 MANUAL = {"coordinator": "127.0.0.1:1234", "num_processes": 2, "process_id": 0}
 
 
@@ -17,6 +23,11 @@ def calls(monkeypatch):
                  "SLURM_NTASKS", "TPU_WORKER_HOSTNAMES"):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
     return found
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
 
 
 def test_auto_on_one_machine_and_off_join_nothing(calls):
@@ -40,9 +51,13 @@ def test_a_tpu_is_found(calls, monkeypatch):
     assert len(calls) == 1
 
 
-def test_manual_passes_its_three_values(calls):
-    distributed.initialize("manual", timeout_s=5, **MANUAL)
-    assert calls[0][0] == ("127.0.0.1:1234", 2, 0)
+def test_manual_passes_its_three_values_and_says_what_it_waits_for(calls, capsys):
+    address = f"127.0.0.1:{free_port()}"
+    distributed.initialize("manual", timeout_s=5, **MANUAL | {"coordinator": address})
+    assert calls[0][0] == (address, 2, 0)
+    message = capsys.readouterr().err
+    assert "waiting up to 5 s (config.distributed.timeout_s)" in message
+    assert f"{address}; DEADLINE_EXCEEDED below would mean" in message
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.0.1", "[::1]"])
@@ -66,6 +81,8 @@ def test_loopback_is_refused_when_there_are_several_hosts(
     [
         ("perhaps", {}, "choose one of auto, manual, off"),
         ("manual", {"coordinator": "10.0.0.1:1"}, "needs --coordinator"),
+        ("manual", MANUAL | {"coordinator": "host"}, "must be HOST:PORT"),
+        ("manual", MANUAL | {"process_id": 2}, "below --num_processes=2"),
         ("auto", MANUAL, "go with --distributed=manual"),
     ],
 )
@@ -74,10 +91,26 @@ def test_contradictions_are_refused(calls, mode, values, message):
         distributed.initialize(mode, timeout_s=5, **values)
 
 
-def test_a_missed_meeting_names_the_address_and_the_time(calls, monkeypatch):
-    def late(*_, **__):
-        raise RuntimeError("DEADLINE_EXCEEDED")
+def test_a_missing_process_0_is_named_with_the_time_it_had(tmp_path):
+    """By the real command: jax ends a process where Python cannot catch it."""
+    address = f"127.0.0.1:{free_port()}"
+    command = [sys.executable, "-m", "cloud_jax.pretrain", "--config=configs/bert1.py"]
+    command += [f"--workdir={tmp_path}/run", "--config.distributed.timeout_s=1"]
+    command += ["--distributed=manual", f"--coordinator={address}"]
+    command += ["--num_processes=2", "--process_id=1"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert found.returncode == 1
+    (message,) = found.stderr.splitlines()
+    assert f"no process 0 at {address} within 1 s" in message
+    assert "config.distributed.timeout_s" in message
+    assert not (tmp_path / "run").exists()
 
-    monkeypatch.setattr(jax.distributed, "initialize", late)
-    with pytest.raises(TimeoutError, match=r"127\.0\.0\.1:1234 within 5 s"):
-        distributed.initialize("manual", timeout_s=5, **MANUAL)
+
+def test_a_port_in_use_is_named(calls):
+    with socket.create_server(("", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(OSError, match=rf"cannot listen on port {port} \(Address"):
+            distributed.initialize(
+                "manual", timeout_s=5, **(MANUAL | {"coordinator": f"127.0.0.1:{port}"})
+            )
+    assert calls == []
