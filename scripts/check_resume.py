@@ -1,6 +1,6 @@
 """Kill a pretraining run again and again; resumed, it must equal the whole run.
 
-    python scripts/check_resume.py --config configs/quickstart.py --kills 5
+    python -m scripts.check_resume --config configs/quickstart.py --kills 5
 
 Runs the config once undisturbed and once with `kill -9` at random moments, every second
 one while a checkpoint is being written. Then compares metrics.jsonl (without the keys a

@@ -44,6 +44,10 @@ def start(place, *arguments, devices=1, program=("-m", "cloud_jax.pretrain")):
         "PYTHONPATH": str(ROOT),
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        # The runs of one mesh compile the same programs: once is enough.
+        "JAX_COMPILATION_CACHE_DIR": str(place / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "TF_CPP_MIN_LOG_LEVEL": "3",  # its notes on those would fill the pipe
     }
     return subprocess.Popen(
         [sys.executable, *program, "--config", "tiny.py", *arguments],
@@ -108,9 +112,11 @@ def test_command_trains_reports_and_imports_nothing_heavy(place, reference):
 def test_killed_and_terminated_run_equals_the_whole_one_to_the_bit(place, reference):
     arguments = ("--workdir=broken", "--config.checkpoint.every_steps=2")
     process = start(place, *arguments)
-    n_lines = random.Random().randint(1, 8)
+    n_lines = random.randint(1, 8)
+    print(f"to repeat: kill after {n_lines} lines")  # pytest shows it on a failure
     n_lines = kill_when(process, place, signal.SIGKILL, n_lines=n_lines)
     process = start(place, *arguments)
+    print(f"to repeat: terminate after {n_lines + 1} lines")
     kill_when(process, place, signal.SIGTERM, n_lines=n_lines + 1)
     code, out, err = finish(process)
     assert code in (0, pretrain.EXIT_INTERRUPTED), err
@@ -130,6 +136,7 @@ def kill_when(process, place, number, *, n_lines):
     while process.poll() is None and time.monotonic() < deadline and found < n_lines:
         time.sleep(0.002)
         found = len(path.read_text().splitlines()) if path.exists() else 0
+    assert time.monotonic() < deadline, f"{found} of {n_lines} lines came"
     if process.poll() is None:
         process.send_signal(number)
     if number == signal.SIGKILL:
