@@ -126,7 +126,7 @@ def _read_manifest(folder: Path) -> tuple[dict, str]:
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(
             f"{path}: not a dataset manifest ({error!r}); {_AGAIN}"
-        ) from (error)
+        ) from error
     if found != (FORMAT, VERSION) or missing:
         raise DatasetError(
             f"{path}: found format {found[0]!r} version {found[1]!r}, missing fields "
