@@ -159,6 +159,7 @@ def test_two_processes_of_four_devices_give_the_same_curve(place, reference):
             "--num_processes=2",
             f"--process_id={i}",
             "--config.mesh.fsdp=4",
+            "--config.checkpoint.every_steps=24",
             "--config.distributed.timeout_s=60",
             devices=4,
         )
