@@ -10,13 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+from synthetic_dataset import CONFIG, write_dataset
+
+from cloud_jax import pretrain
+from cloud_jax.training.logging import TIMING_KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "tests" / "training"))
-from synthetic_dataset import CONFIG, write_dataset  # noqa: E402
-
-from cloud_jax import pretrain  # noqa: E402
-from cloud_jax.training.logging import TIMING_KEYS  # noqa: E402
 
 # Runs the command as a process would, then looks at what that imported.
 LEAN = """

@@ -3,16 +3,12 @@
 import json
 import re
 import sys
-from pathlib import Path
 
 import jax
 import pytest
+from synthetic_dataset import CONFIG, write_dataset
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "tests" / "training"))
-from synthetic_dataset import CONFIG, write_dataset  # noqa: E402
-
-from cloud_jax import pretrain  # noqa: E402
+from cloud_jax import pretrain
 
 
 @pytest.fixture(scope="module", autouse=True)
