@@ -259,7 +259,9 @@ def pretrain(job: Job) -> dict[str, Any]:
     total_steps = config.optimizer.steps or math.ceil(
         config.optimizer.epochs * job.train.steps_per_epoch
     )
-    steps, rate = make_steps(job, total_steps)
+    steps, rate = make_steps(
+        config, job.model, job.features, job.mesh, total_steps=total_steps
+    )
     init_key, key = jax.random.split(jax.random.key(config.seed))
     n_batches = job.validation.steps_per_epoch
     fixed = {
@@ -323,12 +325,14 @@ def pretrain(job: Job) -> dict[str, Any]:
         )
 
 
-def make_steps(job: Job, total_steps: int) -> tuple[Any, Any]:
+def make_steps(
+    config: Any, model: Any, features: Any, mesh: Any, *, total_steps: int
+) -> tuple[Any, Any]:
     """The compiled steps, and the learning rate of a step number."""
     from cloud_jax.training import optim
     from cloud_jax.training.steps import compile_steps
 
-    options = job.config.optimizer
+    options = config.optimizer
     rate = optim.schedule(
         learning_rate=options.learning_rate,
         warmup_fraction=options.warmup_fraction,
@@ -338,11 +342,11 @@ def make_steps(job: Job, total_steps: int) -> tuple[Any, Any]:
         rate, weight_decay=options.weight_decay, clip_norm=options.clip_norm
     )
     steps = compile_steps(
-        job.model,
+        model,
         optimizer,
-        mesh=job.mesh,
-        features=job.features,
-        mask_fraction=job.config.mask_fraction,
+        mesh=mesh,
+        features=features,
+        mask_fraction=config.mask_fraction,
     )
     return steps, rate
 

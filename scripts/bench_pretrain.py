@@ -78,7 +78,8 @@ def make_ours(config, encoder: EncoderConfig, batches: PackedBatches) -> Callabl
     """Return a function that takes some training steps and waits for them."""
     mesh = sharding.make_mesh(**config.mesh, heads=encoder.heads)
     jax.set_mesh(mesh)
-    steps, _ = make_steps(config, MaskedLanguageModel(encoder), None, mesh, 10_000)
+    model = MaskedLanguageModel(encoder)
+    steps, _ = make_steps(config, model, None, mesh, total_steps=10_000)
     key = jax.random.key(0)
     data = [make_global(batches, i, steps.batch_sharding) for i in range(N_BATCHES)]
     state = [steps.init(key)]

@@ -1,0 +1,77 @@
+"""Each script runs to its end on something small: numbers are not looked at."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pymatgen.core import Lattice, Structure
+
+ROOT = Path(__file__).resolve().parents[1]
+SALT = Structure.from_spacegroup(
+    225, Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+)
+
+
+def run(name, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", f"scripts.{name}", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def last_json(out):
+    return json.loads(out.splitlines()[-1])
+
+
+@pytest.fixture
+def cifs(tmp_path):
+    (tmp_path / "cifs").mkdir()
+    SALT.to(filename=str(tmp_path / "cifs" / "salt.cif"))
+    return tmp_path / "cifs"
+
+
+def test_bench_batches():
+    out = run("bench_batches", "--crystals", 3000, "--rows", 16, "--row-length", 64)
+    assert last_json(out)["fill"] > 0.9
+
+
+def test_bench_pretrain():
+    small = ("--config=configs/bert1.py", "--config.data.batch_crystals=16")
+    out = run("bench_pretrain", *small, "--rounds=1", "--steps=1")
+    assert last_json(out)["crystals_per_second"] > 0
+
+
+def test_bench_encode(cifs):
+    assert last_json(run("bench_encode", cifs, "--rounds=1"))["files"] == 1
+
+
+def test_check_paper_dialect(cifs):
+    scope = "1 6 a O D D a D O D b O O O c O O O d O O O e O O O 0 | 4a 4b | Na 0.5 "
+    rows = "file,space_group,n_atoms_primitive,scope\nsalt.cif,225,2," + scope
+    expected = cifs.parent / "expected.csv"
+    expected.write_text(rows + "Cl 0.5\n")
+    assert "'string equal': 1" in run("check_paper_dialect", cifs.parent)
+    expected.write_text(rows + "Cl 0.4\n")
+    assert "'differs in composition': 1" in run("check_paper_dialect", cifs.parent)
+
+
+def test_plot_learning_curve(tmp_path):
+    event = {"loss": 2.0, "loss_symmetry": 1.0, "loss_wyckoff": 3.0}
+    event["loss_composition"] = 2.5
+    lines = [
+        json.dumps({"epoch": epoch, "split": split, **event})
+        for epoch in (1, 2)
+        for split in ("train", "validation")
+    ]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+    run("plot_learning_curve", tmp_path / "curve.png", tmp_path)
+    assert (tmp_path / "curve.png").stat().st_size > 10_000
