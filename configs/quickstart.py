@@ -2,7 +2,7 @@
 
     python -m cloud_jax.pretrain --config configs/quickstart.py
 
-Cost: 70 s on two CPU cores, and 23 s to build the token shards first.
+Cost: 20 s on two idle CPU cores, and 11 s to build the token shards first.
 Expected: validation loss 0.950, accuracy 74.1 %; unigram 3.965 and 11.7 %.
 """
 
