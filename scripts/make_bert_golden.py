@@ -4,7 +4,7 @@ A tiny Hugging Face BERT with random weights: its state dict, three sentences of
 different lengths, the hidden states of every layer and the MLM logits. Needs torch and
 transformers, which the project itself does not use; an environment of its own will do:
 
-    python -m venv golden && /tmp/golden/bin/pip install torch transformers
+    python -m venv golden && golden/bin/pip install torch transformers
     golden/bin/python -m scripts.make_bert_golden tests/models/golden/bert_tiny.npz
 """
 
