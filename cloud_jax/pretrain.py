@@ -109,16 +109,20 @@ def make_batches(config: Any, train: Any, validation: Any, *, n_parts: int) -> t
     )
 
 
-def make_model(config: Any, store: Any) -> tuple[Any, Any]:
-    """The module, and the token descriptors it takes (or None)."""
+def compute_dtype(config: Any) -> str:
+    """The compute type of `config.model.dtype`; `auto` is what suits the backend."""
     import jax
 
+    if config.model.dtype != "auto":
+        return config.model.dtype
+    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
+
+
+def make_model(config: Any, store: Any) -> tuple[Any, Any]:
+    """The module, and the token descriptors it takes (or None)."""
     from cloud_jax.models.bert import preset
     from cloud_jax.models.heads import MaskedLanguageModel
 
-    dtype = config.model.dtype
-    if dtype == "auto":
-        dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"
     features = store.vocabulary.features if config.model.token_features else None
     encoder = preset(
         config.model.preset,
@@ -127,7 +131,7 @@ def make_model(config: Any, store: Any) -> tuple[Any, Any]:
         dropout=config.model.dropout,
         attention_dropout=config.model.attention_dropout,
         token_features=0 if features is None else features.shape[1],
-        dtype=dtype,
+        dtype=compute_dtype(config),
         scan_layers=config.model.scan_layers,
     )
     return MaskedLanguageModel(encoder), features

@@ -31,7 +31,7 @@ from cloud_jax.data.batches import PackedBatches
 from cloud_jax.data.prefetch import make_global
 from cloud_jax.models.bert import EncoderConfig, preset
 from cloud_jax.models.heads import MaskedLanguageModel
-from cloud_jax.pretrain import make_steps
+from cloud_jax.pretrain import compute_dtype, make_batches, make_steps
 from cloud_jax.training import sharding
 from scripts.bench_batches import draw_lengths, make_store
 
@@ -170,16 +170,13 @@ def parse() -> tuple[argparse.Namespace, configuration.ConfigDict]:
 
 def make_encoder(config) -> EncoderConfig:
     """Return the architecture, without token features, which the reference lacks."""
-    dtype = config.model.dtype
-    if dtype == "auto":
-        dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"
     return preset(
         config.model.preset,
         vocab_size=VOCAB_SIZE,
         max_positions=PADDED_LENGTH,
         dropout=config.model.dropout,
         attention_dropout=config.model.attention_dropout,
-        dtype=dtype,
+        dtype=compute_dtype(config),
         scan_layers=config.model.scan_layers,
     )
 
@@ -212,9 +209,8 @@ def main() -> None:
     length, n_crystals = config.data.row_length, config.data.batch_crystals
     lengths = draw_lengths(max(20_000, 2 * N_BATCHES * n_crystals), arguments.lengths)
     store = make_store(lengths)
-    whole = PackedBatches(store, rows=1, row_length=length, seed=0)
-    rows = max(8, round(n_crystals * whole.n_rows / whole.n_crystals / 8) * 8)
-    batches = PackedBatches(store, rows=rows, row_length=length, seed=0)
+    batches, _ = make_batches(config, store, store, n_parts=1)
+    rows = batches.rows
     mean_crystals = batches.n_crystals * rows / batches.n_rows
     queries = int(np.ceil(config.mask_fraction * length))
     # name -> (run, crystals of a step, operations of a step)
