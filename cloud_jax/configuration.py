@@ -33,7 +33,7 @@ def pretraining() -> ConfigDict:
     c.data.row_length = 128  # tokens in a row of packed crystals
 
     c.model = ConfigDict()
-    c.model.preset = "bert12"  # bert1, bert3, bert6 or bert12
+    c.model.preset = "bert12"  # small, bert1, bert3, bert6 or bert12
     c.model.token_features = True  # add projected physical descriptors of tokens
     c.model.dtype = "auto"  # compute: bfloat16 on GPU and TPU, float32 on CPU
     c.model.dropout = 0.1

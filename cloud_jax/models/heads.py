@@ -12,6 +12,7 @@ from cloud_jax.models.bert import (
     gelu,
     layer_norm,
 )
+from cloud_jax.models.dropout import drop
 
 
 class MlmHead(nn.Module):
@@ -70,3 +71,64 @@ class MaskedLanguageModel(nn.Module):
             deterministic=deterministic,
         )
         return self.mlm_head(hidden, self.encoder.token_table(features))
+
+
+class PropertyHead(nn.Module):
+    """Dense and SiLU, `layers` times, then one number an output (paper, S2.2).
+
+    The paper's "single-layer MLP" is one hidden layer.
+    """
+
+    layers: int
+    outputs: int
+    dropout: float
+
+    @nn.compact
+    def __call__(
+        self, hidden: Float[Array, "... D"], *, deterministic: bool
+    ) -> Float[Array, "... O"]:
+        """Return float32 outputs."""
+        hidden = hidden.astype(jnp.float32)
+        for i in range(self.layers):
+            hidden = nn.silu(dense(f"hidden_{i}", hidden.shape[-1])(hidden))
+            if not deterministic and self.dropout:
+                hidden = drop(hidden, self.make_rng("dropout"), self.dropout)
+        return dense("output", self.outputs)(hidden)
+
+
+class PropertyModel(nn.Module):
+    """Encoder and head on the [CLS] states: parameters ``{"encoder", "head"}``.
+
+    What an output means is not known here: a scaled property, or a variable of a
+    physical law (see `cloud_jax.physics.laws`).
+    """
+
+    config: EncoderConfig
+    head_layers: int
+    outputs: int
+
+    def setup(self):
+        """Name the two parts, which name the parameters."""
+        self.encoder = Encoder(self.config)
+        self.head = PropertyHead(self.head_layers, self.outputs, self.config.dropout)
+
+    def __call__(
+        self,
+        tokens: Int[Array, "B L"],
+        positions: Int[Array, "B L"],
+        crystal: Int[Array, "B L"],
+        *,
+        features: Float[Array, "v F"] | None = None,
+        query: Int[Array, "B K"],
+        deterministic: bool,
+    ) -> Float[Array, "B K O"]:
+        """Return the outputs at ``query``, the position of each crystal's [CLS]."""
+        hidden = self.encoder(
+            tokens,
+            positions,
+            crystal,
+            features=features,
+            query=query,
+            deterministic=deterministic,
+        )
+        return self.head(hidden, deterministic=deterministic)

@@ -1,0 +1,96 @@
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cloud_jax.models.bert import preset
+from cloud_jax.models.folder import (
+    ModelFolderError,
+    encoder_config,
+    load_model,
+    save_model,
+)
+from cloud_jax.scope.vocabulary import Vocabulary
+
+VOCABULARY = Vocabulary(
+    dialect="canonical",
+    tokens=("[PAD]", "[CLS]", "[SEP]", "[MASK]", "|", "translation:O"),
+    features=np.zeros((6, 2), np.float32),
+    feature_names=("mass", "row"),
+)
+CONFIG = preset("small", vocab_size=6, max_positions=8)
+PARAMS = {"encoder": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}}
+
+
+def write(folder, params=PARAMS, vocabulary=VOCABULARY):
+    description = {"kind": "encoder", "encoder": dataclasses.asdict(CONFIG)}
+    save_model(folder, description=description, vocabulary=vocabulary, params=params)
+    return folder
+
+
+def test_what_was_saved_is_read_from_the_folder_or_the_workdir_around_it(tmp_path):
+    write(tmp_path / "model")
+    for directory in (tmp_path, tmp_path / "model"):
+        model = load_model(directory)
+        assert model.directory == tmp_path / "model"
+        assert model.vocabulary.sha256 == VOCABULARY.sha256
+        assert encoder_config(model.description) == CONFIG
+        np.testing.assert_array_equal(
+            model.params["encoder"]["kernel"], PARAMS["encoder"]["kernel"]
+        )
+
+
+def test_bfloat16_survives(tmp_path):
+    half = jax.tree.map(lambda x: jnp.asarray(x, jnp.bfloat16), PARAMS)
+    kernel = load_model(write(tmp_path, half)).params["encoder"]["kernel"]
+    assert kernel.dtype == jnp.bfloat16
+    assert kernel.astype(np.float32).tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_saving_again_replaces(tmp_path):
+    write(tmp_path / "m")
+    (tmp_path / "m" / "stale").touch()
+    other = {"encoder": {"kernel": np.ones(3, np.float32)}}
+    kernel = load_model(write(tmp_path / "m", other)).params["encoder"]["kernel"]
+    assert kernel.tolist() == [1, 1, 1]
+    assert not (tmp_path / "m" / "stale").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: (d / "model.json").unlink(), "is no model folder"),
+        (lambda d: (d / "model.json").write_text("{}"), "damaged"),
+        (lambda d: (d / "weights.safetensors").unlink(), "weights.safetensors"),
+        (lambda d: flip_byte(d / "weights.safetensors"), "SHA-256"),
+        (lambda d: other_vocabulary(d), "vocabulary.json has SHA-256"),
+        (lambda d: change(d / "model.json", version=2), "up to version 1"),
+    ],
+)
+def test_damage_is_named(tmp_path, damage, message):
+    damage(write(tmp_path / "m"))
+    with pytest.raises(ModelFolderError, match=message):
+        load_model(tmp_path / "m")
+
+
+def flip_byte(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def change(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def other_vocabulary(directory):
+    dataclasses.replace(VOCABULARY, dialect="paper").save(directory / "vocabulary.json")
+
+
+def test_unknown_encoder_fields_are_an_error(tmp_path):
+    with pytest.raises(ModelFolderError, match="field encoder"):
+        encoder_config({"encoder": {"depth": 3}})
