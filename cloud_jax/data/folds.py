@@ -1,0 +1,281 @@
+"""Labelled tables to folds: who is trained on, who is tested, and target scaling.
+
+A fold is two lists of row numbers. They come from a column of the table, from a file
+(MatBench's for instance) or from a seed, and each fold is trained and tested on its
+own.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+PROTOCOLS = ("strict", "paper")
+
+
+class FoldError(ValueError):
+    """Rows that cannot be trained on or tested as asked; the message says why."""
+
+
+class Fold(NamedTuple):
+    """Rows of a table, as indices into it.
+
+    Attributes:
+        name: of the fold, `split` where there is only one.
+        train: rows that may be trained on and selected with.
+        test: rows that only the final numbers see.
+    """
+
+    name: str
+    train: Int[np.ndarray, " n"]
+    test: Int[np.ndarray, " m"]
+
+
+def folds_from_column(values: Sequence[str]) -> list[Fold]:
+    """Make folds of a column.
+
+    Args:
+        values: of each row `train` or `test`, which makes one fold; or the name of the
+            fold in which the row is tested, and then it is trained on in all others.
+
+    Raises:
+        FoldError: other values beside `train` and `test`, or too few rows.
+    """
+    column = np.array(values, dtype=str)
+    names = sorted(set(column.tolist()), key=_natural)
+    if not {"train", "test"} & set(names):
+        return _checked(_one_against_rest(column == name, name) for name in names)
+    if names != ["test", "train"]:
+        raise FoldError(
+            f"the split column holds {', '.join(names[:6])}; expected train and test, "
+            "both, or in every row the name of the fold that tests it"
+        )
+    return _checked([_one_against_rest(column == "test", "split")])
+
+
+def folds_from_k(
+    n: int, k: int, seed: int, groups: Sequence[str] | None = None
+) -> list[Fold]:
+    """Make k folds at random.
+
+    Without groups they are scikit-learn's `KFold(k, shuffle=True, random_state=seed)`,
+    so that n, 5 and 18012019 give MatBench's own folds of a regression task.
+
+    Args:
+        n: rows of the table.
+        k: folds.
+        seed: of the shuffle.
+        groups: of each row its group; a group is never on both sides.
+
+    Raises:
+        FoldError: fewer than two rows in a fold, or fewer groups than folds.
+    """
+    from sklearn.model_selection import GroupKFold, KFold
+
+    kind = KFold if groups is None else GroupKFold
+    try:
+        splits = kind(k, shuffle=True, random_state=seed).split(
+            np.zeros(n), groups=groups
+        )
+        return _checked(Fold(f"fold_{i}", *rows) for i, rows in enumerate(splits))
+    except FoldError:
+        raise
+    except ValueError as error:
+        raise FoldError(f"{n} rows cannot be {k} folds: {error}") from None
+
+
+def folds_from_file(
+    path: str | Path,
+    ids: Sequence[str],
+    *,
+    rows: Sequence[int] | None = None,
+    rejected: Sequence[str] = (),
+) -> list[Fold]:
+    """Read folds from JSON: `{"fold_0": [test rows], ...}`.
+
+    A fold may also be `{"train": [rows], "test": [rows]}`, as MatBench publishes
+    them; without `train` all rows that are not tested are trained on. A row is an id
+    (text) or a row number of the table's file counted from 0 (a number).
+
+    Args:
+        path: of the file.
+        ids: of the table.
+        rows: of each row of the table its number in the table's file; counted from
+            0 without gaps by default.
+        rejected: ids of rows that were read and set aside; a fold may name them.
+
+    Raises:
+        FoldError: not such a file, a row that the table never had, a row both trained
+            on and tested, or too few rows.
+    """
+    path = Path(path)
+    places = {name: i for i, name in enumerate(ids)}
+    numbers = range(len(ids)) if rows is None else map(int, rows)
+    places |= {number: i for i, number in enumerate(numbers)}
+    known = {*places, *rejected, *range(len(ids) + len(rejected))}
+
+    def indices(names: list, what: str) -> np.ndarray:
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise FoldError(
+                f"{path}: {what}: {len(unknown)} of {len(names)} rows are not in the "
+                f"table: {', '.join(map(repr, unknown[:5]))}; the table's ids are like "
+                f"{ids[0]!r}, and numbers count its rows from 0"
+            )
+        return np.array(sorted({places[n] for n in names if n in places}), dtype=int)
+
+    folds = []
+    for name, entry in _read_folds(path).items():
+        sides = entry if isinstance(entry, dict) else {"test": entry}
+        test = indices(sides["test"], f"{name}, test")
+        fold = _one_against_rest(np.isin(np.arange(len(ids)), test), name)
+        if "train" in sides:
+            fold = fold._replace(train=indices(sides["train"], f"{name}, train"))
+        folds.append(fold)
+    return _checked(folds)
+
+
+def _read_folds(path: Path) -> dict:
+    """Return {fold: [test rows] or {test, train}}."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FoldError(f"{path}: cannot be read as JSON ({error})") from None
+    usable = (
+        isinstance(content, dict) and content and all(map(_is_fold, content.values()))
+    )
+    if not usable:
+        raise FoldError(
+            f"{path}: expected one JSON object that gives each fold its list of test "
+            'rows, {"fold_0": ["mp-1", ...], ...}, or {"train": [...], "test": [...]}'
+        )
+    return content
+
+
+def _is_fold(entry: object) -> bool:
+    sides = [entry]
+    if isinstance(entry, dict):
+        sides = [entry.get("test"), entry.get("train", [])]
+    return all(
+        isinstance(side, list) and all(isinstance(row, str | int) for row in side)
+        for side in sides
+    )
+
+
+def _natural(name: str) -> tuple[int, str]:
+    """Sort 2 before 10."""
+    return (int(name) if name.isdecimal() else -1), name
+
+
+def _one_against_rest(test: np.ndarray, name: str) -> Fold:
+    return Fold(name, np.flatnonzero(~test), np.flatnonzero(test))
+
+
+def _checked(folds) -> list[Fold]:
+    folds = list(folds)
+    for name, train, test in folds:
+        for side, found in (("training", train), ("test", test)):
+            if len(found) < 2:
+                raise FoldError(
+                    f"fold {name}: found {len(found)} {side} rows, expected at least 2"
+                )
+        if len(both := np.intersect1d(train, test)):
+            raise FoldError(f"fold {name}: {len(both)} rows are trained on and tested")
+    return folds
+
+
+def validation_rows(
+    fold: Fold, *, protocol: str, fraction: float, seed: int, member: int
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " v"]]:
+    """Choose the rows that one member of an ensemble selects its checkpoint with.
+
+    Members take turns through one shuffle of the training rows, so that their
+    validation rows do not meet while there are enough.
+
+    Args:
+        fold: its test rows are not looked at.
+        protocol: `strict`: validation rows leave the training rows; `paper`: they
+            stay in, as the reference code has it.
+        fraction: of the fold's training rows.
+        seed: of the shuffle.
+        member: number of the ensemble member, from 0.
+
+    Returns:
+        Training and validation rows, sorted.
+
+    Raises:
+        FoldError: fewer than two rows on either side.
+        ValueError: an unknown protocol.
+    """
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol {protocol!r}: expected one of {PROTOCOLS}")
+    n = len(fold.train)
+    size = round(fraction * n)
+    order = np.random.default_rng(seed).permutation(fold.train)
+    turn = (member * size + np.arange(size)) % n
+    validation = np.sort(order[turn])
+    train = np.sort(fold.train)
+    if protocol == "strict":
+        train = np.setdiff1d(train, validation)
+    for side, found in (("training", train), ("validation", validation)):
+        if len(found) < 2:
+            raise FoldError(
+                f"fold {fold.name}: a validation fraction of {fraction:g} leaves "
+                f"{len(found)} {side} rows of {n}, expected at least 2"
+            )
+    return train, validation
+
+
+def overlaps(sentences: Sequence[str], fold: Fold) -> Int[np.ndarray, " k"]:
+    """Return the test rows whose sentence is also that of a training row."""
+    trained = {sentences[i] for i in fold.train}
+    return np.array([i for i in fold.test if sentences[i] in trained], dtype=int)
+
+
+class Scaling(NamedTuple):
+    """Targets to zero mean and unit variance and back, by training rows only.
+
+    Attributes:
+        mean: of each target over the training rows.
+        scale: standard deviation of each target over them.
+    """
+
+    mean: Float[np.ndarray, " P"]
+    scale: Float[np.ndarray, " P"]
+
+    @classmethod
+    def fit(
+        cls,
+        targets: Float[np.ndarray, "N P"],
+        train: Int[np.ndarray, " n"],
+        names: Sequence[str],
+    ) -> "Scaling":
+        """Measure the training rows.
+
+        Args:
+            targets: of the whole table.
+            train: rows to look at.
+            names: of the targets, for the error.
+
+        Raises:
+            FoldError: a target is the same in all of them.
+        """
+        rows = np.asarray(targets, dtype=float)[train]
+        for name, column in zip(names, rows.T, strict=True):
+            if np.ptp(column) == 0:
+                raise FoldError(
+                    f"target {name}: found {column[0]:g} in all {len(rows)} training "
+                    "rows, expected more than one value"
+                )
+        return cls(rows.mean(axis=0), rows.std(axis=0))
+
+    def apply(self, targets: Float[np.ndarray, "*N P"]) -> Float[np.ndarray, "*N P"]:
+        """Scale targets."""
+        return (targets - self.mean) / self.scale
+
+    def undo(self, scaled: Float[np.ndarray, "*N P"]) -> Float[np.ndarray, "*N P"]:
+        """Return to the units of the targets."""
+        return scaled * self.scale + self.mean

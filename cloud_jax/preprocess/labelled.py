@@ -1,0 +1,431 @@
+"""A labelled table to sentences and targets, bad rows set aside with their line.
+
+The table is read twice: for ids, targets and columns, which stay in memory, and for
+the structures, which stream through the worker processes of preprocessing.
+"""
+
+import csv
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+from jaxtyping import Float, Int
+from tqdm import tqdm
+
+from cloud_jax.preprocess import local
+from cloud_jax.preprocess.chunks import CHUNK_ITEMS, chunks, read_part
+from cloud_jax.preprocess.pipeline import Options, vocabulary_of
+from cloud_jax.preprocess.rows import TableError, read_rows
+from cloud_jax.preprocess.sources.source import MAX_ITEM_BYTES, RawItem, Source
+from cloud_jax.preprocess.sources.structures import kind_of
+from cloud_jax.scope import Rejection, Vocabulary
+
+TIME_LIMIT_S = 60.0  # for one structure
+_MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-"))
+
+
+class RowReject(NamedTuple):
+    """A row set aside: line in the file, id, machine-readable reason, in words."""
+
+    line: int
+    id: str
+    code: str
+    message: str
+
+
+class Table(NamedTuple):
+    """The usable rows of a labelled table, in the order of the file.
+
+    Attributes:
+        ids: of each row, all different.
+        sentences: in the dialect asked for.
+        tokens: ids of each sentence, [CLS] and [SEP] included.
+        n_atoms: atoms in the primitive cell, 0 where nothing says.
+        targets: in the units of the file.
+        target_names: their columns.
+        split: values of the split column, or None.
+        group: values of the group column, or None.
+        rows: number of each row in the file, from 0; bad ones counted.
+        rejects: the rows set aside, by line.
+        sha256: of the file.
+    """
+
+    ids: list[str]
+    sentences: list[str]
+    tokens: list[list[int]]
+    n_atoms: Int[np.ndarray, " N"]
+    targets: Float[np.ndarray, "N P"]
+    target_names: tuple[str, ...]
+    split: list[str] | None
+    group: list[str] | None
+    rows: Int[np.ndarray, " N"]
+    rejects: list[RowReject]
+    sha256: str
+
+    def summary(self) -> str:
+        """Say how many rows are used and why the others are not."""
+        n = len(self.ids) + len(self.rejects)
+        text = f"{len(self.ids):,} of {n:,} rows are used"
+        return text + (f"; set aside: {_reasons(self.rejects)}" if self.rejects else "")
+
+
+@dataclass
+class _Row:
+    """What is known of one row while the table is made."""
+
+    number: int
+    line: int
+    id: str = ""
+    targets: list[float] = field(default_factory=list)
+    n_atoms: int = 0
+    split: str = ""
+    group: str = ""
+    sentence: str = ""
+    tokens: list[int] = field(default_factory=list)
+    problem: tuple[str, str] | None = None  # code, message
+
+
+class _Columns(NamedTuple):
+    id: str
+    targets: tuple[str, ...]
+    n_atoms: str | None
+    split: str | None
+    group: str | None
+
+
+def read_table(
+    path: str | Path,
+    *,
+    id_column: str,
+    targets: Sequence[str],
+    structure_column: str | None = None,
+    scope_column: str | None = None,
+    dataset: str | Path | None = None,
+    n_atoms_column: str | None = None,
+    split_column: str | None = None,
+    group_column: str | None = None,
+    dialect: str = "canonical",
+    vocabulary: Vocabulary | None = None,
+    symprec: float = 0.01,
+    angle_tolerance: float = 5.0,
+    max_tokens: int = 128,
+    processes: int | None = None,
+) -> Table:
+    """Read a CSV (also .gz, .bz2, .zip) or Parquet file of labelled crystals.
+
+    Exactly one of `structure_column`, `scope_column` and `dataset` says where the
+    sentences come from.
+
+    Args:
+        path: of the table.
+        id_column: column with a different name for each row.
+        targets: columns with numbers.
+        structure_column: its cells are the path of a structure file, from the table's
+            folder; CIF or POSCAR text; or the JSON of pymatgen, ASE or JARVIS.
+        scope_column: its cells are sentences of the dialect.
+        dataset: folder made by `cloud_jax.preprocess`; its crystals are found by id,
+            with or without the name of their source in front.
+        n_atoms_column: atoms in the primitive cell; otherwise the structure says.
+        split_column: column for `folds_from_column`.
+        group_column: column for `folds_from_k`.
+        dialect: `paper` or `canonical`.
+        vocabulary: of a model; the dialect's own by default.
+        symprec: distance tolerance of the symmetry search, angstrom.
+        angle_tolerance: degrees.
+        max_tokens: longest sentence, [CLS] and [SEP] included.
+        processes: that read structures; all cores by default.
+
+    Raises:
+        TableError: the file or a column is missing, a target is constant, the dataset
+            was made with another symprec, or no row is left.
+    """
+    path = Path(path)
+    ways = [way for way in (structure_column, scope_column, dataset) if way]
+    if len(ways) != 1:
+        raise TableError(
+            f"{path}: found {len(ways)} of structure_column, scope_column and dataset, "
+            "expected exactly one: where the crystals come from"
+        )
+    options = Options(
+        dialect=dialect,
+        symprec=symprec,
+        angle_tolerance=angle_tolerance,
+        max_tokens=max_tokens,
+    )
+    columns = _Columns(
+        id_column, tuple(targets), n_atoms_column, split_column, group_column
+    )
+    rows = _read_columns(path, columns, scope_column, structure_column)
+    good = [row for row in rows if not row.problem]
+    if structure_column:
+        processes = processes or len(os.sched_getaffinity(0))
+        _encode_structures(path, structure_column, good, options, processes)
+    elif dataset:
+        _join_dataset(Path(dataset), good, options)
+    _tokenise(good, vocabulary or vocabulary_of(dialect), max_tokens)
+    return _assemble(path, rows, columns)
+
+
+def write_rejects(path: str | Path, rejects: Sequence[RowReject]) -> None:
+    """Write a CSV with the columns line, id, code, message."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(RowReject._fields)
+        writer.writerows(rejects)
+    os.replace(partial, path)
+
+
+def _reasons(rejects: Sequence[RowReject]) -> str:
+    """The most frequent codes, each with an example."""
+    first = {reject.code: reject for reject in reversed(rejects)}
+    counts = Counter(reject.code for reject in rejects)
+    return "; ".join(
+        f"{n:,} {code}, as line {first[code].line} ({first[code].message})"
+        for code, n in counts.most_common(5)
+    )
+
+
+def _read_columns(
+    path: Path, columns: _Columns, scope_column: str | None, structure: str | None
+) -> list[_Row]:
+    """Read everything but structures; a bad row gets its problem."""
+    named = [columns.id, *columns.targets, *columns[2:], scope_column, structure]
+    rows: list[_Row] = []
+    lines: dict[str, int] = {}
+    for number, (line, values) in enumerate(read_rows(path, list(filter(None, named)))):
+        row = _Row(number, line)
+        rows.append(row)
+        try:
+            if isinstance(values, str):
+                raise Rejection("bad_row", values)
+            row.id = _text(values[columns.id], columns.id, "missing_id")
+            earlier = lines.setdefault(row.id, line)
+            if earlier != line:
+                raise Rejection(
+                    "duplicate_id", f"{row.id} is already the id of line {earlier}"
+                )
+            row.targets = [_number(values[name], name) for name in columns.targets]
+            if columns.n_atoms:
+                row.n_atoms = _count(values[columns.n_atoms], columns.n_atoms)
+            if columns.split:
+                row.split = _text(values[columns.split], columns.split, "missing_split")
+            if columns.group:
+                row.group = _text(values[columns.group], columns.group, "missing_group")
+            if scope_column:
+                text = _text(values[scope_column], scope_column, "missing_sentence")
+                row.sentence = " ".join(text.split())
+        except Rejection as rejection:
+            row.problem = rejection.code, rejection.message
+    return rows
+
+
+def _text(value: Any, column: str, code: str) -> str:
+    text = "" if value is None else str(value).strip()
+    if not text:
+        raise Rejection(code, f"{column} is empty")
+    return text
+
+
+def _number(value: Any, column: str) -> float:
+    """Read a target.
+
+    Raises:
+        Rejection: `missing_target`, `bad_target` or `infinite_target`.
+    """
+    text = "" if value is None else str(value).strip()
+    if text.lower() in _MISSING:
+        raise Rejection("missing_target", f"{column}: found {text!r}")
+    try:
+        number = float(text)
+    except ValueError:
+        raise Rejection(
+            "bad_target", f"{column}: found {text[:40]!r}, expected a number"
+        ) from None
+    if not math.isfinite(number):
+        raise Rejection("infinite_target", f"{column}: found {text!r}")
+    return number
+
+
+def _count(value: Any, column: str) -> int:
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = 0.0
+    if number < 1 or number % 1:
+        raise Rejection(
+            "bad_n_atoms", f"{column}: found {str(value)[:40]!r}, expected 1, 2, ..."
+        )
+    return int(number)
+
+
+@dataclass(frozen=True)
+class _Structures(Source):
+    """The structure column of the rows that are good so far, named by row number."""
+
+    path: Path = Path()
+    column: str = ""
+    wanted: frozenset[int] = frozenset()
+
+    def items(self) -> Iterator[RawItem]:
+        for number, (_, values) in enumerate(read_rows(self.path, [self.column])):
+            if number in self.wanted:
+                yield _raw_item(str(number), values[self.column], self.path.parent)
+
+
+def _raw_item(name: str, value: Any, folder: Path) -> RawItem:
+    """Tell a path from text; read the file that a path leads to."""
+    if value is None or value == "":
+        return RawItem(name, ("missing_structure", "the cell is empty"), "reject")
+    if not isinstance(value, str) or "\n" in value or value.lstrip().startswith("{"):
+        return RawItem(name, value, "auto")
+    path = folder / value.strip()
+    try:
+        if path.is_file():
+            if (size := path.stat().st_size) > MAX_ITEM_BYTES:
+                problem = f"{path}: {size} bytes, expected at most {MAX_ITEM_BYTES}"
+                return RawItem(name, ("too_large", problem), "reject")
+            return RawItem(name, path.read_bytes(), kind_of(path.name) or "auto")
+    except (OSError, ValueError) as error:  # a name too long, or with a zero byte
+        return RawItem(name, ("unreadable", f"{value[:80]!r}: {error}"), "reject")
+    if "\\n" in value:  # line breaks as two characters
+        return RawItem(name, value.replace("\\n", "\n"), "auto")
+    problem = f"found no file {path}, and {value[:40]!r} is no structure"
+    return RawItem(name, ("not_found", problem), "reject")
+
+
+def _encode_structures(
+    path: Path, column: str, rows: list[_Row], options: Options, processes: int
+) -> None:
+    """Fill in sentence, n_atoms or problem of each row by worker processes."""
+    wanted = frozenset(row.number for row in rows)
+    source = _Structures(path.stem, path=path, column=column, wanted=wanted)
+    by_number = {row.number: row for row in rows}
+    with (
+        tempfile.TemporaryDirectory(prefix="cloud_jax-") as directory,
+        tqdm(total=len(rows), desc="reading structures", unit=" crystals") as bar,
+    ):
+        parts = local.run(
+            chunks([source], ""),
+            directory=Path(directory),
+            source_names=[source.name],
+            options=options,
+            workers=max(1, min(processes, -(-len(rows) // CHUNK_ITEMS))),
+            time_limit_s=TIME_LIMIT_S,
+            progress=lambda n, done_before: bar.update(n),
+        )
+        names = ["id", "n_atoms", options.dialect, "code", "message"]
+        for part in parts:
+            for found in read_part(Path(directory) / part, names).to_pylist():
+                row = by_number[int(found["id"].rpartition("/")[2])]
+                if found["code"]:
+                    row.problem = found["code"], found["message"]
+                else:
+                    row.sentence = found[options.dialect]
+                    row.n_atoms = row.n_atoms or found["n_atoms"]
+
+
+def _join_dataset(folder: Path, rows: list[_Row], options: Options) -> None:
+    """Fill in sentence, n_atoms or problem of each row from a prepared dataset."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        made = {name: manifest[name] for name in ("symprec", "angle_tolerance")}
+    except (OSError, ValueError, KeyError) as error:
+        raise TableError(
+            f"{folder}: is no dataset of `python -m cloud_jax.preprocess` ({error})"
+        ) from None
+    asked = {name: getattr(options, name) for name in made}
+    if made != asked:
+        raise TableError(f"{folder}: was made with {made}, this run has {asked}")
+    wanted: dict[str, list[dict]] = {row.id: [] for row in rows}
+    names = ["id", "n_atoms", options.dialect, "merged_ids"]
+    with pq.ParquetFile(folder / "records.parquet") as file:
+        for batch in file.iter_batches(columns=names):
+            for record in batch.to_pylist():
+                for name in (record["id"], *record["merged_ids"]):
+                    for key in (name, name.partition("/")[2]):
+                        if key in wanted:
+                            wanted[key].append(record)
+    # Twins of equal canonical sentence were merged; no other rule makes them equal.
+    exact = manifest["deduplicate"] == options.dialect == "canonical"
+    for row in rows:
+        _take_record(row, wanted[row.id], options.dialect, exact)
+
+
+def _take_record(row: _Row, found: list[dict], dialect: str, exact: bool) -> None:
+    if not found:
+        row.problem = "not_in_dataset", f"the dataset has no crystal {row.id}"
+    elif len({record["id"] for record in found}) > 1:
+        names = ", ".join(record["id"] for record in found)
+        row.problem = "ambiguous_id", f"{row.id} may be {names}: write one of them"
+    elif row.id not in _names(found[0]["id"]) and not exact:
+        row.problem = "merged", f"the dataset keeps only its twin {found[0]['id']}"
+    elif found[0][dialect] is None:
+        row.problem = "no_sentence", f"the dataset has no {dialect} sentence of it"
+    else:
+        row.sentence = found[0][dialect]
+        row.n_atoms = row.n_atoms or found[0]["n_atoms"] or 0
+
+
+def _names(record_id: str) -> tuple[str, str]:
+    """A record's id, and the same without the name of its source."""
+    return record_id, record_id.partition("/")[2]
+
+
+def _tokenise(rows: list[_Row], vocabulary: Vocabulary, max_tokens: int) -> None:
+    for row in rows:
+        if row.problem:
+            continue
+        try:
+            row.tokens = vocabulary.encode(row.sentence)
+        except Rejection as rejection:
+            row.problem = rejection.code, rejection.message
+            continue
+        if (n := len(row.tokens)) > max_tokens:
+            row.problem = "too_long", f"found {n} tokens, expected at most {max_tokens}"
+
+
+def _assemble(path: Path, rows: list[_Row], columns: _Columns) -> Table:
+    used = [row for row in rows if not row.problem]
+    rejects = [
+        RowReject(row.line, row.id, row.problem[0], " ".join(row.problem[1].split()))
+        for row in rows
+        if row.problem
+    ]
+    if not used:
+        raise TableError(
+            f"{path}: no usable row of {len(rows)}"
+            + (f"; set aside: {_reasons(rejects)}" if rejects else "")
+        )
+    values = np.array([row.targets for row in used], dtype=float)
+    for name, column in zip(columns.targets, values.T, strict=True):
+        if np.ptp(column) == 0:
+            raise TableError(
+                f"{path}: target {name} is {column[0]:g} in all {len(used)} usable "
+                "rows, expected more than one value"
+            )
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return Table(
+        ids=[row.id for row in used],
+        sentences=[row.sentence for row in used],
+        tokens=[row.tokens for row in used],
+        n_atoms=np.array([row.n_atoms for row in used], dtype=np.int64),
+        targets=values,
+        target_names=columns.targets,
+        split=[row.split for row in used] if columns.split else None,
+        group=[row.group for row in used] if columns.group else None,
+        rows=np.array([row.number for row in used], dtype=np.int64),
+        rejects=rejects,
+        sha256=sha256,
+    )
