@@ -1,0 +1,1 @@
+"""Predictions to numbers and figures; never jax, so that any file can be judged."""

@@ -1,0 +1,194 @@
+"""Figures: prediction against target, and properties against temperature.
+
+One panel is as wide as a column of a journal. Figures are made without pyplot, so
+nothing depends on a display or on what a notebook has open.
+"""
+
+import os
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito's colours: told apart by colour-blind readers.
+COLOURS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
+)  # fmt: skip
+_STYLES = ("-", "--", "-.", ":")  # the other way to tell curves apart
+_WIDTH, _HEIGHT = 3.4, 3.2  # inch; a journal's column
+_FONT = {"fontsize": 8}
+_LABELLED = 8  # more curves than this get no legend
+_LONGEST = 28  # letters of a label
+
+
+class Curve(NamedTuple):
+    """One line over temperature.
+
+    Attributes:
+        label: for the legend.
+        temperature_k: kelvin, ascending.
+        value: in the unit of its panel.
+        lower: of the interval, or None.
+        upper: of the interval, or None.
+        points: measured (temperature_k, value) to compare with, or None.
+    """
+
+    label: str
+    temperature_k: Float[np.ndarray, " T"]
+    value: Float[np.ndarray, " T"]
+    lower: Float[np.ndarray, " T"] | None = None
+    upper: Float[np.ndarray, " T"] | None = None
+    points: tuple[np.ndarray, np.ndarray] | None = None
+
+
+class Panel(NamedTuple):
+    """One pair of axes of `curves`.
+
+    Attributes:
+        quantity: what the vertical axis shows, for instance `heat capacity`.
+        unit: of it.
+        curves: to draw.
+        limit: a horizontal line, (label, value): Dulong and Petit's, or None.
+        title: above the panel.
+    """
+
+    quantity: str
+    unit: str
+    curves: Sequence[Curve]
+    limit: tuple[str, float] | None = None
+    title: str = ""
+
+
+def parity_plot(
+    path: str | Path,
+    target: Float[np.ndarray, "N P"],
+    prediction: Float[np.ndarray, "N P"],
+    *,
+    names: Sequence[str],
+    units: Sequence[str],
+    notes: Sequence[str] = (),
+) -> None:
+    """Draw prediction against target, one panel a target.
+
+    Args:
+        path: of the figure; the suffix says the format.
+        target: of the test rows.
+        prediction: of the same rows.
+        names: of the targets.
+        units: of the targets; empty where there is none.
+        notes: of each target what to print in the corner, for instance the MAE.
+    """
+    figure, axes = _panels(len(names))
+    for i, (axis, name, unit) in enumerate(zip(axes, names, units, strict=True)):
+        true, found = np.asarray(target)[:, i], np.asarray(prediction)[:, i]
+        low = min(true.min(), found.min())
+        high = max(true.max(), found.max())
+        margin = 0.04 * (high - low) or 1.0
+        ends = [low - margin, high + margin]
+        axis.plot(ends, ends, color="0.5", lw=0.8)
+        # Many points: small and clear, and as pixels in a vector file.
+        size = float(np.clip(3000 / len(true), 2, 14))
+        axis.scatter(
+            true, found, s=size, color=COLOURS[0], alpha=0.5, lw=0, rasterized=True
+        )
+        name, of_unit = _plain(name), f" ({unit})" if unit else ""
+        axis.set(xlim=ends, ylim=ends, aspect="equal")
+        axis.set_xlabel(f"{name}, target{of_unit}", **_FONT)
+        axis.set_ylabel(f"{name}, predicted{of_unit}", **_FONT)
+        if notes:
+            axis.text(0.04, 0.96, notes[i], transform=axis.transAxes, va="top", **_FONT)
+    _save(figure, path)
+
+
+def curves(path: str | Path, panels: Sequence[Panel]) -> None:
+    """Draw properties against temperature with their interval bands.
+
+    Args:
+        path: of the figure; the suffix says the format.
+        panels: one a property, or one a crystal. A panel of more than eight curves
+            shows thin lines without legend and bands.
+    """
+    figure, axes = _panels(len(panels))
+    for axis, panel in zip(axes, panels, strict=True):
+        few = len(panel.curves) <= _LABELLED
+        for curve, colour, style in zip(
+            panel.curves, cycle(COLOURS), _cycle_styles(), strict=False
+        ):
+            _draw(axis, curve, colour, style, few)
+        if panel.limit:
+            label, value = panel.limit
+            axis.axhline(value, color="0.4", ls=":", lw=1)
+            axis.annotate(
+                _plain(label), (0.02, value), xycoords=("axes fraction", "data"),
+                xytext=(0, 2), textcoords="offset points", color="0.3", fontsize=7,
+            )  # fmt: skip
+        axis.set_xlabel("temperature (K)", **_FONT)
+        axis.set_ylabel(f"{panel.quantity} ({panel.unit})", **_FONT)
+        title = panel.title or ("" if few else f"{len(panel.curves):,} crystals")
+        axis.set_title(_plain(title), **_FONT)
+        if few:
+            axis.legend(fontsize=7, frameon=False)
+    _save(figure, path)
+
+
+def _draw(axis: Axes, curve: Curve, colour: str, style: str, few: bool) -> None:
+    label = _plain(_shorten(curve.label))
+    if len(curve.temperature_k) == 1:
+        style = "s"
+    if not few:
+        axis.plot(curve.temperature_k, curve.value, color=colour, lw=0.5, alpha=0.4)
+        return
+    axis.plot(
+        curve.temperature_k, curve.value, style, color=colour, lw=1.3, label=label
+    )
+    if curve.lower is not None:
+        axis.fill_between(
+            curve.temperature_k, curve.lower, curve.upper, color=colour, alpha=0.2, lw=0
+        )
+    if curve.points is not None:
+        axis.plot(
+            *curve.points, "o", color=colour, mfc="white", ms=3.5, mew=0.9,
+            label=f"{label}, measured",
+        )  # fmt: skip
+
+
+def _shorten(label: str) -> str:
+    """Keep a legend narrow: of a long path the end tells files apart."""
+    return label if len(label) <= _LONGEST else f"...{label[3 - _LONGEST :]}"
+
+
+def _cycle_styles():
+    """Another line style each time the colours begin again."""
+    return cycle(style for style in _STYLES for _ in COLOURS)
+
+
+def _panels(n: int) -> tuple[Figure, list[Axes]]:
+    """Two panels in a row at most, so that a page holds them at their size."""
+    columns = 1 if n == 1 else 2
+    rows = -(-n // columns)
+    figure = Figure((_WIDTH * columns, _HEIGHT * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axis in axes[n:]:
+        axis.set_axis_off()
+    for axis in axes[:n]:
+        axis.grid(alpha=0.25, lw=0.5)
+        axis.tick_params(labelsize=7)
+    return figure, axes[:n]
+
+
+def _plain(text: str) -> str:
+    """Keep names as they are: no formulas by `$`, no label hidden by a leading `_`."""
+    text = text.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    figure.savefig(partial, dpi=200, format=path.suffix.removeprefix(".") or "png")
+    os.replace(partial, path)
