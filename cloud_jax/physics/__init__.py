@@ -1,0 +1,1 @@
+"""Physical laws of the lattice as pure functions of arrays; needs jax alone."""

@@ -1,0 +1,39 @@
+"""Amounts of substance that a property can be given for."""
+
+from cloud_jax.physics.laws import UNITS
+
+BASES = ("cell", "atom", "formula", "gram")
+
+
+def atoms_per(
+    basis: str, *, n_atoms: float, formula_atoms: float, molar_mass_g: float
+) -> float:
+    """Return how many atoms one unit of the basis holds (gram: mol of atoms a gram).
+
+    Args:
+        basis: "cell" (the primitive cell), "atom", "formula" or "gram".
+        n_atoms: atoms in the primitive cell.
+        formula_atoms: atoms in the reduced formula.
+        molar_mass_g: mass of a mol of reduced formulas [g/mol].
+
+    Raises:
+        ValueError: no such basis; with the choices.
+    """
+    _check(basis)
+    return {
+        "cell": n_atoms,
+        "atom": 1.0,
+        "formula": formula_atoms,
+        "gram": formula_atoms / molar_mass_g,
+    }[basis]
+
+
+def unit_of(property: str, basis: str) -> str:
+    """Return the unit of a property in a basis: of a mol, or of a gram."""
+    _check(basis)
+    return UNITS[property].replace("mol", "g" if basis == "gram" else "mol")
+
+
+def _check(basis: str) -> None:
+    if basis not in BASES:
+        raise ValueError(f"basis {basis!r} is not one of {', '.join(BASES)}")

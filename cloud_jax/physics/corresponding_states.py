@@ -1,0 +1,157 @@
+"""Solids with one characteristic temperature: F / (R T) depends on theta / T alone.
+
+A law of this kind is six functions of x = theta / T. From them come the four
+properties, each with its first derivatives written out instead of left to autodiff,
+so that they keep their digits where terms cancel (theta << T) and vanish without
+0 / 0 where T = 0:
+
+    dF = -S dT + U / theta dtheta       dS = C_v (dT / T - dtheta / theta)
+    dU = C_v dT + U_theta dtheta        dC_v = T C_v,T (dT / T - dtheta / theta)
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
+
+from cloud_jax.physics.constants import GAS_CONSTANT
+
+# theta / T is kept within these bounds, so that neither it nor its inverse leaves the
+# range of float32: beyond them the logarithm in S and F stays at its last value.
+LARGEST = 1e36
+# A theta or T [K] below this takes no part in derivatives: 1 / T^2 fits float32 above.
+COLDEST = 1e-18
+
+Property = Callable[..., Float[Array, "..."]]
+
+
+class Reduced(NamedTuple):
+    """A law as functions of (x, y), x = theta / T and y = T / theta; per atom.
+
+    Attributes:
+        zero_point: U / (R theta) at T = 0.
+        thermal: (U - U(0)) / (R T).
+        free: -(F - U(0)) / (R T).
+        capacity: C_v / R.
+        capacity_slope: (T / R) dC_v/dT.
+        energy_slope: (dU/dtheta) / R at constant T.
+    """
+
+    zero_point: float
+    thermal: Callable
+    free: Callable
+    capacity: Callable
+    capacity_slope: Callable
+    energy_slope: Callable
+
+
+class Properties(NamedTuple):
+    """Functions of (theta [K], temperature [K], n_atoms)."""
+
+    internal_energy: Property
+    heat_capacity: Property
+    entropy: Property
+    helmholtz: Property
+
+
+def _ratios(theta: Array, temperature: Array) -> tuple[Array, Array]:
+    """Return theta / T and T / theta, both positive and finite."""
+    warm = temperature > theta / LARGEST
+    x = jnp.where(warm, theta / jnp.where(warm, temperature, 1.0), LARGEST)
+    known = theta > temperature / LARGEST
+    y = jnp.where(known, temperature / jnp.where(known, theta, 1.0), LARGEST)
+    return jnp.maximum(x, 1.0 / LARGEST), y
+
+
+def _relative(change: Array, value: Array) -> Array:
+    """Return change / value, and 0 where value is (nearly) 0."""
+    return change / jnp.where(value > COLDEST, value, jnp.inf)
+
+
+def properties(reduced: Reduced) -> Properties:
+    """Make the four properties of a law, with their derivatives."""
+
+    def per_r(function: Callable) -> Callable:
+        return lambda theta, t: GAS_CONSTANT * function(theta, t, *_ratios(theta, t))
+
+    @jax.custom_jvp
+    @per_r
+    def internal_energy(theta, t, x, y):
+        return reduced.zero_point * theta + t * reduced.thermal(x, y)
+
+    @jax.custom_jvp
+    @per_r
+    def heat_capacity(theta, t, x, y):
+        return reduced.capacity(x, y)
+
+    @jax.custom_jvp
+    @per_r
+    def entropy(theta, t, x, y):
+        return reduced.thermal(x, y) + reduced.free(x, y)
+
+    @jax.custom_jvp
+    @per_r
+    def helmholtz(theta, t, x, y):
+        return reduced.zero_point * theta - t * reduced.free(x, y)
+
+    @jax.custom_jvp
+    @per_r
+    def energy_over_theta(theta, t, x, y):
+        return reduced.zero_point + y * reduced.thermal(x, y)
+
+    energy_slope = per_r(lambda theta, t, x, y: reduced.energy_slope(x, y))
+    capacity_slope = per_r(lambda theta, t, x, y: reduced.capacity_slope(x, y))
+
+    def warming(primals, tangents):
+        """d ln(T / theta)."""
+        (theta, t), (d_theta, d_t) = primals, tangents
+        return _relative(d_t, t) - _relative(d_theta, theta)
+
+    @internal_energy.defjvp
+    def _(primals, tangents):
+        d_theta, d_t = tangents
+        slope = energy_slope(*primals) * d_theta + heat_capacity(*primals) * d_t
+        return internal_energy(*primals), slope
+
+    @heat_capacity.defjvp
+    def _(primals, tangents):
+        slope = capacity_slope(*primals) * warming(primals, tangents)
+        return heat_capacity(*primals), slope
+
+    @entropy.defjvp
+    def _(primals, tangents):
+        slope = heat_capacity(*primals) * warming(primals, tangents)
+        return entropy(*primals), slope
+
+    @helmholtz.defjvp
+    def _(primals, tangents):
+        d_theta, d_t = tangents
+        slope = energy_over_theta(*primals) * d_theta - entropy(*primals) * d_t
+        return helmholtz(*primals), slope
+
+    @energy_over_theta.defjvp
+    def _(primals, tangents):
+        theta, t = primals
+        slope = _relative(t * heat_capacity(*primals), theta)
+        return energy_over_theta(*primals), slope * warming(primals, tangents)
+
+    return Properties(
+        *map(_public, (internal_energy, heat_capacity, entropy, helmholtz))
+    )
+
+
+def _public(per_atom: Callable) -> Property:
+    """Broadcast, promote to at least float32, and scale to n_atoms."""
+
+    def of(
+        theta: Float[ArrayLike, "..."],
+        temperature: Float[ArrayLike, "..."],
+        n_atoms: Float[ArrayLike, "..."] = 1.0,
+    ) -> Float[Array, "..."]:
+        dtype = jnp.promote_types(jnp.result_type(theta, temperature, 1.0), "float32")
+        arrays = jnp.broadcast_arrays(theta, temperature)
+        return per_atom(*(a.astype(dtype) for a in arrays)) * n_atoms
+
+    return of

@@ -1,0 +1,90 @@
+"""The Debye solid: a density of states 9 N nu^2 / nu_D^3 up to k_B theta = h nu_D.
+
+Source: Ashcroft and Mermin, Solid State Physics, chapter 23. Energies count from the
+minimum of the potential, so that the zero-point energy 9/8 R theta is part of U and F.
+
+Where theta / T is below ``COLD`` the integral over the density of states is a
+Gauss-Legendre sum over Einstein solids: each term is positive and precise, so the sum
+is. Above, the integral to infinity is a constant (hence the T^3 law) and what lies
+beyond theta is a short series in exp(-theta / T).
+"""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from cloud_jax.physics import einstein
+from cloud_jax.physics.corresponding_states import Reduced, properties
+
+COLD = 6.0
+# The nearest singularity of the integrand, at 2 pi i T / theta, leaves a relative error
+# of 3e-12 in the worst of the sums at COLD.
+NODES = 11
+# exp(-6 * COLD) is 2e-16.
+TERMS = 5
+
+_FREQUENCIES, _WEIGHTS = np.polynomial.legendre.leggauss(NODES)
+_FREQUENCIES = (_FREQUENCIES + 1) / 2
+_WEIGHTS = 3 * _FREQUENCIES**2 * _WEIGHTS / 2
+
+
+def _sum_oscillators(function, x: Array, power: int = 0) -> Array:
+    """Return the integral of 3 s^2 s^power function(s x) over s from 0 to 1."""
+    x = jnp.minimum(x, COLD)
+    return sum(
+        float(weight * s**power) * function(float(s) * x)
+        for s, weight in zip(_FREQUENCIES, _WEIGHTS, strict=True)
+    )
+
+
+def _cold_debye(x: Array, y: Array) -> Array:
+    """Return D_3 for x > COLD."""
+    x, y = jnp.maximum(x, COLD), jnp.minimum(y, 1 / COLD)
+    q = jnp.exp(-x)
+    series = [sum(q**n / n**k for n in range(1, TERMS + 1)) for k in (1, 2, 3, 4)]
+    tail = series[0] + y * (3 * series[1] + y * (6 * series[2] + y * 6 * series[3]))
+    return math.pi**4 / 5 * y**3 - 3 * tail
+
+
+def debye_function(x: Float[Array, "..."], y: Float[Array, "..."]) -> Array:
+    """Return D_3(x) = 3 / x^3 times the integral of t^3 / (e^t - 1) from 0 to x.
+
+    Args:
+        x: theta / T.
+        y: T / theta, given as well because it is exact where T = 0.
+    """
+    warm = _sum_oscillators(einstein.bose, x)
+    return jnp.where(x < COLD, warm, _cold_debye(x, y))
+
+
+def _capacity(x: Array, y: Array) -> Array:
+    warm = 3 * _sum_oscillators(einstein.capacity, x)
+    cold = 12 * _cold_debye(x, y) - 9 * einstein.bose(x)
+    return jnp.where(x < COLD, warm, cold)
+
+
+def _capacity_slope(x: Array, y: Array) -> Array:
+    warm = 3 * _sum_oscillators(einstein.capacity_slope, x)
+    bose = einstein.bose(x)
+    cold = 9 * bose * (3 + jnp.minimum(x, einstein.FROZEN) + bose)
+    return jnp.where(x < COLD, warm, 36 * _cold_debye(x, y) - cold)
+
+
+def _energy_slope(x: Array, y: Array) -> Array:
+    warm = 3 * _sum_oscillators(einstein.energy_slope, x, power=1)
+    cold = 9 / 8 - 9 * y * (_cold_debye(x, y) - einstein.bose(x))
+    return jnp.where(x < COLD, warm, cold)
+
+
+internal_energy, heat_capacity, entropy, helmholtz = properties(
+    Reduced(
+        zero_point=9 / 8,
+        thermal=lambda x, y: 3 * debye_function(x, y),
+        free=lambda x, y: debye_function(x, y) + 3 * einstein.log_term(x),
+        capacity=_capacity,
+        capacity_slope=_capacity_slope,
+        energy_slope=_energy_slope,
+    )
+)
