@@ -2,13 +2,14 @@
 
     python -m scripts.make_thermal_table CV_U.csv PHONON_DOS.csv.gz [--output data]
 
-CV_U.csv has the columns `mp_id, n_atoms, cv_j_per_mol_cell_k, u_j_per_mol_cell,
-split_cloud, split_gong` (labels at 300 K per mol of primitive cells: Gong et al. 2023,
-split of the CLOUD paper). PHONON_DOS.csv.gz has `mp_id, structure, phfreq, phdos`
-(github.com/ninarina12/phononDoS_tutorial, MIT). Written are
+CV_U.csv has the columns `mp_id, scope_paper, n_atoms, cv_j_per_mol_cell_k,
+u_j_per_mol_cell, split_cloud, split_gong` (labels at 300 K per mol of primitive cells:
+Gong et al. 2023; sentences and split of the CLOUD paper). PHONON_DOS.csv.gz has
+`mp_id, structure, phfreq, phdos` (github.com/ninarina12/phononDoS_tutorial, MIT).
+Written are
 
     thermal_cv_u.csv   id, structure (pymatgen JSON), n_atoms, cv_j_per_mol_cell_k,
-                       u_j_per_mol_cell, split, split_gong
+                       u_j_per_mol_cell, split, split_gong, scope_paper
     thermal_dos.npz    ids [N], frequency_cm [F], dos [N, F] (greatest value 1)
 
 in the order of CV_U.csv, which `configs/` reads from the folder `data`.
@@ -53,6 +54,7 @@ def join(labels: pd.DataFrame, phonons: pd.DataFrame) -> tuple[pd.DataFrame, dic
     columns = {"id": both.mp_id, "structure": both.structure.map(as_json)}
     columns |= {name: both[name] for name in LABELS}
     columns |= {"split": both.split_cloud, "split_gong": both.split_gong}
+    columns |= {"scope_paper": both.scope_paper}
     dos = {
         "ids": both.mp_id.to_numpy(dtype=str),
         "frequency_cm": np.array(frequencies.pop()),

@@ -6,30 +6,21 @@ the structures, which stream through the worker processes of preprocessing.
 
 import csv
 import hashlib
-import json
 import math
 import os
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
 from jaxtyping import Float, Int
-from tqdm import tqdm
 
-from cloud_jax.preprocess import local
-from cloud_jax.preprocess.chunks import CHUNK_ITEMS, chunks, read_part
+from cloud_jax.preprocess.crystals import encode_structures, join_dataset
 from cloud_jax.preprocess.pipeline import Options, vocabulary_of
-from cloud_jax.preprocess.rows import TableError, read_rows
-from cloud_jax.preprocess.sources.source import MAX_ITEM_BYTES, RawItem, Source
-from cloud_jax.preprocess.sources.structures import kind_of
+from cloud_jax.preprocess.rows import Row, TableError, read_rows
 from cloud_jax.scope import Rejection, Vocabulary
 
-TIME_LIMIT_S = 60.0  # for one structure
 _MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-"))
 
 
@@ -76,22 +67,6 @@ class Table(NamedTuple):
         n = len(self.ids) + len(self.rejects)
         text = f"{len(self.ids):,} of {n:,} rows are used"
         return text + (f"; set aside: {_reasons(self.rejects)}" if self.rejects else "")
-
-
-@dataclass
-class _Row:
-    """What is known of one row while the table is made."""
-
-    number: int
-    line: int
-    id: str = ""
-    targets: list[float] = field(default_factory=list)
-    n_atoms: int = 0
-    split: str = ""
-    group: str = ""
-    sentence: str = ""
-    tokens: list[int] = field(default_factory=list)
-    problem: tuple[str, str] | None = None  # code, message
 
 
 class _Columns(NamedTuple):
@@ -168,9 +143,9 @@ def read_table(
     good = [row for row in rows if not row.problem]
     if structure_column:
         processes = processes or len(os.sched_getaffinity(0))
-        _encode_structures(path, structure_column, good, options, processes)
+        encode_structures(path, structure_column, good, options, processes)
     elif dataset:
-        _join_dataset(Path(dataset), good, options)
+        join_dataset(Path(dataset), good, options)
     _tokenise(good, vocabulary or vocabulary_of(dialect), max_tokens)
     return _assemble(path, rows, columns)
 
@@ -198,13 +173,13 @@ def _reasons(rejects: Sequence[RowReject]) -> str:
 
 def _read_columns(
     path: Path, columns: _Columns, scope_column: str | None, structure: str | None
-) -> list[_Row]:
+) -> list[Row]:
     """Read everything but structures; a bad row gets its problem."""
     named = [columns.id, *columns.targets, *columns[2:], scope_column, structure]
-    rows: list[_Row] = []
+    rows: list[Row] = []
     lines: dict[str, int] = {}
     for number, (line, values) in enumerate(read_rows(path, list(filter(None, named)))):
-        row = _Row(number, line)
+        row = Row(number, line)
         rows.append(row)
         try:
             if isinstance(values, str):
@@ -269,120 +244,7 @@ def _count(value: Any, column: str) -> int:
     return int(number)
 
 
-@dataclass(frozen=True)
-class _Structures(Source):
-    """The structure column of the rows that are good so far, named by row number."""
-
-    path: Path = Path()
-    column: str = ""
-    wanted: frozenset[int] = frozenset()
-
-    def items(self) -> Iterator[RawItem]:
-        for number, (_, values) in enumerate(read_rows(self.path, [self.column])):
-            if number in self.wanted:
-                yield _raw_item(str(number), values[self.column], self.path.parent)
-
-
-def _raw_item(name: str, value: Any, folder: Path) -> RawItem:
-    """Tell a path from text; read the file that a path leads to."""
-    if value is None or value == "":
-        return RawItem(name, ("missing_structure", "the cell is empty"), "reject")
-    if not isinstance(value, str) or "\n" in value or value.lstrip().startswith("{"):
-        return RawItem(name, value, "auto")
-    path = folder / value.strip()
-    try:
-        if path.is_file():
-            if (size := path.stat().st_size) > MAX_ITEM_BYTES:
-                problem = f"{path}: {size} bytes, expected at most {MAX_ITEM_BYTES}"
-                return RawItem(name, ("too_large", problem), "reject")
-            return RawItem(name, path.read_bytes(), kind_of(path.name) or "auto")
-    except (OSError, ValueError) as error:  # a name too long, or with a zero byte
-        return RawItem(name, ("unreadable", f"{value[:80]!r}: {error}"), "reject")
-    if "\\n" in value:  # line breaks as two characters
-        return RawItem(name, value.replace("\\n", "\n"), "auto")
-    problem = f"found no file {path}, and {value[:40]!r} is no structure"
-    return RawItem(name, ("not_found", problem), "reject")
-
-
-def _encode_structures(
-    path: Path, column: str, rows: list[_Row], options: Options, processes: int
-) -> None:
-    """Fill in sentence, n_atoms or problem of each row by worker processes."""
-    wanted = frozenset(row.number for row in rows)
-    source = _Structures(path.stem, path=path, column=column, wanted=wanted)
-    by_number = {row.number: row for row in rows}
-    with (
-        tempfile.TemporaryDirectory(prefix="cloud_jax-") as directory,
-        tqdm(total=len(rows), desc="reading structures", unit=" crystals") as bar,
-    ):
-        parts = local.run(
-            chunks([source], ""),
-            directory=Path(directory),
-            source_names=[source.name],
-            options=options,
-            workers=max(1, min(processes, -(-len(rows) // CHUNK_ITEMS))),
-            time_limit_s=TIME_LIMIT_S,
-            progress=lambda n, done_before: bar.update(n),
-        )
-        names = ["id", "n_atoms", options.dialect, "code", "message"]
-        for part in parts:
-            for found in read_part(Path(directory) / part, names).to_pylist():
-                row = by_number[int(found["id"].rpartition("/")[2])]
-                if found["code"]:
-                    row.problem = found["code"], found["message"]
-                else:
-                    row.sentence = found[options.dialect]
-                    row.n_atoms = row.n_atoms or found["n_atoms"]
-
-
-def _join_dataset(folder: Path, rows: list[_Row], options: Options) -> None:
-    """Fill in sentence, n_atoms or problem of each row from a prepared dataset."""
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        made = {name: manifest[name] for name in ("symprec", "angle_tolerance")}
-    except (OSError, ValueError, KeyError) as error:
-        raise TableError(
-            f"{folder}: is no dataset of `python -m cloud_jax.preprocess` ({error})"
-        ) from None
-    asked = {name: getattr(options, name) for name in made}
-    if made != asked:
-        raise TableError(f"{folder}: was made with {made}, this run has {asked}")
-    wanted: dict[str, list[dict]] = {row.id: [] for row in rows}
-    names = ["id", "n_atoms", options.dialect, "merged_ids"]
-    with pq.ParquetFile(folder / "records.parquet") as file:
-        for batch in file.iter_batches(columns=names):
-            for record in batch.to_pylist():
-                for name in (record["id"], *record["merged_ids"]):
-                    for key in (name, name.partition("/")[2]):
-                        if key in wanted:
-                            wanted[key].append(record)
-    # Twins of equal canonical sentence were merged; no other rule makes them equal.
-    exact = manifest["deduplicate"] == options.dialect == "canonical"
-    for row in rows:
-        _take_record(row, wanted[row.id], options.dialect, exact)
-
-
-def _take_record(row: _Row, found: list[dict], dialect: str, exact: bool) -> None:
-    if not found:
-        row.problem = "not_in_dataset", f"the dataset has no crystal {row.id}"
-    elif len({record["id"] for record in found}) > 1:
-        names = ", ".join(record["id"] for record in found)
-        row.problem = "ambiguous_id", f"{row.id} may be {names}: write one of them"
-    elif row.id not in _names(found[0]["id"]) and not exact:
-        row.problem = "merged", f"the dataset keeps only its twin {found[0]['id']}"
-    elif found[0][dialect] is None:
-        row.problem = "no_sentence", f"the dataset has no {dialect} sentence of it"
-    else:
-        row.sentence = found[0][dialect]
-        row.n_atoms = row.n_atoms or found[0]["n_atoms"] or 0
-
-
-def _names(record_id: str) -> tuple[str, str]:
-    """A record's id, and the same without the name of its source."""
-    return record_id, record_id.partition("/")[2]
-
-
-def _tokenise(rows: list[_Row], vocabulary: Vocabulary, max_tokens: int) -> None:
+def _tokenise(rows: list[Row], vocabulary: Vocabulary, max_tokens: int) -> None:
     for row in rows:
         if row.problem:
             continue
@@ -395,7 +257,7 @@ def _tokenise(rows: list[_Row], vocabulary: Vocabulary, max_tokens: int) -> None
             row.problem = "too_long", f"found {n} tokens, expected at most {max_tokens}"
 
 
-def _assemble(path: Path, rows: list[_Row], columns: _Columns) -> Table:
+def _assemble(path: Path, rows: list[Row], columns: _Columns) -> Table:
     used = [row for row in rows if not row.problem]
     rejects = [
         RowReject(row.line, row.id, row.problem[0], " ".join(row.problem[1].split()))

@@ -3,6 +3,7 @@
 import csv
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,22 @@ from cloud_jax.preprocess.sources.table import open_text
 
 class TableError(ValueError):
     """A table as a whole cannot be used; the message says why and what to do."""
+
+
+@dataclass
+class Row:
+    """What is known of one row while the table is made."""
+
+    number: int
+    line: int
+    id: str = ""
+    targets: list[float] = field(default_factory=list)
+    n_atoms: int = 0
+    split: str = ""
+    group: str = ""
+    sentence: str = ""
+    tokens: list[int] = field(default_factory=list)
+    problem: tuple[str, str] | None = None  # code, message
 
 
 def read_rows(
