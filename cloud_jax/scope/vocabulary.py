@@ -4,7 +4,8 @@ A word means different things in different places: `O` is oxygen or a zero
 translation, `1` a generator count or an atom count. A token is therefore a role and
 a word, `element:O` or `translation:O`, and the grammar of the sentence gives the
 role. Every token that can occur is listed from the start, so nothing is learned from
-data and there is no unknown token.
+data and there is no unknown token. (The vocabulary of released weights has no roles:
+`cloud_jax.scope.word_pieces`.)
 
 Beside its learned embedding a token carries a few physical descriptors
 (`Vocabulary.features`). They are stored with the vocabulary, so that training needs
@@ -37,7 +38,7 @@ class Vocabulary:
     """The tokens of one dialect.
 
     Attributes:
-        dialect: `paper` or `canonical`.
+        dialect: `paper`, `canonical` or, in a subclass, `released`.
         tokens: role-tagged tokens; a token's id is its place. The first five are
             special: padding, [CLS], [SEP], [MASK] and the bar between parts.
         feature_names: names of the columns of `features`.
@@ -78,16 +79,21 @@ class Vocabulary:
         """
         ids = [self.cls_id]
         for token in _tag(sentence, self.dialect):
-            if token not in self._ids:
+            pieces = self._spell(token)
+            if not pieces:
                 role, _, word = token.partition(":")
                 raise Rejection(
                     "vocabulary",
                     f"found the {role} {word!r}, which the {self.dialect} vocabulary "
                     f"does not have",
                 )
-            ids.append(self._ids[token])
+            ids += pieces
         ids.append(self.sep_id)
         return ids
+
+    def _spell(self, token: str) -> tuple[int, ...]:
+        """Ids of a role-tagged token, `()` if the vocabulary lacks it."""
+        return (self._ids[token],) if token in self._ids else ()
 
     def decode(self, ids) -> str:
         """Return the sentence of token ids; padding, [CLS] and [SEP] are dropped.
@@ -112,6 +118,16 @@ class Vocabulary:
             "features": self.features.astype(float).round(6).tolist(),
         }
 
+    @classmethod
+    def _fields(cls, content: dict) -> dict:
+        """What `_content` wrote, as arguments of the class."""
+        return {
+            "dialect": content["dialect"],
+            "tokens": tuple(content["tokens"]),
+            "feature_names": tuple(content["feature_names"]),
+            "features": np.array(content["features"], dtype=np.float32),
+        }
+
     def save(self, path: str | os.PathLike) -> None:
         """Write one JSON file, whole or not at all."""
         path = Path(path)
@@ -133,12 +149,10 @@ class Vocabulary:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             if content["format"] != _FORMAT:
                 raise ValueError(f"format is {content['format']!r}")
-            vocabulary = cls(
-                dialect=content["dialect"],
-                tokens=tuple(content["tokens"]),
-                feature_names=tuple(content["feature_names"]),
-                features=np.array(content["features"], dtype=np.float32),
-            )
+            kind = cls
+            if "spelling" in content:
+                from cloud_jax.scope.word_pieces import WordPieceVocabulary as kind
+            vocabulary = kind(**kind._fields(content))
             stated = content["sha256"]
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
@@ -168,12 +182,12 @@ def _tag(sentence: str, dialect: str) -> list[str]:
     symmetry, orbits, composition = parts
     tags = _symmetry_roles(symmetry)
     tags.append("|")
-    if dialect == "paper":
-        tags += [f"wyckoff:{word}" for word in orbits]
-        amount = "fraction"
-    else:
+    if dialect == "canonical":
         tags += _pairs(orbits, "element", "wyckoff")
         amount = "count"
+    else:
+        tags += [f"wyckoff:{word}" for word in orbits]
+        amount = "fraction"
     tags.append("|")
     return tags + _pairs(composition, "element", amount)
 

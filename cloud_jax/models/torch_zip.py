@@ -1,0 +1,125 @@
+"""Arrays of a PyTorch checkpoint, without PyTorch and without running its pickle.
+
+`torch.save` (since 1.6) writes a zip archive: `data.pkl`, a pickle of the nested
+object, and one uncompressed entry a storage, `data/0`, `data/1`... A pickle may name
+any function of any module and have it called. Here it may name the few that rebuild a
+tensor, and it gets ours in their place; any other name ends the reading.
+"""
+
+import collections
+import io
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+_STORAGES = {
+    "DoubleStorage": np.float64,
+    "FloatStorage": np.float32,
+    "HalfStorage": np.float16,
+    "BFloat16Storage": ml_dtypes.bfloat16,
+    "LongStorage": np.int64,
+    "IntStorage": np.int32,
+    "ShortStorage": np.int16,
+    "CharStorage": np.int8,
+    "ByteStorage": np.uint8,
+    "BoolStorage": np.bool_,
+}
+
+
+def read_torch_zip(path: Path) -> dict[str, np.ndarray]:
+    """Read a state dict that `torch.save` wrote.
+
+    Args:
+        path: for instance pytorch_model.bin.
+
+    Returns:
+        The arrays by name, in the type they are stored in.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is damaged, is not such a file, or names something other than
+            tensors; nothing of what it names was run.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            state = _Unpickler(archive).load()
+    except OSError:
+        raise
+    except zipfile.BadZipFile as error:
+        raise ValueError(
+            f"{path}: found a damaged file or one that is no zip archive ({error}), "
+            "expected what torch.save writes since PyTorch 1.6"
+        ) from None
+    # A damaged or hostile pickle can raise anything.
+    except Exception as error:
+        raise ValueError(
+            f"{path}: not read ({type(error).__name__}: {error}); expected a state "
+            "dict of tensors saved by torch.save, and nothing of it was run"
+        ) from None
+    if not isinstance(state, dict):
+        raise ValueError(
+            f"{path}: found a {type(state).__name__}, expected a state dict"
+        )
+    for name, value in state.items():
+        if not (isinstance(name, str) and isinstance(value, np.ndarray)):
+            raise ValueError(
+                f"{path}, entry {name!r}: found a {type(value).__name__}, expected a "
+                "tensor; save model.state_dict() alone"
+            )
+    return dict(state)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Unpickles tensors, lists, dicts, strings and numbers."""
+
+    def __init__(self, archive: zipfile.ZipFile):
+        names = [name for name in archive.namelist() if name.endswith("data.pkl")]
+        if len(names) != 1:
+            raise ValueError(f"{len(names)} entries data.pkl in the archive")
+        self._archive = archive
+        self._root = names[0].removesuffix("data.pkl")
+        order = f"{self._root}byteorder"
+        if order in archive.namelist() and archive.read(order) != b"little":
+            raise ValueError(f"byteorder {archive.read(order)!r}, expected b'little'")
+        super().__init__(io.BytesIO(self._read(names[0])))
+
+    def _read(self, name: str) -> bytes:
+        entry = self._archive.getinfo(name)
+        if entry.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{name} is compressed, which torch.save never does")
+        return self._archive.read(entry)  # checks the CRC
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what stands for a name; the names it knows are all there are."""
+        if module == "torch" and name in _STORAGES:
+            return np.dtype(_STORAGES[name])
+        known = {
+            ("collections", "OrderedDict"): collections.OrderedDict,
+            ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+            ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+        }
+        if (module, name) not in known:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return known[module, name]
+
+    def persistent_load(self, pid: tuple) -> np.ndarray:
+        """Return a storage: ("storage", type, entry, device, elements)."""
+        kind, dtype, key, _, size = pid
+        if kind != "storage" or not isinstance(dtype, np.dtype):
+            raise pickle.UnpicklingError(f"it asks for {pid!r}")
+        return np.frombuffer(self._read(f"{self._root}data/{key}"), dtype, int(size))
+
+
+def _rebuild_tensor(storage, offset, shape, stride, *_) -> np.ndarray:
+    """The view of a storage that a tensor is; numpy checks its bounds."""
+    size = storage.dtype.itemsize
+    strides = tuple(size * step for step in stride)
+    return np.ndarray(shape, storage.dtype, storage, size * offset, strides)
+
+
+def _rebuild_parameter(data, *_) -> np.ndarray:
+    return data
