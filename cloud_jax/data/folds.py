@@ -38,17 +38,18 @@ def folds_from_column(values: Sequence[str]) -> list[Fold]:
     """Make folds of a column.
 
     Args:
-        values: of each row `train` or `test`, which makes one fold; or the name of the
-            fold in which the row is tested, and then it is trained on in all others.
+        values: of each row `test` or one other word (`train`, `train_val`), which makes
+            one fold; or the name of the fold in which the row is tested, and then it
+            is trained on in all others.
 
     Raises:
-        FoldError: other values beside `train` and `test`, or too few rows.
+        FoldError: `test` and several others, or too few rows.
     """
     column = np.array(values, dtype=str)
     names = sorted(set(column.tolist()), key=_natural)
     if not {"train", "test"} & set(names):
         return _checked(_one_against_rest(column == name, name) for name in names)
-    if names != ["test", "train"]:
+    if len(names) != 2 or "test" not in names:
         raise FoldError(
             f"the split column holds {', '.join(names[:6])}; expected train and test, "
             "both, or in every row the name of the fold that tests it"

@@ -25,8 +25,9 @@ def as_lists(folds):
     return [(name, train.tolist(), test.tolist()) for name, train, test in folds]
 
 
-def test_a_column_of_train_and_test_is_one_fold():
-    folds = folds_from_column(["train", "test", "test", "train"])
+@pytest.mark.parametrize("train", ["train", "train_val"])
+def test_a_column_of_train_and_test_is_one_fold(train):
+    folds = folds_from_column([train, "test", "test", train])
     assert as_lists(folds) == [("split", [0, 3], [1, 2])]
 
 
