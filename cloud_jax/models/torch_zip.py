@@ -96,7 +96,7 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Return what stands for a name; the names it knows are all there are."""
         if module == "torch" and name in _STORAGES:
-            return np.dtype(_STORAGES[name])
+            return name  # a string: a pickle could change the state of a dtype
         known = {
             ("collections", "OrderedDict"): collections.OrderedDict,
             ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
@@ -108,10 +108,11 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: tuple) -> np.ndarray:
         """Return a storage: ("storage", type, entry, device, elements)."""
-        kind, dtype, key, _, size = pid
-        if kind != "storage" or not isinstance(dtype, np.dtype):
+        kind, name, key, _, size = pid
+        if kind != "storage" or name not in _STORAGES:
             raise pickle.UnpicklingError(f"it asks for {pid!r}")
-        return np.frombuffer(self._read(f"{self._root}data/{key}"), dtype, int(size))
+        content = self._read(f"{self._root}data/{key}")
+        return np.frombuffer(content, _STORAGES[name], int(size))
 
 
 def _rebuild_tensor(storage, offset, shape, stride, *_) -> np.ndarray:

@@ -84,10 +84,10 @@ def test_a_word_that_would_be_unknown_is_rejected_not_called_unknown(folder):
 
 
 def test_an_added_token_is_cut_out_of_longer_words_as_transformers_does(folder):
-    change(folder / "added_tokens.json", **{"2m": 219})
+    change(folder / "added_tokens.json", **{"2l": 219})
     vocabulary = read_tokenizer(folder)
-    pieces = [vocabulary.tokens[i] for i in vocabulary.spelling["wyckoff:12m"]]
-    assert pieces == ["1", "2m"]
+    pieces = [vocabulary.tokens[i] for i in vocabulary.spelling["wyckoff:12l"]]
+    assert pieces == ["1", "2l"]
 
 
 def test_generator_strings_of_three_groups_are_the_authors(vocabulary):
