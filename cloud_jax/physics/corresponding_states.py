@@ -18,9 +18,9 @@ from jaxtyping import Array, ArrayLike, Float
 
 from cloud_jax.physics.constants import GAS_CONSTANT
 
-# theta / T is kept within these bounds, so that neither it nor its inverse leaves the
-# range of float32: beyond them the logarithm in S and F stays at its last value.
-LARGEST = 1e36
+# theta / T is kept between this and its inverse, so that squares of either stay in the
+# range of float32. Beyond, logarithm and slope of F keep the value they have there.
+LARGEST = 1e16
 # A theta or T [K] below this takes no part in derivatives: 1 / T^2 fits float32 above.
 COLDEST = 1e-18
 
@@ -56,18 +56,30 @@ class Properties(NamedTuple):
     helmholtz: Property
 
 
+@jax.custom_jvp
+def _divide(a: Array, b: Array) -> Array:
+    return a / b
+
+
+@_divide.defjvp
+def _(primals, tangents):
+    # Not da / b - a db / b^2, whose square leaves float32 long before the ratio does.
+    ratio = _divide(*primals)
+    return ratio, _divide(tangents[0] - ratio * tangents[1], primals[1])
+
+
 def _ratios(theta: Array, temperature: Array) -> tuple[Array, Array]:
-    """Return theta / T and T / theta, both positive and finite."""
+    """Return theta / T and T / theta, both finite, the former positive."""
     warm = temperature > theta / LARGEST
-    x = jnp.where(warm, theta / jnp.where(warm, temperature, 1.0), LARGEST)
-    known = theta > temperature / LARGEST
-    y = jnp.where(known, temperature / jnp.where(known, theta, 1.0), LARGEST)
+    x = jnp.where(warm, _divide(theta, jnp.where(warm, temperature, 1.0)), LARGEST)
+    stiff = theta > temperature / LARGEST
+    y = jnp.where(stiff, _divide(temperature, jnp.where(stiff, theta, 1.0)), LARGEST)
     return jnp.maximum(x, 1.0 / LARGEST), y
 
 
 def _relative(change: Array, value: Array) -> Array:
     """Return change / value, and 0 where value is (nearly) 0."""
-    return change / jnp.where(value > COLDEST, value, jnp.inf)
+    return _divide(change, jnp.where(value > COLDEST, value, jnp.inf))
 
 
 def properties(reduced: Reduced) -> Properties:
@@ -105,7 +117,7 @@ def properties(reduced: Reduced) -> Properties:
     capacity_slope = per_r(lambda theta, t, x, y: reduced.capacity_slope(x, y))
 
     def warming(primals, tangents):
-        """d ln(T / theta)."""
+        """Return the change of ln(T / theta)."""
         (theta, t), (d_theta, d_t) = primals, tangents
         return _relative(d_t, t) - _relative(d_theta, theta)
 
@@ -133,8 +145,7 @@ def properties(reduced: Reduced) -> Properties:
 
     @energy_over_theta.defjvp
     def _(primals, tangents):
-        theta, t = primals
-        slope = _relative(t * heat_capacity(*primals), theta)
+        slope = _ratios(*primals)[1] * heat_capacity(*primals)
         return energy_over_theta(*primals), slope * warming(primals, tangents)
 
     return Properties(

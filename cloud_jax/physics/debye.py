@@ -32,11 +32,10 @@ _WEIGHTS = 3 * _FREQUENCIES**2 * _WEIGHTS / 2
 
 def _sum_oscillators(function, x: Array, power: int = 0) -> Array:
     """Return the integral of 3 s^2 s^power function(s x) over s from 0 to 1."""
-    x = jnp.minimum(x, COLD)
-    return sum(
-        float(weight * s**power) * function(float(s) * x)
-        for s, weight in zip(_FREQUENCIES, _WEIGHTS, strict=True)
-    )
+    axes = (NODES,) + (1,) * x.ndim
+    frequencies = jnp.asarray(_FREQUENCIES, x.dtype).reshape(axes)
+    weights = jnp.asarray(_WEIGHTS * _FREQUENCIES**power, x.dtype).reshape(axes)
+    return jnp.sum(weights * function(frequencies * jnp.minimum(x, COLD)), axis=0)
 
 
 def _cold_debye(x: Array, y: Array) -> Array:
