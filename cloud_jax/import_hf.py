@@ -93,8 +93,8 @@ def _import(checkpoint: Path, tokenizer: Path, output: Path) -> list[str]:
     return [
         f"{output}: {config.layers} layers of width {config.width}, {config.heads} "
         f"heads, {config.max_positions} positions, from {model.files[1]}",
-        f"dialect `{vocabulary.dialect}`: `paper` with the authors' generator strings "
-        f"of groups 39, 131 and 222; {len(vocabulary)} tokens",
+        f"dialect `{vocabulary.dialect}`, {len(vocabulary)} tokens; space groups 39, "
+        "131 and 222 are looked up under the strings of the authors' table",
         *(f"note: {note}" for note in notes),
     ]
 

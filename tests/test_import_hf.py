@@ -24,7 +24,7 @@ def test_the_model_folder_gives_hugging_faces_states_of_sentences(tmp_path, caps
 
     model = load_model(tmp_path / "model")
     assert model.description["kind"] == "encoder"
-    assert model.description["dialect"] == "released"
+    assert model.description["dialect"] == "paper"
     assert model.description["max_tokens"] == 64
     with np.load(GOLDEN / "expected.npz") as golden:
         sentence, hidden = str(golden["sentences"][0]), golden["hidden/2"][0]

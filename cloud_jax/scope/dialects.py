@@ -13,11 +13,6 @@ all relabelings by the Euclidean normaliser (choices of origin and of axes), the
 list is taken; the composition is exact integer counts in order of
 electronegativity. The sentence is the same whatever the atom order, cell, origin or
 oxidation labels of the input.
-
-`released` is `paper` for models of which only the weights are ours to read: they
-learned three generator strings of the authors' table that differ from everyone
-else's, two of them wrong. It has no vocabulary of its own: that comes with the weights
-(`cloud_jax.scope.word_pieces`).
 """
 
 import math
@@ -35,14 +30,6 @@ from cloud_jax.scope.symmetry import electronegativity
 
 DIALECTS = ("paper", "canonical")
 
-# CLOUD's data/generator.json where it departs from pymatgen's table: 39 and 131
-# generate groups 21 and 130, 222 is written in another convention.
-_RELEASED_GENERATORS = {
-    39: "03aODDbOOOcODO0",
-    131: "13bDDOgDOOcODD0",
-    222: "14bDDOcDODdOOOeOOD1YYY",
-}
-
 
 def sentence(scope: Scope, dialect: str) -> str:
     """Write a record in a dialect.
@@ -53,16 +40,13 @@ def sentence(scope: Scope, dialect: str) -> str:
     Raises:
         ValueError: an unknown dialect.
     """
-    generators = generator_string(scope.space_group)
-    if dialect == "released":
-        generators = _RELEASED_GENERATORS.get(scope.space_group, generators)
-    if dialect in ("paper", "released"):
+    if dialect == "paper":
         parts = _paper_orbits(scope), _paper_composition(scope)
     elif dialect == "canonical":
         parts = _canonical_orbits(scope), _canonical_composition(scope)
     else:
         raise ValueError(f"dialect {dialect!r}: expected one of {DIALECTS}")
-    return " | ".join((" ".join(generators), *parts))
+    return " | ".join((" ".join(generator_string(scope.space_group)), *parts))
 
 
 def _paper_orbits(scope: Scope) -> str:

@@ -38,7 +38,7 @@ class Vocabulary:
     """The tokens of one dialect.
 
     Attributes:
-        dialect: `paper`, `canonical` or, in a subclass, `released`.
+        dialect: `paper` or `canonical`.
         tokens: role-tagged tokens; a token's id is its place. The first five are
             special: padding, [CLS], [SEP], [MASK] and the bar between parts.
         feature_names: names of the columns of `features`.
@@ -182,12 +182,12 @@ def _tag(sentence: str, dialect: str) -> list[str]:
     symmetry, orbits, composition = parts
     tags = _symmetry_roles(symmetry)
     tags.append("|")
-    if dialect == "canonical":
-        tags += _pairs(orbits, "element", "wyckoff")
-        amount = "count"
-    else:
+    if dialect == "paper":
         tags += [f"wyckoff:{word}" for word in orbits]
         amount = "fraction"
+    else:
+        tags += _pairs(orbits, "element", "wyckoff")
+        amount = "count"
     tags.append("|")
     return tags + _pairs(composition, "element", amount)
 
