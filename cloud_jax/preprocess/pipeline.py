@@ -132,6 +132,8 @@ def read_cell(item: RawItem) -> Cell:
     payload = item.payload
     if item.kind == "reject":
         raise Rejection(*payload)
+    if item.kind == "cell":
+        return payload
     if item.kind == "arrays":
         lattice, fractional, numbers = payload
         return Cell.from_arrays(lattice, fractional, numbers)

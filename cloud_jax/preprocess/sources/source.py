@@ -18,8 +18,8 @@ class RawItem(NamedTuple):
 
     Attributes:
         id: name of the crystal inside its source.
-        payload: text, bytes, dict or arrays; what `kind` says.
-        kind: `cif`, `poscar`, `json`, `auto`, `arrays` or `sentence` (see
+        payload: text, bytes, dict, arrays or `Cell`; what `kind` says.
+        kind: `cif`, `poscar`, `json`, `auto`, `arrays`, `cell` or `sentence` (see
             `pipeline.read_cell`), or `reject`: the payload is the (code, message) of
             something unreadable.
     """

@@ -1,0 +1,114 @@
+"""Records as the model takes them, and how far each lies outside what it has seen."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from cloud_jax.models.folder import Model
+from cloud_jax.preprocess.pipeline import Options, Record, Reject
+from cloud_jax.scope import Rejection
+
+# A generator's letters are no news where the space group is: one flag says it.
+_ROLES = ("element", "wyckoff", "count", "fraction")
+
+
+class Crystal(NamedTuple):
+    """One crystal to predict.
+
+    Attributes:
+        id: as given.
+        tokens: ids in the model's vocabulary.
+        formula: reduced, (element, count) pairs.
+        n_atoms: in the primitive cell.
+        flags: what was noticed while reading, then what training had none of.
+        sentence: in the model's dialect.
+        space_group: number.
+    """
+
+    id: str
+    tokens: list[int]
+    formula: tuple[tuple[str, int], ...]
+    n_atoms: int
+    flags: tuple[str, ...]
+    sentence: str
+    space_group: int
+
+    @property
+    def formula_atoms(self) -> int:
+        """Atoms in the reduced formula."""
+        return sum(count for _, count in self.formula)
+
+    @property
+    def molar_mass_g(self) -> float:
+        """Mass of a mol of reduced formulas, g/mol."""
+        from pymatgen.core import Element
+
+        return sum(float(Element(e).atomic_mass) * count for e, count in self.formula)
+
+
+def options_of(model: Model) -> Options:
+    """How the model's training crystals were parsed."""
+    description = model.description
+    return Options(
+        dialect=model.vocabulary.dialect,
+        symprec=description["symprec"],
+        angle_tolerance=description["angle_tolerance"],
+        max_tokens=description["max_tokens"],
+    )
+
+
+def to_crystals(
+    results: Iterable[Record | Reject], model: Model
+) -> tuple[list[Crystal], list[Reject]]:
+    """Part what can be predicted from what cannot, in order."""
+    crystals: list[Crystal] = []
+    rejects: list[Reject] = []
+    for result in results:
+        made = result if isinstance(result, Reject) else _crystal(result, model)
+        (rejects if isinstance(made, Reject) else crystals).append(made)
+    return crystals, rejects
+
+
+def _crystal(record: Record, model: Model) -> Crystal | Reject:
+    sentence = getattr(record, model.vocabulary.dialect)
+    try:
+        tokens = model.vocabulary.encode(sentence)
+    except Rejection as rejection:  # the model's vocabulary may be another program's
+        return Reject(record.id, "tokenise", rejection.code, rejection.message)
+    return Crystal(
+        id=record.id,
+        tokens=tokens,
+        formula=_pairs(record.formula),
+        n_atoms=record.n_atoms,
+        flags=(*record.flags, *unseen(model, sentence, tokens)),
+        sentence=sentence,
+        space_group=record.space_group,
+    )
+
+
+def _pairs(formula: str) -> tuple[tuple[str, int], ...]:
+    """`Ca1 O3 Ti1` as pairs."""
+    words = ((word.rstrip("0123456789"), word) for word in formula.split())
+    return tuple((element, int(word[len(element) :])) for element, word in words)
+
+
+def unseen(model: Model, sentence: str, tokens: list[int]) -> list[str]:
+    """Say what in a sentence none of the labelled training rows had.
+
+    Returns:
+        Flags: `unseen_space_group`, `unseen_element:Pu` (likewise `wyckoff`, `count`,
+        `fraction`), `longer_than_trained`; none where the model does not say what it
+        was trained on.
+    """
+    domain = model.description.get("domain") or {}
+    flags = []
+    symmetries = domain.get("symmetries")
+    if symmetries is not None and sentence.partition(" | ")[0] not in symmetries:
+        flags.append("unseen_space_group")
+    if "token_ids" in domain:
+        for token in sorted(set(tokens) - set(domain["token_ids"])):
+            role, _, word = model.vocabulary.tokens[token].partition(":")
+            if role in _ROLES:
+                flags.append(f"unseen_{role}:{word}")
+    if len(tokens) > domain.get("longest", len(tokens)):
+        flags.append("longer_than_trained")
+    return flags

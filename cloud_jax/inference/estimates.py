@@ -1,0 +1,296 @@
+"""Outputs of an ensemble to properties, with spread and interval.
+
+A value is the mean over the members of the property itself, so that what is linear in
+the free energy (dU/dT = C_v, F = U - T S) holds for the means as it does for each.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from cloud_jax.inference.crystals import Crystal
+from cloud_jax.physics.basis import BASES, atoms_per, unit_of
+from cloud_jax.physics.laws import PROPERTIES, Law, constrain, evaluate, get_law
+
+_PAIRS = 2**18  # (crystal, member, factor, temperature) in memory at once
+_BLOCK = 2**12  # of them in one call of the law: one shape, so one compilation
+
+
+class EstimateError(ValueError):
+    """The model cannot give what was asked for."""
+
+
+class Estimate(NamedTuple):
+    """One property of N crystals at T temperatures.
+
+    Attributes:
+        property: its name.
+        unit: of value, std, lower and upper.
+        basis: what a mol, or the number, is counted in; empty where that is no matter.
+        temperature_k: kelvin, [T]; NaN where the property has none, and T is 1.
+        value: mean over the members.
+        std: standard deviation over the members; NaN where there is one member.
+        lower: of the interval, NaN where the model has none.
+        upper: of the interval.
+    """
+
+    property: str
+    unit: str
+    basis: str
+    temperature_k: Float[np.ndarray, " T"]
+    value: Float[np.ndarray, "N T"]
+    std: Float[np.ndarray, "N T"]
+    lower: Float[np.ndarray, "N T"]
+    upper: Float[np.ndarray, "N T"]
+
+
+class Question(NamedTuple):
+    """What is asked of the model; see `ask`."""
+
+    temperature_k: Float[np.ndarray, " T"] | None
+    basis: str
+
+
+def ask(
+    description: dict[str, Any],
+    temperature_k: Sequence[float] | None,
+    basis: str | None,
+) -> Question:
+    """Check a question against what the model can answer, and fill in the defaults.
+
+    Args:
+        description: of a model.
+        temperature_k: of a law; without it those it was trained at.
+        basis: one of `BASES`; without it that of the first target.
+
+    Raises:
+        EstimateError: with what the model can do.
+    """
+    if description["kind"] != "property":
+        raise EstimateError(
+            "this model is an encoder without a head: it gives embeddings, no "
+            "properties. Fine-tune it on labelled crystals, or ask for --embed"
+        )
+    targets = description["targets"]
+    if basis is not None and basis not in BASES:
+        raise EstimateError(f"basis {basis!r} is not one of {', '.join(BASES)}")
+    if description["head"]["kind"] == "physics":
+        if temperature_k is None:
+            trained = {t["temperature_k"] for t in targets} - {None}
+            temperature_k = sorted(trained) or [298.15]
+        return Question(
+            np.array(temperature_k, dtype=float), basis or targets[0]["basis"]
+        )
+    if temperature_k is not None:
+        names = ", ".join(_with_temperature(target) for target in targets)
+        raise EstimateError(
+            f"this model has no law of temperature, it predicts {names}: leave the "
+            "temperature out"
+        )
+    for target in targets:
+        if basis is not None and basis != target["basis"] and not _is_molar(target):
+            raise EstimateError(
+                f"basis {basis!r}: target {target['name']} is in {target['unit']!r} "
+                f"with basis {target['basis']!r}; only a quantity of a mol can be "
+                "given for another basis"
+            )
+    return Question(None, basis or "")
+
+
+def _with_temperature(target: dict[str, Any]) -> str:
+    at = target.get("temperature_k")
+    return target["name"] if at is None else f"{target['name']} at {at:g} K"
+
+
+def _is_molar(target: dict[str, Any]) -> bool:
+    return target["basis"] in BASES and "mol" in target["unit"]
+
+
+def crystals_at_once(description: dict[str, Any], question: Question) -> int:
+    """How many crystals `estimates` takes well in one call."""
+    n_temperatures = (
+        1 if question.temperature_k is None else len(question.temperature_k)
+    )
+    fit = _PAIRS // (3 * description["members"] * n_temperatures)
+    return 1 << max(fit.bit_length() - 1, 0)
+
+
+def estimates(
+    description: dict[str, Any],
+    question: Question,
+    crystals: Sequence[Crystal],
+    raw: Float[np.ndarray, "N M O"],
+) -> list[Estimate]:
+    """Turn the outputs of all members into properties.
+
+    Args:
+        description: of a property model.
+        question: from `ask`.
+        crystals: N of them.
+        raw: from `network.head_outputs`.
+    """
+    if description["head"]["kind"] == "physics":
+        return _physics(description, question, crystals, raw)
+    return [
+        _regression(description, target, question.basis or target["basis"], crystals, y)
+        for target, y in zip(
+            description["targets"], np.moveaxis(raw.astype(float), 2, 0), strict=True
+        )
+    ]
+
+
+def amounts(basis: str, crystals: Sequence[Crystal]) -> Float[np.ndarray, " N"]:
+    """Mol of atoms in a mol, or a gram, of the basis."""
+    return np.array(
+        [
+            atoms_per(
+                basis,
+                n_atoms=crystal.n_atoms,
+                formula_atoms=crystal.formula_atoms,
+                molar_mass_g=crystal.molar_mass_g if basis == "gram" else np.nan,
+            )
+            for crystal in crystals
+        ],
+        dtype=float,
+    )
+
+
+def _spread(values: Float[np.ndarray, "N M ..."]) -> Float[np.ndarray, "N ..."]:
+    """Standard deviation over the members; NaN where there is but one."""
+    if values.shape[1] == 1:
+        return np.full_like(values[:, 0], np.nan)
+    return values.std(axis=1, ddof=1)
+
+
+def _regression(
+    description: dict, target: dict, basis: str, crystals: Sequence[Crystal], raw
+) -> Estimate:
+    values = raw * target["scale"] + target["mean"]
+    unit = target["unit"]
+    quantile = _quantiles(description).get(target["name"], np.nan)
+    if basis != target["basis"]:
+        factor = amounts(basis, crystals) / amounts(target["basis"], crystals)
+        values, quantile = values * factor[:, None], quantile * factor
+        unit = unit.replace("mol", "g") if basis == "gram" else unit
+    value = values.mean(axis=1)
+    columns = (value, _spread(values), value - quantile, value + quantile)
+    at = target.get("temperature_k")
+    return Estimate(
+        target.get("property") or target["name"],
+        unit,
+        basis or "",
+        np.array([np.nan if at is None else at]),
+        *(column[:, None] for column in columns),
+    )
+
+
+def _quantiles(description: dict[str, Any]) -> dict[str, float]:
+    calibration = (description.get("calibration") or {}).get("targets", {})
+    return {name: entry["quantile"] for name, entry in calibration.items()}
+
+
+def _physics(
+    description: dict, question: Question, crystals: Sequence[Crystal], raw
+) -> list[Estimate]:
+    law = get_law(description["head"]["law"])
+    quantiles = _quantiles(description)
+    widest = max(quantiles.values(), default=np.nan)
+    own = {
+        target["property"]: quantiles.get(target["name"], widest)
+        for target in description["targets"]
+    }
+    # ln of the factors on theta: none, then down and up by each quantile
+    shifts = np.array(
+        [0.0, *(sign * q for q in quantiles.values() for sign in (-1, 1))]
+    )
+    variables = _variables(law, raw)
+    made = [_estimate_variable(law, i, variables, widest) for i in range(raw.shape[2])]
+    curves = _curves(law, variables, question.temperature_k, np.exp(shifts))
+    n_atoms = amounts(question.basis, crystals)[:, None]
+    for name, values in zip(PROPERTIES, curves, strict=True):
+        means = values.mean(axis=1)  # over members, [N, S, T]
+        quantile = own.get(name, widest)
+        within = means[:, np.isclose(np.abs(shifts), quantile) | (shifts == 0)]
+        lower, upper = within.min(axis=1), within.max(axis=1)
+        if np.isnan(quantile):
+            lower = upper = np.full_like(lower, np.nan)
+        columns = means[:, 0], _spread(values[:, :, 0]), lower, upper
+        made.append(
+            Estimate(
+                name,
+                unit_of(name, question.basis),
+                question.basis,
+                question.temperature_k,
+                *(column * n_atoms for column in columns),
+            )
+        )
+    return made
+
+
+def _estimate_variable(
+    law: Law, index: int, variables: dict[str, np.ndarray], quantile: float
+) -> Estimate:
+    name, unit, *_ = law.variables[index]
+    values = variables[name]
+    mean = values.mean(axis=1)
+    if unit != "K":  # the interval is one of temperatures
+        quantile = np.nan
+    ends = mean * np.exp(-quantile), mean * np.exp(quantile)
+    columns = mean, _spread(values), *ends
+    at = np.array([np.nan])
+    return Estimate(name, unit, "", at, *(column[:, None] for column in columns))
+
+
+def _variables(
+    law: Law, raw: Float[np.ndarray, "N M O"]
+) -> dict[str, Float[np.ndarray, "N M"]]:
+    with jax.enable_x64(True):
+        return jax.tree.map(np.asarray, constrain(law, raw.astype(np.float64)))
+
+
+def _curves(
+    law: Law,
+    variables: dict[str, Float[np.ndarray, "N M"]],
+    temperature_k: Float[np.ndarray, " T"],
+    factors: Float[np.ndarray, " S"],
+) -> list[Float[np.ndarray, "N M S T"]]:
+    """Return every property of a mol of atoms, at theta times each factor."""
+    kelvin = {variable.name for variable in law.variables if variable.unit == "K"}
+    shape = (*next(iter(variables.values())).shape, len(factors), len(temperature_k))
+    flat = {
+        name: np.broadcast_to(
+            values[:, :, None, None]
+            * (factors[:, None] if name in kelvin else np.ones_like(factors)[:, None]),
+            shape,
+        ).ravel()
+        for name, values in variables.items()
+    }
+    temperatures = np.broadcast_to(temperature_k, shape).ravel()
+    n = len(temperatures)
+    results = []
+    # In double precision, because U and F are differences of larger numbers.
+    with jax.enable_x64(True):
+        for start in range(0, n, _BLOCK):
+            part = slice(start, start + _BLOCK)
+            block = {name: _filled(values[part]) for name, values in flat.items()}
+            results.append(_properties(law, block, _filled(temperatures[part])))
+        joined = [np.concatenate(parts)[:n] for parts in zip(*results, strict=True)]
+    return [values.reshape(shape) for values in joined]
+
+
+def _filled(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " B"]:
+    """Repeat values to the length of a block."""
+    return values if len(values) == _BLOCK else np.resize(values, _BLOCK)
+
+
+@partial(jax.jit, static_argnames="law")
+def _properties(
+    law: Law,
+    variables: dict[str, Float[Array, " B"]],
+    temperature_k: Float[Array, " B"],
+) -> list[Float[Array, " B"]]:
+    return [evaluate(law, name, variables, temperature_k) for name in PROPERTIES]

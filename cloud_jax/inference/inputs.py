@@ -1,0 +1,172 @@
+"""Files and Python objects to records, in the order in which they were given."""
+
+import glob
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from cloud_jax.preprocess.pipeline import Options, Record, Reject, process
+from cloud_jax.preprocess.sources.cif import CifSource
+from cloud_jax.preprocess.sources.source import RawItem, Source, SourceError
+from cloud_jax.scope import Cell, Rejection
+
+POOL_FROM = 128  # items: fewer are parsed before a worker has imported pymatgen
+TIME_LIMIT_S = 60.0  # for one crystal, in a worker
+
+
+def path_items(paths: Iterable[str]) -> Iterator[RawItem]:
+    """Yield the crystals in files, folders, patterns and archives.
+
+    The id is the path as it was given, with what a folder, an archive or a CIF of
+    several adds to it. What is not there, or cannot be opened, is a reject.
+
+    Args:
+        paths: see `CifSource`.
+    """
+    for path in paths:
+        matches = (
+            [path] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True))
+        )
+        if not matches:
+            problem = "there is no such file or folder, and no match of such a pattern"
+            yield RawItem(_text(path), ("not_found", problem), "reject")
+        for match in matches:
+            folder = match if os.path.isdir(match) else os.path.dirname(match)
+            try:
+                for item in CifSource("input", paths=(match,)).items():
+                    yield item._replace(id=_text(os.path.join(folder, item.id)))
+            except (SourceError, OSError) as error:
+                yield RawItem(_text(match), ("unreadable", str(error)), "reject")
+
+
+def _text(path: str) -> str:
+    """A path whose bytes are no UTF-8 as text that any file can hold."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def object_items(structures: Any, ids: Sequence[str] | None = None) -> list[RawItem]:
+    """Return what a notebook holds as items.
+
+    Args:
+        structures: one, or an iterable, of pymatgen `Structure`, `Cell`, dictionaries
+            (pymatgen, ASE, JARVIS), structure text, and paths as in `path_items`.
+        ids: one a crystal; without it paths are their own, and of the rest it is the
+            place in `structures`.
+
+    Raises:
+        TypeError: something else.
+        ValueError: not one id a crystal.
+    """
+    if isinstance(structures, str | os.PathLike | dict | Cell) or _is_structure(
+        structures
+    ):
+        structures = [structures]
+    items = [
+        item
+        for index, structure in enumerate(structures)
+        for item in _items_of(structure, str(index))
+    ]
+    if ids is None:
+        return items
+    ids = [str(name) for name in ids]
+    if len(ids) != len(items):
+        raise ValueError(f"ids: found {len(ids)} for {len(items)} structures")
+    return [item._replace(id=name) for item, name in zip(items, ids, strict=True)]
+
+
+def _is_structure(value: Any) -> bool:
+    return hasattr(value, "lattice") and hasattr(value, "frac_coords")
+
+
+def _items_of(value: Any, name: str) -> Iterable[RawItem]:
+    if isinstance(value, Cell):
+        return [RawItem(name, value, "cell")]
+    if _is_structure(value):
+        try:
+            return [RawItem(name, Cell.from_structure(value), "cell")]
+        except Rejection as rejection:
+            return [RawItem(name, (rejection.code, rejection.message), "reject")]
+    if isinstance(value, dict) or (isinstance(value, str) and "\n" in value):
+        return [RawItem(name, value, "auto")]
+    if isinstance(value, str | os.PathLike):
+        return path_items([os.fspath(value)])
+    raise TypeError(
+        f"structure {name} is a {type(value).__name__}; expected a pymatgen Structure, "
+        "a cloud_jax.scope.Cell, a dictionary, the text of a structure file, or a path"
+    )
+
+
+@dataclass(frozen=True)
+class _Items(Source):
+    """Items that are already at hand, as the engine takes them."""
+
+    name: str = ""
+    at_hand: Iterable[RawItem] = ()
+
+    def items(self) -> Iterator[RawItem]:
+        yield from self.at_hand
+
+
+def parse(
+    items: Iterable[RawItem],
+    options: Options,
+    *,
+    workers: int,
+    progress: Callable[[int, bool], None] = lambda n, before: None,
+) -> list[Record | Reject]:
+    """Parse every item, in order.
+
+    Few items, or all with one worker, are parsed in this process. More go to the
+    engine of preprocessing, where a crystal that hangs or crashes its process becomes
+    a reject and the others go on.
+
+    Args:
+        items: see `path_items` and `object_items`.
+        options: dialect, tolerances and limits of the model.
+        workers: processes.
+        progress: called with a number of items done, and False.
+
+    Raises:
+        EngineError: the workers cannot work.
+        OSError: no space for what they pass on.
+    """
+    items = iter(items)
+    first = list(islice(items, POOL_FROM)) if workers > 1 else []
+    if len(first) < POOL_FROM:
+        results = []
+        for item in chain(first, items):
+            results.append(_named(process(item, "", options)))
+            progress(1, False)
+        return results
+    from cloud_jax.preprocess import local
+    from cloud_jax.preprocess.chunks import chunks, read_part
+
+    with tempfile.TemporaryDirectory(prefix="cloud_jax-") as folder:
+        parts = local.run(
+            chunks([_Items(at_hand=chain(first, items))], ""),
+            directory=Path(folder),
+            source_names=("",),
+            options=options,
+            workers=workers,
+            time_limit_s=TIME_LIMIT_S,
+            progress=progress,
+        )
+        rows = (
+            row for part in parts for row in read_part(Path(folder) / part).to_pylist()
+        )
+        return [_named(_result(row)) for row in rows]
+
+
+def _result(row: dict) -> Record | Reject:
+    """A row of a part file as what it was."""
+    kind = Record if row["code"] is None else Reject
+    return kind(**{field.name: row[field.name] for field in fields(kind)})
+
+
+def _named(result: Record | Reject) -> Record | Reject:
+    """Drop the slash that follows the empty name of the source."""
+    return replace(result, id=result.id[1:])

@@ -1,0 +1,192 @@
+"""The model in memory: `cloud_jax.load(DIR).predict(structures)`."""
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from cloud_jax.inference import network
+from cloud_jax.inference.crystals import Crystal, options_of, to_crystals
+from cloud_jax.inference.estimates import (
+    Estimate,
+    Question,
+    ask,
+    crystals_at_once,
+    estimates,
+)
+from cloud_jax.inference.inputs import object_items, parse
+from cloud_jax.inference.tables import COLUMNS, rows
+from cloud_jax.inference.temperatures import check_temperatures
+from cloud_jax.models.folder import Model, load_model
+from cloud_jax.preprocess.pipeline import Options, Reject
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def load(directory: str | os.PathLike | None = None) -> "Predictor":
+    """Load a model folder or the work directory of a finished run.
+
+    Args:
+        directory: without it, the model that comes with the package.
+
+    Raises:
+        ModelFolderError: it is no model, damaged, or of a newer version.
+    """
+    if directory is None:
+        directory = os.fspath(files("cloud_jax") / "weights")
+    return Predictor(load_model(Path(directory)))
+
+
+class Predictor:
+    """A trained model, ready to be asked.
+
+    Attributes:
+        model: the folder's content; `model.description` says what it is.
+    """
+
+    def __init__(self, model: Model):
+        self.model = model
+
+    def __repr__(self) -> str:
+        description = self.model.description
+        names = [target["name"] for target in description.get("targets", ())]
+        return (
+            f"<{description['kind']} model {', '.join(names)} {self.model.directory}>"
+        )
+
+    @property
+    def options(self) -> Options:
+        """Dialect, tolerances and limits that a crystal is parsed with."""
+        return options_of(self.model)
+
+    def predict(
+        self,
+        structures: Any,
+        *,
+        temperature_k: float | Iterable[float] | None = None,
+        basis: str | None = None,
+        ids: Sequence[str] | None = None,
+        workers: int = 1,
+    ) -> "pd.DataFrame":
+        """Predict every property that the model has.
+
+        Args:
+            structures: one or many of pymatgen `Structure`, `cloud_jax.scope.Cell`,
+                dictionaries or text of structure files, and paths (files, folders,
+                patterns, archives).
+            temperature_k: of a model with a physical law, one or many, at least 0;
+                without it those of the training labels.
+            basis: `cell` (primitive), `atom`, `formula` or `gram`; without it that of
+                the training labels.
+            ids: one a crystal; without it paths, and places in `structures`.
+            workers: processes that parse. More than one pays from hundreds of
+                crystals on, and a script then needs `if __name__ == "__main__":`.
+
+        Returns:
+            One row a crystal, property and temperature, in the order of `structures`:
+            id, property, temperature_k, value, unit, basis, std (over the members of
+            the ensemble), lower and upper (conformal interval), flags. What could not
+            be predicted is in `.attrs["rejects"]`, and a warning says so.
+
+        Raises:
+            EstimateError: the model cannot give this.
+            ValueError: a temperature below 0 or not finite, or too few ids.
+        """
+        import pandas as pd
+
+        temperatures = None
+        if temperature_k is not None:
+            temperatures = check_temperatures(temperature_k)
+        question = ask(self.model.description, temperatures, basis)
+        crystals, rejects = self._read(structures, ids, workers)
+        crystals, raw, odd = self.outputs(crystals)
+        chunks = [
+            rows(chunk, made) for chunk, made in self.estimates(crystals, raw, question)
+        ]
+        columns = {
+            name: np.concatenate([chunk[name] for chunk in chunks]) if chunks else []
+            for name in COLUMNS
+        }
+        return _with_rejects(pd.DataFrame(columns), rejects + odd)
+
+    def embed(
+        self,
+        structures: Any,
+        *,
+        ids: Sequence[str] | None = None,
+        workers: int = 1,
+    ) -> "pd.DataFrame":
+        """Return the [CLS] vector of every crystal, one column a component.
+
+        Arguments are those of `predict`; of an ensemble it is the first member's
+        vector. The index is the ids.
+        """
+        import pandas as pd
+
+        crystals, rejects = self._read(structures, ids, workers)
+        frame = pd.DataFrame(
+            self.states(crystals),
+            index=pd.Index([crystal.id for crystal in crystals], name="id"),
+        )
+        return _with_rejects(frame, rejects)
+
+    def _read(self, structures: Any, ids: Sequence[str] | None, workers: int):
+        items = object_items(structures, ids)
+        return to_crystals(parse(items, self.options, workers=workers), self.model)
+
+    def outputs(
+        self, crystals: Sequence[Crystal]
+    ) -> tuple[list[Crystal], Float[np.ndarray, "N M O"], list[Reject]]:
+        """Run the network; crystals without a finite answer are rejects."""
+        if not crystals:
+            return [], np.zeros((0, 1, 1), np.float32), []
+        raw = network.head_outputs(self.model, [c.tokens for c in crystals])
+        finite = np.isfinite(raw).all(axis=(1, 2))
+        why = ("predict", "not_finite", "the network's answer is not a finite number")
+        rejects = [
+            Reject(c.id, *why)
+            for c, good in zip(crystals, finite, strict=True)
+            if not good
+        ]
+        kept = [c for c, good in zip(crystals, finite, strict=True) if good]
+        return kept, raw[finite], rejects
+
+    def states(self, crystals: Sequence[Crystal]) -> Float[np.ndarray, "N D"]:
+        """The [CLS] vectors of crystals."""
+        if not crystals:
+            return np.zeros((0, self.model.description["encoder"]["width"]), np.float32)
+        return network.cls_states(self.model, [c.tokens for c in crystals])
+
+    def estimates(
+        self,
+        crystals: Sequence[Crystal],
+        raw: Float[np.ndarray, "N M O"],
+        question: Question,
+    ) -> Iterator[tuple[Sequence[Crystal], list[Estimate]]]:
+        """Yield the properties of the crystals, as many at once as memory likes."""
+        description = self.model.description
+        step = crystals_at_once(description, question)
+        for start in range(0, len(crystals), step):
+            chunk = crystals[start : start + step]
+            yield (
+                chunk,
+                estimates(description, question, chunk, raw[start : start + step]),
+            )
+
+
+def _with_rejects(frame: "pd.DataFrame", rejects: list[Reject]) -> "pd.DataFrame":
+    frame.attrs["rejects"] = [vars(reject) for reject in rejects]
+    if rejects:
+        first = rejects[0]
+        warnings.warn(
+            f"{len(rejects)} structures were rejected, the first is {first.id}: "
+            f'{first.code}: {first.message}; .attrs["rejects"] lists all',
+            stacklevel=3,
+        )
+    return frame

@@ -1,0 +1,174 @@
+import gzip
+import json
+from importlib import resources
+
+import numpy as np
+import pytest
+from property_model import write_model
+from pymatgen.core import Lattice, Structure
+
+import cloud_jax
+from cloud_jax.inference import inputs
+from cloud_jax.inference.predictor import Predictor
+from cloud_jax.preprocess.pipeline import Options, Reject
+from cloud_jax.scope import Cell, build_vocabulary
+
+SALT = Structure.from_spacegroup(
+    225, Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]
+)
+IRON = Structure(Lattice.cubic(2.87), ["Fe", "Fe"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory) -> Predictor:
+    return cloud_jax.load(write_model(tmp_path_factory.mktemp("models") / "m"))
+
+
+@pytest.fixture(scope="module")
+def prototypes() -> list[dict]:
+    """Real crystals of many lengths."""
+    path = resources.files("pymatgen.analysis") / "prototypes/aflow_prototypes.json.gz"
+    rows = json.loads(gzip.decompress(path.read_bytes()))
+    return [row["snl"] for row in rows[:60]]
+
+
+def test_whatever_a_notebook_holds_gives_the_same_rows(predictor, tmp_path):
+    path = tmp_path / "salt.cif"
+    SALT.to(filename=str(path))
+    forms = [SALT, Cell.from_structure(SALT), SALT.as_dict(), path.read_text(), path]
+    frame = predictor.predict(forms, temperature_k=[100, 300])
+    assert frame["id"].unique().tolist() == ["0", "1", "2", "3", str(path)]
+    assert len(frame) == 5 * (1 + 4 * 2)
+    values = frame.pivot(index=["property", "temperature_k"], columns="id")["value"]
+    np.testing.assert_allclose(values.to_numpy(), values[["0"]].to_numpy().repeat(5, 1))
+    alone = predictor.predict(SALT, temperature_k=[100, 300], ids=["mine"])
+    assert set(alone["id"]) == {"mine"}
+    assert alone["value"].tolist() == frame["value"][:9].tolist()
+
+
+def test_columns_say_what_a_number_is(predictor):
+    frame = predictor.predict(IRON, temperature_k=[0, 300])
+    assert list(frame.columns) == [
+        "id", "property", "temperature_k", "value", "unit", "basis", "std", "lower",
+        "upper", "flags",
+    ]  # fmt: skip
+    units = frame.groupby("property", sort=False)[["unit", "basis"]].first()
+    assert units.to_dict("index") == {
+        "theta": {"unit": "K", "basis": ""},
+        "heat_capacity": {"unit": "J/(mol K)", "basis": "cell"},
+        "internal_energy": {"unit": "J/mol", "basis": "cell"},
+        "entropy": {"unit": "J/(mol K)", "basis": "cell"},
+        "helmholtz": {"unit": "J/mol", "basis": "cell"},
+    }
+    assert (frame["lower"] <= frame["value"]).all()
+    assert (frame["value"] <= frame["upper"]).all()
+
+
+def test_alone_and_in_company_a_crystal_has_the_same_answer_to_the_bit(
+    predictor, prototypes
+):
+    arguments = {"temperature_k": [5, 40, 300]}
+    together = predictor.predict(prototypes, **arguments)
+    assert together["id"].unique().tolist() == [str(i) for i in range(60)]
+    for i in (0, 17, 42, 59):
+        alone = predictor.predict([prototypes[i]], **arguments)
+        batch = together[together["id"] == str(i)]
+        for column in ("value", "std", "lower", "upper"):
+            assert alone[column].tolist() == batch[column].tolist()
+
+
+def test_rejects_leave_the_others_in_their_order(predictor):
+    broken = "data_x\n_cell_length_a 3\n"
+    with pytest.warns(UserWarning, match="1 structures were rejected, the first is 1"):
+        frame = predictor.predict([IRON, broken, SALT], temperature_k=300)
+    assert frame["id"].unique().tolist() == ["0", "2"]
+    (reject,) = frame.attrs["rejects"]
+    assert (reject["id"], reject["code"]) == ("1", "no_atoms")
+
+
+def test_too_long_for_the_model_is_a_reject(tmp_path):
+    short = cloud_jax.load(write_model(tmp_path / "m", max_tokens=20))
+    with pytest.warns(UserWarning, match="too_long"):
+        assert short.predict(IRON, temperature_k=300).empty
+
+
+def test_an_answer_that_is_no_number_is_a_reject(tmp_path):
+    predictor = cloud_jax.load(write_model(tmp_path / "m"))
+    bias = predictor.model.params["head"]["output"]["bias"]
+    predictor.model.params["head"]["output"]["bias"] = np.full_like(bias, np.nan)
+    with pytest.warns(UserWarning, match="not_finite"):
+        assert predictor.predict(IRON, temperature_k=300).empty
+
+
+def test_flags_name_what_training_had_none_of(tmp_path):
+    vocabulary = build_vocabulary("canonical")
+    salt = cloud_jax.load(write_model(tmp_path / "bare")).embed(SALT)
+    assert len(salt) == 1
+    sentence = "1 6 a O D D a D O D b O O O c O O O d O O O e O O O 0"
+    tokens = vocabulary.encode(f"{sentence} | Na 4a Cl 4b | Na 1 Cl 1")
+    domain = {
+        "n": 1,
+        "token_ids": sorted(set(tokens)),
+        "longest": len(tokens),
+        "symmetries": [sentence],
+    }
+    predictor = cloud_jax.load(write_model(tmp_path / "m", domain=domain))
+    alloy = Structure(
+        SALT.lattice, [{"Na": 0.5, "K": 0.5}] * 4 + ["Cl"] * 4, SALT.frac_coords
+    )
+    iron = IRON.copy()
+    iron.add_oxidation_state_by_element({"Fe": 2})
+    frame = predictor.predict([SALT, alloy, iron], temperature_k=300)
+    flags = frame.groupby("id")["flags"].first()
+    assert flags["0"] == ""
+    assert "disordered" in flags["1"]
+    assert "unseen_element:K" in flags["1"]
+    assert flags["2"].startswith("decorated;unseen_space_group;unseen_wyckoff:2a")
+    assert flags["2"].endswith("unseen_element:Fe")
+
+
+def test_embeddings_of_an_encoder_and_of_an_ensembles_first_member(tmp_path):
+    ensemble = cloud_jax.load(write_model(tmp_path / "m"))
+    frame = ensemble.embed([SALT, IRON], ids=["salt", "iron"])
+    assert frame.index.tolist() == ["salt", "iron"]
+    assert frame.shape == (2, 16)
+    import jax
+
+    from cloud_jax.models.folder import save_model
+
+    first = jax.tree.map(lambda leaf: leaf[0], ensemble.model.params["encoder"])
+    description = ensemble.model.description | {"kind": "encoder"}
+    save_model(
+        tmp_path / "encoder",
+        description=description,
+        vocabulary=ensemble.model.vocabulary,
+        params={"encoder": first},
+    )
+    encoder = cloud_jax.load(tmp_path / "encoder")
+    np.testing.assert_allclose(encoder.embed([SALT, IRON]), frame, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"structures": [1]}, TypeError, "structure 0 is a int"),
+        ({"structures": [IRON], "ids": ["a", "b"]}, ValueError, "found 2 for 1"),
+        ({"structures": IRON, "temperature_k": -1}, ValueError, "at least 0 K"),
+    ],
+)
+def test_wrong_arguments_are_errors(predictor, arguments, error, message):
+    with pytest.raises(error, match=message):
+        predictor.predict(**arguments)
+
+
+def test_many_items_go_to_workers_with_the_same_result(monkeypatch, prototypes):
+    monkeypatch.setattr(inputs, "POOL_FROM", 20)
+    items = inputs.object_items([*prototypes[:20], "nothing\n", SALT])
+    counts = []
+    results = inputs.parse(
+        items, Options(), workers=2, progress=lambda n, before: counts.append(n)
+    )
+    assert results == inputs.parse(items, Options(), workers=1)
+    assert isinstance(results[20], Reject)
+    assert results[20].id == "20"
+    assert sum(counts) == 22

@@ -1,0 +1,206 @@
+import csv
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from property_model import write_model
+
+from cloud_jax.inference import inputs
+from cloud_jax.predict import main, parse_arguments
+
+ROOT = Path(__file__).resolve().parents[1]
+PAIRS = [(a, b) for a in ("Li", "Na", "K", "Rb") for b in ("F", "Cl", "Br", "I")]
+CIF = """data_{0}{1}
+_symmetry_space_group_name_H-M 'F m -3 m'
+_cell_length_a 5.6
+_cell_length_b 5.6
+_cell_length_c 5.6
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+loop_
+ _atom_site_type_symbol
+ _atom_site_fract_x
+ _atom_site_fract_y
+ _atom_site_fract_z
+ {0} 0 0 0
+ {1} 0.5 0.5 0.5
+"""
+POSCAR = "x\n1\n4 0 0\n0 4 0\n0 0 4\n{0} {1}\n1 1\ndirect\n0 0 0\n.5 .5 .5\n"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return str(write_model(tmp_path_factory.mktemp("models") / "m"))
+
+
+@pytest.fixture
+def cifs(tmp_path):
+    """Sixteen crystals and two broken files."""
+    folder = tmp_path / "cifs"
+    folder.mkdir()
+    for i, pair in enumerate(PAIRS):
+        (folder / f"{i:02d}.cif").write_text(CIF.format(*pair))
+    (folder / "03b.cif").write_text("data_cut\n_cell_length_a 5")
+    (folder / "07b.cif").write_bytes(b"\x80\0\1")
+    return folder
+
+
+def read(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def predict(model, *words):
+    return main(["--checkpoint", model, *map(str, words)])
+
+
+def test_a_folder_in_order_with_its_rejects_beside(model, cifs, tmp_path, capsys):
+    out = tmp_path / "x.csv"
+    assert predict(model, cifs, "--temperature", "300", "--out", out) == 0
+    rows = read(out)
+    ids = list(dict.fromkeys(row["id"] for row in rows))
+    good = [str(p) for p in sorted(cifs.iterdir()) if not p.stem.endswith("b")]
+    assert ids == good
+    assert len(rows) == 16 * 5
+    assert rows[0]["property"] == "theta"
+    assert rows[0]["temperature_k"] == ""
+    rejects = {Path(r["id"]).name: r["code"] for r in read(tmp_path / "rejects.csv")}
+    assert rejects == {"03b.cif": "no_atoms", "07b.cif": "binary"}
+    assert "warning: 2 of 18 rejected" in capsys.readouterr().err
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "cifs",
+        "rejects.csv",
+        "x.csv",
+    ]
+
+    assert predict(model, good[0], good[0], "--out", out) == 0
+    assert len(read(out)) == 5, "a file named twice is predicted once"
+    assert read(tmp_path / "rejects.csv") == [], "no rejects of the run before"
+
+
+def test_patterns_archives_and_names_with_commas(model, cifs, tmp_path):
+    with tarfile.open(tmp_path / "all.tar.gz", "w:gz") as archive:
+        archive.add(cifs / "00.cif", "deep/00.cif")
+    odd = tmp_path / 'a, "b".cif'
+    odd.write_bytes((cifs / "00.cif").read_bytes())
+    out = tmp_path / "x.csv"
+    (cifs / "POSCAR_b").write_text(POSCAR.format("Cs", "Cl"))
+    (cifs / "POSCAR_a").write_text(POSCAR.format("Ni", "Al"))
+    words = [cifs / "POSCAR*", tmp_path / "all.tar.gz", odd, tmp_path / "gone.cif"]
+    assert predict(model, *words, "--out", out) == 0
+    ids = list(dict.fromkeys(row["id"] for row in read(out)))
+    vasp = [str(cifs / "POSCAR_a"), str(cifs / "POSCAR_b")]
+    assert ids == [*vasp, str(tmp_path / "all.tar.gz/deep/00.cif"), str(odd)]
+    (reject,) = read(tmp_path / "rejects.csv")
+    assert (reject["id"], reject["code"]) == (str(tmp_path / "gone.cif"), "not_found")
+
+
+def test_rows_go_to_standard_output_without_a_file(model, cifs, capfd):
+    assert predict(model, cifs / "00.cif", "--basis", "atom") == 0
+    rows = list(csv.DictReader(capfd.readouterr().out.splitlines()))
+    assert [row["basis"] for row in rows] == ["", *["atom"] * 4]
+
+
+def test_plot_and_vectors(model, cifs, tmp_path):
+    plot, vectors = tmp_path / "cv.png", tmp_path / "x.parquet"
+    words = ["--temperature", "0:100:50", "--plot", plot, "--embed", vectors]
+    assert predict(model, cifs, *words) == 0
+    assert plot.stat().st_size > 10_000
+    table = pq.read_table(vectors)
+    assert table.column_names == [
+        "id", "sentence", "space_group", "flags", "embedding",
+    ]  # fmt: skip
+    assert (len(table), len(table["embedding"][0])) == (16, 16)
+    assert len(read(tmp_path / "rejects.csv")) == 2
+
+
+def test_nothing_predicted_is_a_failure(model, cifs, tmp_path, capsys):
+    assert predict(model, cifs / "03b.cif", "--out", tmp_path / "x.csv") == 1
+    assert "predicted 0 of 1" in capsys.readouterr().err
+    assert len(read(tmp_path / "rejects.csv")) == 1
+    assert read(tmp_path / "x.csv") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--temperature", "9:1:1"], "smaller temperature first"),
+        (["--temperature", "-5"], "at least 0 K"),
+        (["--out", "x.cif"], "expected a name in .csv"),
+        (["--out", "nowhere/x.csv"], "no folder nowhere"),
+        (["--out", "rejects.csv"], "the name of the list of rejects"),
+        (["--plot", "x.png"], "needs --temperature with two or more"),
+        (["--temperature", "3", "--plot", "x.png"], "needs --temperature"),
+    ],
+)
+def test_slips_on_the_command_line(words, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse_arguments(["a.cif", *words])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_without_a_model_is_named(tmp_path, capsys):
+    assert predict(str(tmp_path), "a.cif") == 1
+    assert "is no model folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), None])
+def test_a_full_disk_or_ctrl_c_leaves_the_old_file(
+    model, cifs, tmp_path, monkeypatch, capsys, error
+):
+    def fail(*_):
+        raise error or KeyboardInterrupt
+
+    out = tmp_path / "x.csv"
+    out.write_text("old")
+    monkeypatch.setattr("cloud_jax.inference.run.write_rows", fail)
+    status = predict(model, cifs / "00.cif", "--out", out)
+    assert status == (1 if error else 130)
+    assert out.read_text() == "old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cifs", "x.csv"]
+    if error:
+        assert f"No space left on device: '{out}'" in capsys.readouterr().err
+
+
+def test_a_file_that_hangs_and_one_that_kills_its_process(
+    model, cifs, tmp_path, monkeypatch
+):
+    """A sitecustomize that the workers import stands for a bug in a C library."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        "import os, time, gemmi\n"
+        "real = gemmi.cif.read_string\n"
+        "def read(text):\n"
+        "    if '_hang' in text: time.sleep(60)\n"
+        "    if '_die' in text: os._exit(9)\n"
+        "    return real(text)\n"
+        "gemmi.cif.read_string = read\n"
+    )
+    for name in ("hang", "die"):
+        (cifs / f"05_{name}.cif").write_text(f"data_x\n_{name} 1\n")
+    path = os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setattr(inputs, "POOL_FROM", 4)
+    monkeypatch.setattr(inputs, "TIME_LIMIT_S", 1.0)
+    out = tmp_path / "x.csv"
+    assert predict(model, cifs, "--temperature", "300", "--out", out) == 0
+    assert len(read(out)) == 16 * 5
+    rejects = {Path(r["id"]).name: r["code"] for r in read(tmp_path / "rejects.csv")}
+    assert rejects["05_hang.cif"] == "timeout"
+    assert rejects["05_die.cif"] == "crashed"
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from cloud_jax.predict import parse_arguments as p\n"
+        "p(['a.cif', '--temperature', '0:10:5'])\n"
+        "heavy = {'jax', 'flax', 'pymatgen', 'pyarrow', 'matplotlib'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
