@@ -9,6 +9,7 @@ import difflib
 import importlib.util
 import math
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,74 @@ def pretraining() -> ConfigDict:
     return c.lock()
 
 
+def finetuning() -> ConfigDict:
+    """Fine-tuning with our choices; configs/*.py change what differs."""
+    c = ConfigDict()
+    c.seed = 0
+    c.workdir = ""  # empty: runs/NAME, NAME being the config file's
+
+    c.data = ConfigDict()
+    c.data.table = ""  # CSV or Parquet: one row a crystal
+    c.data.id_column = "id"
+    c.data.structure_column = "structure"  # path, CIF or POSCAR text, or JSON
+    c.data.scope_column = ""  # ready sentences instead of structures
+    c.data.dataset = ""  # a folder of cloud_jax.preprocess instead, joined by id
+    c.data.n_atoms_column = ""  # of the primitive cell; otherwise the structure says
+    c.data.group_column = ""  # rows of a group stay on one side of random folds
+    c.data.dialect = "canonical"  # that of the checkpoint, where there is one
+
+    c.targets = ConfigDict()  # one entry a target, in each
+    c.targets.columns = ()
+    c.targets.properties = ()  # what they are: for a law one of its properties
+    c.targets.units = ()
+    c.targets.bases = ()  # cell, atom, formula or gram; "" where it means nothing
+    c.targets.temperatures_k = ()  # 0 where there is none
+
+    c.folds = ConfigDict()  # exactly one of the first three
+    c.folds.column = ""  # train and test, or the fold that tests the row
+    c.folds.file = ""  # JSON: {"fold_0": [test ids], ...}
+    c.folds.random = 0  # so many folds at random
+    c.folds.seed = 0
+    c.folds.only = ()  # names of the folds to run; empty: all
+    c.folds.protocol = "strict"  # strict: validation rows leave the training rows
+    c.folds.validation_fraction = 0.1  # of the training rows; the paper takes 0.25
+    c.members = 5  # seeds a fold: an ensemble
+    c.members_at_once = 0  # trained side by side; 0: one a device, on GPU or TPU all
+
+    c.model = ConfigDict()
+    c.model.checkpoint = ""  # pretrained model; empty: from scratch, as below
+    c.model.preset = "small"  # small, bert1, bert3, bert6 or bert12
+    c.model.token_features = True
+    c.model.max_tokens = 128  # longest sentence
+    c.model.dtype = "auto"
+    c.model.dropout = 0.1
+    c.model.attention_dropout = 0.1
+
+    c.head = ConfigDict()
+    c.head.law = ""  # debye, debye_einstein, package.module:LAW; empty: regression
+    c.head.layers = 1  # hidden layers: 1, 2 or 3
+
+    c.optimizer = ConfigDict()
+    c.optimizer.loss = "l1"  # l1 or l2
+    c.optimizer.epochs = 100
+    c.optimizer.batch_crystals = 32  # in a member's batch, on average
+    c.optimizer.learning_rate = 1e-4
+    c.optimizer.warmup_fraction = 0.05  # then cosine to 0
+    c.optimizer.weight_decay = 0.0
+    c.optimizer.clip_norm = 1.0
+    c.optimizer.layer_decay = 1.0  # factor of the rate from each layer to that below
+    c.optimizer.frozen_epochs = 0  # first epochs in which only the head learns
+
+    c.checkpoint = ConfigDict()
+    c.checkpoint.every_epochs = 20
+    c.confidence = 0.9  # of the intervals
+    return c.lock()
+
+
 # Keys that may change when a run resumes: where things are and how often they are
 # written, not what is computed.
 FREE = ("workdir", "data.path", "data.build", "mesh", "evaluate.every_steps")
-FREE += ("checkpoint", "log", "distributed")
+FREE += ("checkpoint", "log", "distributed", "data.table", "data.dataset")
 
 
 COUNT = "a whole number from 1", lambda value: value >= 1
@@ -93,7 +158,7 @@ def _one_of(*names: str) -> tuple[str, Any]:
 
 # What a value must be, beyond its type. Keys that are not here are checked where they
 # meet what they must fit: folders, devices, presets of the model.
-EXPECTED = {
+_PRETRAINING = {
     "seed": SEED,
     "data.dialect": _one_of("canonical", "paper"),
     "data.batch_crystals": COUNT,
@@ -116,10 +181,45 @@ EXPECTED = {
     "log.every_steps": COUNT,
     "distributed.timeout_s": COUNT,
 }
+_FINETUNING = {
+    "seed": SEED,
+    "data.dialect": _one_of("canonical", "paper"),
+    "folds.random": COUNT_OR_NONE,
+    "folds.seed": SEED,
+    "folds.protocol": _one_of("strict", "paper"),
+    "folds.validation_fraction": SHARE,
+    "members": COUNT,
+    "members_at_once": COUNT_OR_NONE,
+    "model.max_tokens": COUNT,
+    "model.dtype": _one_of("auto", "float32", "bfloat16", "float16"),
+    "model.dropout": RATE,
+    "model.attention_dropout": RATE,
+    "head.layers": ("1, 2 or 3", lambda value: value in (1, 2, 3)),
+    "optimizer.loss": _one_of("l1", "l2"),
+    "optimizer.epochs": COUNT,
+    "optimizer.batch_crystals": COUNT,
+    "optimizer.learning_rate": POSITIVE,
+    "optimizer.warmup_fraction": RATE,
+    "optimizer.weight_decay": NOT_NEGATIVE,
+    "optimizer.clip_norm": POSITIVE,
+    "optimizer.layer_decay": ("above 0 and at most 1", lambda value: 0 < value <= 1),
+    "optimizer.frozen_epochs": COUNT_OR_NONE,
+    "checkpoint.every_epochs": COUNT,
+    "confidence": SHARE,
+}
+# What a configuration file may return: its defaults, and what values must be.
+EXPECTED = {pretraining: _PRETRAINING, finetuning: _FINETUNING}
 
 
-def load(path: str, overrides: list[str]) -> ConfigDict:
+def load(
+    path: str, overrides: list[str], *, kind: Callable[[], ConfigDict] = pretraining
+) -> ConfigDict:
     """Run `get_config()` of a file and apply `--config.KEY=VALUE` arguments.
+
+    Args:
+        path: of the file.
+        overrides: in the order in which they apply.
+        kind: `pretraining` or `finetuning`.
 
     Raises:
         ConfigurationError: no such file, one that does not run, no such key, or a
@@ -132,10 +232,10 @@ def load(path: str, overrides: list[str]) -> ConfigDict:
         )
         hint = f"; did you mean {file.parent / near[0]}.py?" if near else ""
         raise ConfigurationError(f"--config: there is no file {path}{hint}")
-    config = _run(file)
+    config = _run(file, kind)
     for argument in overrides:
         override(config, argument)
-    for key, (expected, holds) in EXPECTED.items():
+    for key, (expected, holds) in EXPECTED[kind].items():
         if not holds(value := flatten(config)[key]):
             raise ConfigurationError(
                 f"config.{key} is {value!r}, it must be {expected}: "
@@ -146,7 +246,7 @@ def load(path: str, overrides: list[str]) -> ConfigDict:
     return config
 
 
-def _run(file: Path) -> ConfigDict:
+def _run(file: Path, kind: Callable[[], ConfigDict]) -> ConfigDict:
     """What `get_config()` of a file returns, locked.
 
     Raises:
@@ -169,11 +269,11 @@ def _run(file: Path) -> ConfigDict:
         raise ConfigurationError(
             f"--config: {file}{where}: {type(error).__name__}: {error}"
         ) from error
-    default = flatten(pretraining())
+    default = flatten(kind())
     if not isinstance(config, ConfigDict) or flatten(config).keys() != default.keys():
         raise ConfigurationError(
             f"--config: get_config() of {file} must return the ConfigDict of "
-            "cloud_jax.configuration.pretraining() with some values changed; "
+            f"cloud_jax.configuration.{kind.__name__}() with some values changed; "
             f"found {_unlike(config, default)}"
         )
     return config.lock()

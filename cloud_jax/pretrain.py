@@ -240,8 +240,37 @@ def run(job: Job, *, active: bool) -> None:
         found = pretrain(job)
         if active:
             write_json(path, found)
+    if not (job.folder / "model").exists():
+        write_model(job, found, active=active)
     if active:
         print(screen(found, job.folder))
+
+
+def write_model(job: Job, found: dict[str, Any], *, active: bool) -> None:
+    """Write the best state's parameters as the folder that fine-tuning begins with."""
+    import dataclasses
+
+    from cloud_jax.models.bert import unroll
+    from cloud_jax.models.folder import save_model
+    from cloud_jax.training.checkpoint import read_params
+
+    checkpoint = job.folder / "checkpoints" / Path(found["best_checkpoint"]).name
+    params = read_params(checkpoint)  # by all processes, which wait for each other
+    if not active:
+        return
+    config = dataclasses.replace(job.model.config, dtype="float32", scan_layers=False)
+    manifest = job.store.manifest
+    save_model(
+        job.folder / "model",
+        description={
+            "kind": "encoder",
+            "encoder": dataclasses.asdict(config),
+            **{k: manifest[k] for k in ("symprec", "angle_tolerance", "max_tokens")},
+            "provenance": {"hashes": job.hashes},
+        },
+        vocabulary=job.store.vocabulary,
+        params=params | {"encoder": unroll(params["encoder"])},
+    )
 
 
 def pretrain(job: Job) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""CLOUD small: 4 layers, 4 heads, width 128, 0.9 M parameters, for a CPU.
+"""CLOUD small: 3 layers, 4 heads, width 128, 0.7 M parameters, for a CPU.
 
     python -m cloud_jax.pretrain --config configs/small.py
 
@@ -13,11 +13,14 @@ def get_config():
     """Return the locked configuration."""
     c = configuration.pretraining()
     c.model.preset = "small"
-    c.model.dropout = c.model.attention_dropout = 0.0  # six epochs: nothing to overfit
-    c.data.batch_crystals = 512
+    c.model.dropout = c.model.attention_dropout = (
+        0.0  # three epochs: nothing to overfit
+    )
+    c.data.batch_crystals = 64
     c.optimizer.learning_rate = 1e-3
-    c.optimizer.epochs = 6
-    c.evaluate.every_steps = 400
-    c.evaluate.max_batches = 20
-    c.checkpoint.every_steps = 200
+    c.optimizer.epochs = 3
+    c.evaluate.every_steps = 2000
+    c.evaluate.max_batches = 100
+    c.log.every_steps = 200
+    c.checkpoint.every_steps = 1000
     return c.lock()

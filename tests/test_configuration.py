@@ -106,11 +106,12 @@ def test_values_out_of_range_name_key_found_and_expected(argument, expected):
         load(str(ROOT / "configs/bert1.py"), [f"--config.{key}={value}"])
 
 
-def test_every_number_has_a_range():
-    defaults = configuration.flatten(configuration.pretraining())
+@pytest.mark.parametrize("kind", configuration.EXPECTED)
+def test_every_number_has_a_range(kind):
+    defaults = configuration.flatten(kind())
     numbers = {k for k, v in defaults.items() if type(v) in (int, float)}
     assert numbers - {"mesh.data", "mesh.fsdp", "mesh.tensor"} <= set(
-        configuration.EXPECTED
+        configuration.EXPECTED[kind]
     )
 
 

@@ -117,7 +117,7 @@ class PackedBatches:
             (restarting at 0 in each crystal) and ``crystal`` (1, 2, ... along a row, 0
             on padding).
         """
-        chosen = self._crystals(step, start, stop)
+        chosen = self.crystals(step, start, stop)
         shape = (stop - start, self.row_length)
         row, slot = np.nonzero(chosen >= 0)
         chosen = chosen[row, slot]
@@ -141,7 +141,7 @@ class PackedBatches:
 
     def record_ids(self, step: int) -> list[str]:
         """Return the ids of the crystals of a step's global batch, row by row."""
-        chosen = self._crystals(step, 0, self.rows)
+        chosen = self.crystals(step, 0, self.rows)
         return [self._store.ids[i] for i in chosen[chosen >= 0]]
 
     def _make_slots(self) -> Int[np.ndarray, "R S"]:
@@ -178,8 +178,11 @@ class PackedBatches:
         # Rank -1 reads this last entry: no crystal.
         return np.append(order, np.int32(-1))[self._slots[rows]]
 
-    def _crystals(self, step: int, start: int, stop: int) -> Int[np.ndarray, "b S"]:
-        """Return the crystals of rows [start, stop) of a step; -1 where none."""
+    def crystals(self, step: int, start: int, stop: int) -> Int[np.ndarray, "b S"]:
+        """Return the crystals of rows [start, stop) of a step; -1 where none.
+
+        They are numbers in the store, in the order in which they lie in the row.
+        """
         epoch, index = divmod(step, self.steps_per_epoch)
         plan = self._plan(epoch)
         chosen = plan[

@@ -26,7 +26,7 @@ EMBEDDING_MULTIPLE = 128  # vocabulary rows are padded to this, for even shardin
 _initializer = nn.initializers.normal(0.02)  # BertConfig.initializer_range
 
 PRESETS = {  # paper, Table S1: 64 per head; `small` is ours, for a CPU
-    "small": {"layers": 4, "heads": 4, "width": 128},
+    "small": {"layers": 3, "heads": 4, "width": 128},
     "bert1": {"layers": 1, "heads": 1, "width": 64},
     "bert3": {"layers": 3, "heads": 4, "width": 256},
     "bert6": {"layers": 6, "heads": 12, "width": 768},
@@ -310,3 +310,17 @@ class Encoder(nn.Module):
         last = Layer(*settings, name=f"layer_{config.layers - 1}")
         x, _ = last(x, crystal, query)
         return x
+
+
+def unroll(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters of an encoder with `scan_layers` as those of one without."""
+    params = dict(params)
+    for i, layer in enumerate(_unstack(params.pop("layers", None))):
+        params[f"layer_{i}"] = layer
+    return params
+
+
+def _unstack(stacked: dict[str, Any] | None) -> list[dict[str, Any]]:
+    leaves = jax.tree.leaves(stacked)
+    count = len(leaves[0]) if leaves else 0
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(count)]

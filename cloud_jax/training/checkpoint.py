@@ -6,6 +6,7 @@ Orbax writes under a temporary name and renames, so a half-written one never cou
 """
 
 import json
+import logging
 import math
 import shutil
 import sys
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+from jaxtyping import PyTree
 from orbax.checkpoint import checkpoint_managers as policies
 
 from cloud_jax.training.state import TrainState
@@ -192,3 +195,27 @@ class Checkpoints:
         """Finish writing and release the threads."""
         with _explained(self.directory):
             self._manager.close()
+
+
+def read_params(path: Path) -> PyTree:
+    """The parameters of one checkpoint as NumPy arrays, whatever mesh wrote it.
+
+    All processes must call it: they wait for each other.
+
+    Args:
+        path: folder of the checkpoint.
+
+    Raises:
+        OSError: it is damaged.
+    """
+    path = path.absolute()
+    # The checkpoint as a whole has the metadata that absl misses in one item of it.
+    logging.getLogger("absl").addFilter(
+        lambda record: "Metadata file does not exist" not in record.getMessage()
+    )
+    with _readable(path), ocp.PyTreeCheckpointer() as checkpointer:
+        tree = checkpointer.metadata(path / "state").item_metadata.tree
+        to_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
+        return checkpointer.restore(
+            path / "state", restore_args=jax.tree.map(lambda _: to_numpy, tree)
+        )["params"]

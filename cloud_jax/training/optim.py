@@ -1,6 +1,10 @@
 """AdamW with linear warm-up, cosine decay and global-norm clipping (Table S1)."""
 
+import re
+from collections.abc import Callable
+
 import jax
+import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
@@ -47,4 +51,54 @@ def adamw(
         optax.adamw(
             rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=weight_decay, mask=decay_mask
         ),
+    )
+
+
+def finetuning_adamw(
+    rate: optax.Schedule,
+    *,
+    weight_decay: float,
+    clip_norm: float,
+    n_layers: int,
+    layer_decay: float,
+    frozen_steps: int,
+) -> optax.GradientTransformation:
+    """`adamw` with slower lower layers and an encoder that may wait.
+
+    Args:
+        rate: of the head; see `schedule`.
+        weight_decay: decoupled.
+        clip_norm: of the gradients that are used.
+        n_layers: of the encoder.
+        layer_decay: factor of the rate from each layer to the one below it, the
+            embeddings lowest (all layers, unlike the reference code); 1 for none.
+        frozen_steps: first steps in which only the head learns; the schedule runs on.
+    """
+
+    def factor(path: tuple, step: jax.Array) -> jax.Array:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if not name.startswith("encoder"):
+            return jnp.ones(())
+        layer = re.match(r"encoder/layer_(\d+)/", name)
+        depth = n_layers - int(layer[1]) if layer else n_layers + 1
+        return jnp.where(step < frozen_steps, 0.0, layer_decay**depth)
+
+    def scaled(use: Callable[[jax.Array], jax.Array]) -> optax.GradientTransformation:
+        """Multiply each leaf by `use(its factor)`."""
+
+        def update(updates, step, params=None):
+            updates = jax.tree_util.tree_map_with_path(
+                lambda path, leaf: leaf * use(factor(path, step)), updates
+            )
+            return updates, step + 1
+
+        return optax.GradientTransformation(
+            lambda params: jnp.zeros((), jnp.int32), update
+        )
+
+    # Frozen gradients count neither in the norm nor in Adam's moments.
+    return optax.chain(
+        scaled(lambda factor: factor > 0),
+        adamw(rate, weight_decay=weight_decay, clip_norm=clip_norm),
+        scaled(lambda factor: factor),
     )

@@ -1,0 +1,111 @@
+"""Fine-tune CLOUD on a labelled table: all folds, an ensemble each, in one launch.
+
+    python -m cloud_jax.finetune --config configs/thermal.py
+
+Run the same command again and it resumes. The work directory then holds results.json,
+predictions.csv, rejects.csv, parity.png, and in model/ what cloud_jax.predict takes.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from cloud_jax import configuration
+
+EXIT_FAILED, EXIT_DIVERGED, EXIT_INTERRUPTED = 1, 3, 75
+
+EPILOG = """\
+exit codes
+  0   finished (also when it had finished before)
+  1   something to correct: settings, table, disk
+  2   wrong arguments
+  3   a loss was not finite
+  75  stopped by SIGTERM or SIGINT with its state saved: run it again to resume
+
+configuration keys and their defaults, which configs/*.py change
+"""
+
+
+def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """Command-line arguments, and those that start with `--config.`."""
+    keys = configuration.flatten(configuration.finetuning())
+    parser = argparse.ArgumentParser(
+        prog="python -m cloud_jax.finetune",
+        description="Fine-tune CLOUD on a labelled table. An interrupted run resumes "
+        "when the same command is given again.",
+        epilog=EPILOG + "\n".join(f"  --config.{k}={v!r}" for k, v in keys.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--config", required=True, help="such as configs/thermal.py")
+    parser.add_argument("--workdir", help="folder of this run (default: runs/NAME)")
+    arguments, rest = parser.parse_known_args(argv)
+    unknown = [argument for argument in rest if not argument.startswith("--config.")]
+    if unknown:
+        parser.error(
+            f"unknown argument {unknown[0]}; settings are given as --config.KEY=VALUE"
+        )
+    return arguments, rest
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse, run, and turn what went wrong into a message and an exit code."""
+    arguments, overrides = parse(argv)
+    try:
+        config = configuration.load(
+            arguments.config, overrides, kind=configuration.finetuning
+        )
+    except configuration.ConfigurationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    if arguments.workdir:
+        config.workdir = arguments.workdir
+    use_all_cores(config.members)
+    return execute(config)
+
+
+def use_all_cores(n_members: int) -> None:
+    """Make each core a device of JAX's CPU backend, which a member then has to itself.
+
+    Must run before jax is imported; other backends do not look at it.
+    """
+    cores = min(len(os.sched_getaffinity(0)), n_members)
+    if cores > 1 and "XLA_FLAGS" not in os.environ:
+        os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={cores}"
+
+
+def execute(config: Any) -> int:
+    """Run a configuration; return the exit code."""
+    from cloud_jax.training.finetuning import DivergedError
+    from cloud_jax.training.loop import InterruptedRunError
+    from cloud_jax.training.workdir import RunMismatchError, claim, refuse_object_store
+    from cloud_jax.tuning.job import prepare
+    from cloud_jax.tuning.run import run
+
+    folder = Path(config.workdir)
+    try:
+        refuse_object_store(folder)
+        job = prepare(config)
+        with claim(
+            folder,
+            config.to_dict() | {"hashes": job.hashes},
+            differences=configuration.differences,
+            active=True,
+        ):
+            run(job)
+    except InterruptedRunError as stop:
+        print(f"saved epoch {stop.step} in {folder}; run it again to resume")
+        return EXIT_INTERRUPTED
+    except DivergedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_DIVERGED
+    except (OSError, ValueError, RunMismatchError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One fine-tuning run: what `python -m cloud_jax.finetune` wires together."""

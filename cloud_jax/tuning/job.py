@@ -1,0 +1,294 @@
+"""From a configuration to the parts of a run, checked against each other."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, PyTree
+
+from cloud_jax.data.folds import (
+    Fold,
+    Scaling,
+    folds_from_column,
+    folds_from_file,
+    folds_from_k,
+    validation_rows,
+)
+from cloud_jax.models.bert import EncoderConfig, preset
+from cloud_jax.models.folder import Model, encoder_config, load_model
+from cloud_jax.models.heads import PropertyModel
+from cloud_jax.physics.basis import BASES
+from cloud_jax.physics.laws import Law, get_law
+from cloud_jax.preprocess.labelled import Table, read_table
+from cloud_jax.scope import Vocabulary, build_vocabulary
+from cloud_jax.training.finetuning import Member
+from cloud_jax.training.targets import Target, check_physics, n_outputs
+
+SYMPREC, ANGLE_TOLERANCE = 0.01, 5.0  # of the symmetry search, where no model says
+# What a mol of a target counts, so far as a table without compositions can say.
+TABLE_BASES = ("cell", "atom")
+_KILO = {"kJ": 1000.0, "J": 1.0}
+
+
+class Job(NamedTuple):
+    """The parts of one run.
+
+    Attributes:
+        config: the configuration.
+        table: usable rows and rejects.
+        targets: what is learned.
+        law: of a physics head, or None.
+        amounts: atoms in a unit of each target's basis, divided by the factor of its
+            unit to J.
+        folds: all folds that run.
+        members: of all folds, fold by fold.
+        encoder: architecture.
+        initial_encoder: pretrained parameters, or None.
+        vocabulary: of the dialect.
+        origin: symprec and so on: what prediction must repeat.
+        hashes: of the table, the vocabulary and the checkpoint.
+    """
+
+    config: Any
+    table: Table
+    targets: tuple[Target, ...]
+    law: Law | None
+    amounts: Float[np.ndarray, "N P"]
+    folds: list[Fold]
+    members: list[Member]
+    encoder: EncoderConfig
+    initial_encoder: PyTree | None
+    vocabulary: Vocabulary
+    origin: dict[str, Any]
+    hashes: dict[str, str]
+
+    @property
+    def model(self) -> PropertyModel:
+        """The module of one member."""
+        outputs = n_outputs(self.law, self.targets)
+        return PropertyModel(self.encoder, self.config.head.layers, outputs)
+
+
+def prepare(config: Any) -> Job:
+    """Read the table and the checkpoint and plan folds and members.
+
+    Raises:
+        ValueError: settings, table and checkpoint that do not go together.
+        OSError: a file that cannot be read.
+    """
+    targets = make_targets(config)
+    law = get_law(config.head.law) if config.head.law else None
+    if law:
+        check_physics(targets)
+    start = load_model(config.model.checkpoint) if config.model.checkpoint else None
+    vocabulary, encoder, origin = make_encoder(config, start)
+    table = read(config, vocabulary, origin)
+    amounts = target_amounts(law, targets, table)
+    folds, members = plan(config, table)
+    for member in members:
+        Scaling.fit(table.targets, member.train, [target.name for target in targets])
+    hashes = {"table": table.sha256, "vocabulary": vocabulary.sha256}
+    if start:
+        hashes["checkpoint"] = start.description["weights_sha256"]
+    if config.folds.file:
+        content = Path(config.folds.file).read_bytes()
+        hashes["folds"] = hashlib.sha256(content).hexdigest()
+    return Job(
+        config=config,
+        table=table,
+        targets=targets,
+        law=law,
+        amounts=amounts,
+        folds=folds,
+        members=members,
+        encoder=encoder,
+        initial_encoder=start.params["encoder"] if start else None,
+        vocabulary=vocabulary,
+        origin=origin,
+        hashes=hashes,
+    )
+
+
+def make_targets(config: Any) -> tuple[Target, ...]:
+    """Read `config.targets`.
+
+    Raises:
+        ValueError: lists of different lengths, or no target.
+    """
+    c = config.targets
+    lists = {
+        "columns": c.columns,
+        "properties": c.properties,
+        "units": c.units,
+        "bases": c.bases,
+        "temperatures_k": c.temperatures_k,
+    }
+    lengths = {name: len(values) for name, values in lists.items()}
+    if not c.columns or len(set(lengths.values())) > 1:
+        raise ValueError(
+            f"config.targets: expected one entry a target in each list, found {lengths}"
+        )
+    for basis in c.bases:
+        if basis and basis not in BASES:
+            raise ValueError(
+                f"config.targets.bases: found {basis!r}, expected one of "
+                f"{', '.join(BASES)}, or nothing"
+            )
+    return tuple(
+        Target(name, what or name, unit, basis, float(kelvin) or None)
+        for name, what, unit, basis, kelvin in zip(*lists.values(), strict=True)
+    )
+
+
+def make_encoder(
+    config: Any, start: Model | None
+) -> tuple[Vocabulary, EncoderConfig, dict[str, Any]]:
+    """Vocabulary, architecture and the tolerances of the symmetry search.
+
+    Raises:
+        ValueError: the checkpoint is of another dialect.
+    """
+    from cloud_jax.pretrain import compute_dtype
+
+    rates = {
+        "dropout": config.model.dropout,
+        "attention_dropout": config.model.attention_dropout,
+    }
+    if start is None:
+        vocabulary = build_vocabulary(config.data.dialect)
+        n_features = vocabulary.features.shape[1]
+        encoder = preset(
+            config.model.preset,
+            vocab_size=len(vocabulary),
+            max_positions=config.model.max_tokens,
+            token_features=n_features if config.model.token_features else 0,
+            dtype=compute_dtype(config),
+            **rates,
+        )
+        origin = {"symprec": SYMPREC, "angle_tolerance": ANGLE_TOLERANCE}
+        return vocabulary, encoder, origin | {"max_tokens": config.model.max_tokens}
+    found = start.description["dialect"]
+    if found != config.data.dialect:
+        raise ValueError(
+            f"{start.directory} was trained on the {found} dialect, the configuration "
+            f"asks for {config.data.dialect}: give --config.data.dialect={found}, or "
+            "another --config.model.checkpoint"
+        )
+    encoder = encoder_config(start.description, dtype=compute_dtype(config))
+    keys = ("symprec", "angle_tolerance", "max_tokens")
+    return (
+        start.vocabulary,
+        dataclasses.replace(encoder, **rates),
+        {key: start.description[key] for key in keys},
+    )
+
+
+def read(config: Any, vocabulary: Vocabulary, origin: dict[str, Any]) -> Table:
+    """The labelled table as the model sees it.
+
+    Raises:
+        ValueError: no table, or one that cannot be used.
+    """
+    c = config.data
+    if not c.table:
+        raise ValueError("config.data.table is empty: name a CSV or Parquet file")
+    scope = c.scope_column or None
+    dataset = c.dataset or None
+    return read_table(
+        c.table,
+        id_column=c.id_column,
+        targets=config.targets.columns,
+        structure_column=None if scope or dataset else c.structure_column,
+        scope_column=scope,
+        dataset=dataset,
+        n_atoms_column=c.n_atoms_column or None,
+        split_column=config.folds.column or None,
+        group_column=c.group_column or None,
+        dialect=c.dialect,
+        vocabulary=vocabulary,
+        **origin,
+    )
+
+
+def target_amounts(
+    law: Law | None, targets: tuple[Target, ...], table: Table
+) -> Float[np.ndarray, "N P"]:
+    """Atoms in a unit of each target's basis, divided by the factor of its unit to J.
+
+    Raises:
+        ValueError: a law cannot be compared with that unit or basis, or there is no
+            number of atoms.
+    """
+    if law is None:
+        return np.ones(table.targets.shape)
+    columns = []
+    for target in targets:
+        if target.basis not in TABLE_BASES:
+            raise ValueError(
+                f"target {target.name}: a law is fitted to values of a mol of "
+                f"{' or '.join(TABLE_BASES)}, found {target.basis!r}: convert it"
+            )
+        number, _, rest = target.unit.partition("/")
+        if number not in _KILO or not rest.startswith(("mol", "(mol")):
+            raise ValueError(
+                f"target {target.name}: found unit {target.unit!r}, a law expects J or "
+                "kJ a mol, as in J/(mol K), kJ/mol"
+            )
+        if target.basis == "cell" and not table.n_atoms.all():
+            raise ValueError(
+                f"target {target.name} is of a mol of primitive cells: name the column "
+                "with their numbers of atoms in config.data.n_atoms_column"
+            )
+        atoms = table.n_atoms if target.basis == "cell" else np.ones(len(table.ids))
+        columns.append(atoms / _KILO[number])
+    return np.stack(columns, axis=1)
+
+
+def plan(config: Any, table: Table) -> tuple[list[Fold], list[Member]]:
+    """Folds of the table, and the members of each.
+
+    Raises:
+        ValueError: not exactly one way to make folds, or folds that cannot be.
+    """
+    c = config.folds
+    ways = [way for way in (c.column, c.file, c.random) if way]
+    if len(ways) != 1:
+        raise ValueError(
+            "config.folds: give exactly one of column, file and random, found "
+            f"column={c.column!r}, file={c.file!r}, random={c.random}"
+        )
+    if c.column:
+        folds = folds_from_column(table.split)
+    elif c.file:
+        folds = folds_from_file(
+            c.file,
+            table.ids,
+            rows=table.rows,
+            rejected=[reject.id for reject in table.rejects],
+        )
+    else:
+        folds = folds_from_k(len(table.ids), c.random, c.seed, table.group)
+    if unknown := set(c.only) - {fold.name for fold in folds}:
+        raise ValueError(
+            f"config.folds.only: there is no fold {', '.join(sorted(unknown))}; found "
+            f"{', '.join(fold.name for fold in folds)}"
+        )
+    folds = [fold for fold in folds if not c.only or fold.name in c.only]
+    members = [
+        Member(
+            index,
+            number,
+            *validation_rows(
+                fold,
+                protocol=c.protocol,
+                fraction=c.validation_fraction,
+                seed=c.seed,
+                member=number,
+            ),
+        )
+        for index, fold in enumerate(folds)
+        for number in range(config.members)
+    ]
+    return folds, members
