@@ -156,6 +156,7 @@ def properties(reduced: Reduced) -> Properties:
 def _public(per_atom: Callable) -> Property:
     """Broadcast, promote to at least float32, and scale to n_atoms."""
 
+    @jax.jit
     def of(
         theta: Float[ArrayLike, "..."],
         temperature: Float[ArrayLike, "..."],

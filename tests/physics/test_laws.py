@@ -1,0 +1,179 @@
+"""A law is its variables and F: what follows from it, and what goes wrong."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cloud_jax.physics import debye, einstein, laws
+from cloud_jax.physics.basis import BASES, atoms_per, unit_of
+from cloud_jax.physics.constants import GAS_CONSTANT as R
+
+TEMPERATURES = jnp.array([0.0, 5.0, 100.0, 300.0, 2000.0])
+
+
+@functools.partial(jax.jit, static_argnames="law")
+def everything(law, variables, temperature):
+    return {
+        name: laws.evaluate(law, name, variables, temperature)
+        for name in laws.PROPERTIES
+    }
+
+
+@functools.partial(jax.jit, static_argnames="solid")
+def direct(solid, theta, temperature):
+    return {name: getattr(solid, name)(theta, temperature) for name in laws.PROPERTIES}
+
+
+@pytest.mark.parametrize("solid", [debye, einstein])
+def test_properties_by_autodiff_are_the_direct_functions(solid):
+    law = laws.get_law(solid.__name__.rpartition(".")[2])
+    theta = jnp.array([[87.0], [458.0], [1846.0]])
+    got = everything(law, {"theta": theta}, TEMPERATURES)
+    expected = direct(solid, theta, TEMPERATURES)
+    for name in laws.PROPERTIES:
+        # Float32 near the zero of F: against RT.
+        np.testing.assert_allclose(got[name], expected[name], rtol=1e-6, atol=2e-3)
+
+
+def test_gradients_by_autodiff_are_the_direct_ones():
+    theta = jnp.linspace(87.0, 1846.0, 9)
+    law = laws.get_law("debye")
+
+    @jax.jit
+    @functools.partial(jax.jacrev)
+    def slopes(scale):
+        pairs = []
+        for name in ("heat_capacity", "internal_energy"):
+            got = laws.evaluate(law, name, {"theta": theta * scale}, 300.0)
+            pairs.append((got, getattr(debye, name)(theta * scale, 300.0)))
+        return pairs
+
+    # U is F + T S here, and of its slope 3 digits more cancel at theta = T / 3.
+    for (got, expected), rtol in zip(slopes(1.0), (1e-6, 1e-4), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=rtol)
+
+
+def test_n_atoms_scales_what_is_extensive():
+    law = laws.get_law("einstein")
+    got = laws.evaluate(law, "entropy", {"theta": 300}, 300, jnp.array([1, 4]))
+    np.testing.assert_allclose(got[1], 4 * got[0])
+
+
+@pytest.mark.parametrize("name", laws.LAWS)
+def test_a_network_that_says_nothing_means_the_typical_solid(name):
+    law = laws.get_law(name)
+    raw = jnp.zeros((2, 3, len(law.variables)))
+    variables = laws.constrain(law, raw)
+    for variable in law.variables:
+        assert variables[variable.name].shape == (2, 3)
+        np.testing.assert_allclose(
+            variables[variable.name], variable.typical, rtol=1e-6
+        )
+    # Typical values are chosen to describe the same solid near 300 K.
+    capacity = everything(law, variables, 300.0)["heat_capacity"]
+    np.testing.assert_allclose(capacity, debye.heat_capacity(450.0, 300.0), rtol=5e-3)
+
+
+@pytest.mark.parametrize("name", laws.LAWS)
+def test_whatever_a_network_says_values_and_gradients_are_physical(name):
+    law = laws.get_law(name)
+    n = len(law.variables)
+    raw = jnp.array([[-80.0] * n, [-5.0] * n, [0.0] * n, [30.0] * n, [3e4] * n])
+
+    @jax.jit
+    @functools.partial(jax.value_and_grad, has_aux=True)
+    def of(raw):
+        variables = laws.constrain(law, raw[:, None])
+        values = everything(law, variables, TEMPERATURES)
+        return sum(value.sum() for value in values.values()), values
+
+    (_, values), slopes = of(raw)
+    assert np.isfinite(slopes).all()
+    assert all(np.isfinite(v).all() for v in values.values())
+    assert (values["heat_capacity"] >= 0).all()
+    assert (values["heat_capacity"] <= 3 * R * (1 + 1e-6)).all()
+    np.testing.assert_array_equal(values["heat_capacity"][:, 0], 0.0)
+    np.testing.assert_array_equal(values["entropy"][:, 0], 0.0)
+
+
+def test_the_mixture_lies_between_its_parts_and_ends_in_them():
+    law = laws.get_law("debye_einstein")
+    for share in (0.0, 0.3, 1.0):
+        variables = {
+            "theta_debye": 300.0,
+            "theta_einstein": 500.0,
+            "debye_fraction": share,
+        }
+        got = everything(law, variables, TEMPERATURES)
+        acoustic = direct(debye, 300.0, TEMPERATURES)
+        optical = direct(einstein, 500.0, TEMPERATURES)
+        for name in laws.PROPERTIES:
+            expected = share * acoustic[name] + (1 - share) * optical[name]
+            # F crosses zero within the range: against RT there.
+            np.testing.assert_allclose(got[name], expected, rtol=1e-6, atol=5e-3)
+
+
+# A free energy of one's own: a Debye solid whose electrons add -gamma T^2 / 2.
+METAL = laws.Law(
+    "metal",
+    (
+        laws.Variable("theta", "K", "positive", 343.0),
+        laws.Variable("gamma", "J/(mol K^2)", "positive", 7e-4),
+    ),
+    lambda v, t: debye.helmholtz(v["theta"], t) - v["gamma"] * t**2 / 2,
+)
+
+
+def test_a_law_of_ones_own_needs_one_function():
+    law = laws.get_law(f"{__name__}:METAL")
+    variables = {"theta": 343.0, "gamma": 7e-4}
+    temperature = jnp.array([0.0, 1.0, 300.0])
+    got = everything(law, variables, temperature)
+    lattice = direct(debye, 343.0, temperature)
+    for name, electrons in (
+        ("heat_capacity", 7e-4 * temperature),
+        ("entropy", 7e-4 * temperature),
+        ("internal_energy", 3.5e-4 * temperature**2),
+    ):
+        np.testing.assert_allclose(got[name], lattice[name] + electrons, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("debey", "neither one of debye, einstein, debye_einstein"),
+        ("cloud_jax.physics.laws:NOTHING", "no attribute 'NOTHING'"),
+        ("no_such_package:LAW", "No module named"),
+        ("cloud_jax.physics.laws:UNITS", "is a dict, expected a Law"),
+    ],
+)
+def test_an_unknown_law_is_named_with_the_choices(name, message):
+    with pytest.raises(ValueError, match=message):
+        laws.get_law(name)
+
+
+def test_wrong_outputs_properties_kinds_and_bases_are_named():
+    law = laws.get_law("debye_einstein")
+    with pytest.raises(ValueError, match=r"has 3 variables .* got 1 outputs"):
+        laws.constrain(law, jnp.zeros((4, 1)))
+    with pytest.raises(ValueError, match="'volume' is not one of heat_capacity"):
+        laws.evaluate(law, "volume", {}, 300.0)
+    odd = laws.Law("odd", (laws.Variable("a", "1", "angle", 1.0),), None)
+    with pytest.raises(ValueError, match=r"variable 'a' .* has kind 'angle'"):
+        laws.constrain(odd, jnp.zeros(1))
+    with pytest.raises(ValueError, match="'kg' is not one of cell, atom"):
+        unit_of("entropy", "kg")
+
+
+def test_dulong_petit_in_every_basis():
+    # Quartz: 9 atoms in the cell, SiO2, 60.0843 g/mol.
+    quartz = {"n_atoms": 9, "formula_atoms": 3, "molar_mass_g": 60.0843}
+    expected = {"cell": 27 * R, "atom": 3 * R, "formula": 9 * R, "gram": 1.24543}
+    for basis in BASES:
+        value = debye.heat_capacity(1e-3, 300.0, atoms_per(basis, **quartz))
+        np.testing.assert_allclose(value, expected[basis], rtol=1e-5)
+    assert unit_of("heat_capacity", "gram") == "J/(g K)"
+    assert unit_of("internal_energy", "cell") == "J/mol"
