@@ -4,8 +4,8 @@
 
 For each property: (theta, T) pairs a second for the value alone, and for the value with
 both first derivatives, in float32 and float64. theta is 50 to 1850 K, T 0 to 2000 K, so
-that both branches are needed. Seconds are processor time, so that other work on the core
-does not count.
+that both branches are needed. Seconds are processor time, so that other work on the
+core does not count.
 """
 
 import argparse
