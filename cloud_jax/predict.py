@@ -107,7 +107,6 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
 def main(words: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
     arguments = parse_arguments(words)
-    os.environ.setdefault("SPGLIB_WARNING", "OFF")  # its fallbacks are its own matter
     from cloud_jax.inference.estimates import EstimateError
     from cloud_jax.inference.run import run
     from cloud_jax.models.folder import ModelFolderError

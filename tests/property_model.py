@@ -24,15 +24,17 @@ DEBYE = {"kind": "physics", "layers": 1, "law": "debye", "outputs": 1}
 REGRESSION = {"kind": "regression", "layers": 1, "law": None, "outputs": 1}
 
 
-def write_model(folder, *, members=2, head=DEBYE, targets=(CV,), **description):
+def write_model(
+    folder, *, width=16, members=2, head=DEBYE, targets=(CV,), **description
+):
     """Write a model whose members differ; returns the folder."""
     vocabulary = build_vocabulary("canonical")
     config = EncoderConfig(
         vocab_size=len(vocabulary),
         layers=2,
         heads=2,
-        width=16,
-        mlp_width=32,
+        width=width,
+        mlp_width=2 * width,
         max_positions=64,
         token_features=vocabulary.features.shape[1],
     )

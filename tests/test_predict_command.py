@@ -1,4 +1,5 @@
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -204,3 +205,14 @@ def test_help_imports_nothing_heavy():
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_the_benchmark_runs(model, cifs, monkeypatch, capsys):
+    from scripts.bench_predict import main as benchmark
+
+    words = ["bench_predict", str(cifs), "--checkpoint", model, "--rounds", "1"]
+    monkeypatch.setattr(sys, "argv", words)
+    benchmark()
+    *_, found, rate = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (found["predicted"], found["rejected"]) == (16, 2)
+    assert rate["structures_per_second"] > 0

@@ -14,7 +14,10 @@ from cloud_jax.preprocess.sources.cif import CifSource
 from cloud_jax.preprocess.sources.source import RawItem, Source, SourceError
 from cloud_jax.scope import Cell, Rejection
 
-POOL_FROM = 128  # items: fewer are parsed before a worker has imported pymatgen
+# spglib's notes that it fell back on another of its algorithms are no news to anyone.
+os.environ.setdefault("SPGLIB_WARNING", "OFF")
+
+POOL_FROM = 128  # items: fewer are parsed while a worker still imports pymatgen
 TIME_LIMIT_S = 60.0  # for one crystal, in a worker
 
 

@@ -27,6 +27,12 @@ from cloud_jax.inference.tables import COLUMNS, rows
 from cloud_jax.physics.constants import GAS_CONSTANT
 from cloud_jax.preprocess.pipeline import Reject
 
+_OF = {
+    "cell": " of the primitive cell",
+    "atom": " of an atom",
+    "formula": " of the formula unit",
+    "gram": "",  # its unit says it
+}
 _SHOWN = 10  # rejects on the terminal where no file lists them
 
 
@@ -136,7 +142,7 @@ def _plot(
         if first.property == "heat_capacity" and len(crystals) == 1:
             high = 3 * GAS_CONSTANT * amounts(question.basis, crystals)[0]
             limit = ("Dulong-Petit", high)
-        quantity = f"{first.property.replace('_', ' ')}, per {first.basis}"
+        quantity = first.property.replace("_", " ") + _OF[first.basis]
         panels.append(Panel(quantity, first.unit, lines, limit))
     curves(path, panels)
 
