@@ -78,14 +78,17 @@ def use_all_cores(n_members: int) -> None:
 
 def execute(config: Any) -> int:
     """Run a configuration; return the exit code."""
+    from jax.errors import JaxRuntimeError
+
     from cloud_jax.training.finetuning import DivergedError
     from cloud_jax.training.loop import InterruptedRunError
-    from cloud_jax.training.workdir import RunMismatchError, claim, refuse_object_store
+    from cloud_jax.training.workdir import claim, refuse_object_store
     from cloud_jax.tuning.job import prepare
     from cloud_jax.tuning.run import run
 
     folder = Path(config.workdir)
     try:
+        refuse_several_processes()
         refuse_object_store(folder)
         job = prepare(config)
         with claim(
@@ -95,16 +98,43 @@ def execute(config: Any) -> int:
             active=True,
         ):
             run(job)
-    except InterruptedRunError as stop:
-        print(f"saved epoch {stop.step} in {folder}; run it again to resume")
+    except InterruptedRunError:
+        print(f"every finished epoch is saved in {folder}; run it again to resume")
         return EXIT_INTERRUPTED
     except DivergedError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_DIVERGED
-    except (OSError, ValueError, RunMismatchError) as error:
+    except ImportError as error:
+        print(
+            f"error: {error}: `pip install -r requirements.txt`. Without pymatgen, "
+            "spglib and gemmi begin with a checkpoint or a prepared dataset, and name "
+            "a column of ready sentences or that dataset instead of structures",
+            file=sys.stderr,
+        )
+        return EXIT_FAILED
+    except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
+    except JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print(
+            f"error: the device's memory does not hold this run: lower "
+            f"config.members_at_once, or the batch ({str(error).splitlines()[0]})",
+            file=sys.stderr,
+        )
+        return EXIT_FAILED
     return 0
+
+
+def refuse_several_processes() -> None:
+    """Raise ValueError in all but the first of several Slurm tasks."""
+    task = os.environ.get("SLURM_PROCID", "0")
+    if task != "0":
+        raise ValueError(
+            f"fine-tuning runs in one process, and this is task {task} of a Slurm "
+            "step: start it with srun --ntasks=1"
+        )
 
 
 if __name__ == "__main__":

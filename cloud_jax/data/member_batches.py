@@ -77,8 +77,9 @@ class MemberBatches:
             for rows, seed in zip(rows_of_members, seeds, strict=True)
         ]
         self._lengths = [sentences.lengths[rows] for rows in rows_of_members]
-        shortest = min(int(lengths.min()) for lengths in self._lengths)
-        self._slots = row_length // shortest
+        # Of the whole table: the shape, and with it what dropout draws, is then the
+        # same whoever trains beside whom.
+        self._slots = row_length // int(sentences.lengths.min())
         self.steps_per_epoch = max(b.steps_per_epoch for b in self._batches)
 
     def __call__(self, step: int) -> Batch:

@@ -1,20 +1,29 @@
-"""The crystals of table rows: structures through the worker processes, or a dataset."""
+"""The crystals of table rows: structures through the worker processes, or a dataset.
 
+What structures became can be kept in a file. Without structures to read nothing that
+parses them is imported.
+"""
+
+import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from cloud_jax.preprocess import local
-from cloud_jax.preprocess.chunks import CHUNK_ITEMS, chunks, read_part
-from cloud_jax.preprocess.pipeline import Options
+from cloud_jax.preprocess.options import Options
 from cloud_jax.preprocess.rows import Row, TableError, read_rows
-from cloud_jax.preprocess.sources.source import MAX_ITEM_BYTES, RawItem, Source
+from cloud_jax.preprocess.sources.source import (
+    MAX_ITEM_BYTES,
+    RawItem,
+    Source,
+    SourceError,
+)
 from cloud_jax.preprocess.sources.structures import kind_of
 
 TIME_LIMIT_S = 60.0  # for one structure
@@ -63,45 +72,123 @@ def _is_file(path: Path) -> bool:
 
 
 def encode_structures(
-    path: Path, column: str, rows: list[Row], options: Options, processes: int
+    path: Path,
+    column: str,
+    rows: list[Row],
+    options: Options,
+    processes: int,
+    *,
+    keep_in: Path | None = None,
 ) -> None:
-    """Fill in sentence, n_atoms or problem of each row by worker processes."""
+    """Fill in sentence, n_atoms or problem of each row.
+
+    Args:
+        path: of the table.
+        column: with the structures.
+        rows: to fill in.
+        options: dialect and tolerances.
+        processes: that read structures.
+        keep_in: a file that keeps what came out. While the table and the options stay
+            the same it is read instead; structures that are files of their own may
+            then change or be gone.
+
+    Raises:
+        TableError: the workers cannot work.
+        OSError: no space for what they pass on.
+    """
+    key = {"table": file_sha256(path), "column": column, **asdict(options)}
+    found = _read_kept(keep_in, key) if keep_in else {}
+    if any(str(row.number) not in found for row in rows):
+        found = _encode(path, column, rows, options, processes)
+        if keep_in:
+            _keep(keep_in, key, found)
+    for row in rows:
+        sentence, n_atoms, *problem = found[str(row.number)]
+        if problem:
+            row.problem = tuple(problem)
+        else:
+            row.sentence, row.n_atoms = sentence, row.n_atoms or n_atoms
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _encode(
+    path: Path, column: str, rows: list[Row], options: Options, processes: int
+) -> dict[str, list]:
+    """Return for each row's number [sentence, n_atoms], or these and code, message."""
+    from cloud_jax.preprocess import local
+    from cloud_jax.preprocess.chunks import CHUNK_ITEMS, chunks, read_part
+
     wanted = frozenset(row.number for row in rows)
     source = _Structures(path.stem, path=path, column=column, wanted=wanted)
-    by_number = {row.number: row for row in rows}
+    results = {}
     with (
         tempfile.TemporaryDirectory(prefix="cloud_jax-") as directory,
         tqdm(total=len(rows), desc="reading structures", unit=" crystals") as bar,
     ):
-        parts = local.run(
-            chunks([source], ""),
-            directory=Path(directory),
-            source_names=[source.name],
-            options=options,
-            workers=max(1, min(processes, -(-len(rows) // CHUNK_ITEMS))),
-            time_limit_s=TIME_LIMIT_S,
-            progress=lambda n, done_before: bar.update(n),
-        )
+        try:
+            parts = local.run(
+                chunks([source], ""),
+                directory=Path(directory),
+                source_names=[source.name],
+                options=options,
+                workers=max(1, min(processes, -(-len(rows) // CHUNK_ITEMS))),
+                time_limit_s=TIME_LIMIT_S,
+                progress=lambda n, done_before: bar.update(n),
+            )
+        except (local.EngineError, SourceError) as error:
+            raise TableError(f"{path}, column {column}: {error}") from error
         names = ["id", "n_atoms", options.dialect, "code", "message"]
         for part in parts:
             for found in read_part(Path(directory) / part, names).to_pylist():
-                row = by_number[int(found["id"].rpartition("/")[2])]
+                result = [found[options.dialect], found["n_atoms"]]
                 if found["code"]:
-                    row.problem = found["code"], found["message"]
-                else:
-                    row.sentence = found[options.dialect]
-                    row.n_atoms = row.n_atoms or found["n_atoms"]
+                    result += [found["code"], found["message"]]
+                results[found["id"].rpartition("/")[2]] = result
+    return results
+
+
+def _read_kept(file: Path, key: dict[str, Any]) -> dict[str, list]:
+    """What `_keep` wrote under the same key; nothing if there is no such thing."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return content["rows"] if content["key"] == key else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _keep(file: Path, key: dict[str, Any], rows: dict[str, list]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.name}.partial")
+    partial.write_text(json.dumps({"key": key, "rows": rows}), encoding="utf-8")
+    os.replace(partial, file)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a prepared dataset.
+
+    Raises:
+        TableError: the folder is no such dataset.
+    """
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        for name in ("dialect", "deduplicate", "symprec", "angle_tolerance"):
+            manifest[name]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TableError(
+            f"{folder}: is no dataset of `python -m cloud_jax.preprocess` ({error})"
+        ) from None
+    return manifest
 
 
 def join_dataset(folder: Path, rows: list[Row], options: Options) -> None:
     """Fill in sentence, n_atoms or problem of each row from a prepared dataset."""
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        made = {name: manifest[name] for name in ("symprec", "angle_tolerance")}
-    except (OSError, ValueError, KeyError) as error:
-        raise TableError(
-            f"{folder}: is no dataset of `python -m cloud_jax.preprocess` ({error})"
-        ) from None
+    manifest = read_manifest(folder)
+    made = {name: manifest[name] for name in ("symprec", "angle_tolerance")}
     asked = {name: getattr(options, name) for name in made}
     if made != asked:
         raise TableError(f"{folder}: was made with {made}, this run has {asked}")

@@ -5,7 +5,6 @@ the structures, which stream through the worker processes of preprocessing.
 """
 
 import csv
-import hashlib
 import math
 import os
 from collections import Counter
@@ -16,10 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from cloud_jax.preprocess.crystals import encode_structures, join_dataset
-from cloud_jax.preprocess.pipeline import Options, vocabulary_of
+from cloud_jax.preprocess.crystals import (
+    encode_structures,
+    file_sha256,
+    join_dataset,
+)
+from cloud_jax.preprocess.options import Options
 from cloud_jax.preprocess.rows import Row, TableError, read_rows
-from cloud_jax.scope import Rejection, Vocabulary
+from cloud_jax.scope import Rejection, Vocabulary, build_vocabulary
 
 _MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-"))
 
@@ -94,6 +97,7 @@ def read_table(
     angle_tolerance: float = 5.0,
     max_tokens: int = 128,
     processes: int | None = None,
+    keep_in: Path | None = None,
 ) -> Table:
     """Read a CSV (also .gz, .bz2, .zip) or Parquet file of labelled crystals.
 
@@ -118,10 +122,12 @@ def read_table(
         angle_tolerance: degrees.
         max_tokens: longest sentence, [CLS] and [SEP] included.
         processes: that read structures; all cores by default.
+        keep_in: file for what structures became, so that they are read once.
 
     Raises:
         TableError: the file or a column is missing, a target is constant, the dataset
-            was made with another symprec, or no row is left.
+            was made with another symprec, no row is left, or the processes that read
+            structures cannot work.
     """
     path = Path(path)
     ways = [way for way in (structure_column, scope_column, dataset) if way]
@@ -143,10 +149,12 @@ def read_table(
     good = [row for row in rows if not row.problem]
     if structure_column:
         processes = processes or len(os.sched_getaffinity(0))
-        encode_structures(path, structure_column, good, options, processes)
+        encode_structures(
+            path, structure_column, good, options, processes, keep_in=keep_in
+        )
     elif dataset:
         join_dataset(Path(dataset), good, options)
-    _tokenise(good, vocabulary or vocabulary_of(dialect), max_tokens)
+    _tokenise(good, vocabulary or build_vocabulary(dialect), max_tokens)
     return _assemble(path, rows, columns)
 
 
@@ -276,8 +284,6 @@ def _assemble(path: Path, rows: list[Row], columns: _Columns) -> Table:
                 f"{path}: target {name} is {column[0]:g} in all {len(used)} usable "
                 "rows, expected more than one value"
             )
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return Table(
         ids=[row.id for row in used],
         sentences=[row.sentence for row in used],
@@ -289,5 +295,5 @@ def _assemble(path: Path, rows: list[Row], columns: _Columns) -> Table:
         group=[row.group for row in used] if columns.group else None,
         rows=np.array([row.number for row in used], dtype=np.int64),
         rejects=rejects,
-        sha256=sha256,
+        sha256=file_sha256(path),
     )

@@ -6,9 +6,10 @@ depend on how the work was spread.
 
 import ast
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 
+from cloud_jax.preprocess.options import Options
 from cloud_jax.preprocess.sources.source import RawItem
 from cloud_jax.scope import (
     Cell,
@@ -25,29 +26,6 @@ _READERS = {
     "poscar": readers.read_poscar,
     "json": readers.read_json,
 }
-
-
-@dataclass(frozen=True)
-class Options:
-    """Everything that decides what becomes of one crystal.
-
-    Attributes:
-        dialect: `paper` or `canonical`.
-        symprec: distance tolerance of the symmetry search, angstrom.
-        angle_tolerance: degrees.
-        disorder: policy for partial occupancy, see `scope.encode`.
-        max_tokens: longest sentence, [CLS] and [SEP] included.
-    """
-
-    dialect: str = "canonical"
-    symprec: float = 0.01
-    angle_tolerance: float = 5.0
-    disorder: str = "majority"
-    max_tokens: int = 128
-
-    def to_dict(self) -> dict:
-        """Return the fields for a manifest."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

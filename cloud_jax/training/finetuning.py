@@ -100,6 +100,7 @@ def train_group(
     log: MetricsLog,
     names: Sequence[str],
     bar: Any,
+    stop: StopRequest,
 ) -> PropertyState:
     """Train to the end, from the last checkpoint if there is one.
 
@@ -111,6 +112,7 @@ def train_group(
         log: where numbers go; its steps count epochs.
         names: of the members.
         bar: a tqdm bar, advanced by one an epoch.
+        stop: asked for at any time, also before the first step.
 
     Raises:
         DivergedError: a loss is not finite; no checkpoint holds the state after it.
@@ -124,40 +126,41 @@ def train_group(
         state = steps.init(group.keys)
     done = int(state.step) // per_epoch
     bar.update(done)
-    with StopRequest() as stop:
-        for epoch in range(done, epochs):
-            begun = time.perf_counter()
-            losses = []
-            for step in range(epoch * per_epoch, (epoch + 1) * per_epoch):
-                batch = jax.device_put(group.train(step), steps.sharding)
-                state, loss = steps.train(state, batch, group.scale, group.keys)
-                losses.append(loss)
-            losses = np.mean([np.asarray(loss) for loss in losses], axis=0)
-            scores = validation_scores(group, state.params)
-            for name, loss, score in zip(names, losses, scores, strict=True):
-                if not np.isfinite([loss, score]).all():
-                    raise DivergedError(
-                        f"member {name}, epoch {epoch + 1}: loss {loss}, validation "
-                        f"{score}; lower config.optimizer.learning_rate"
-                    )
-                log.write(
-                    {
-                        "step": epoch + 1,
-                        "split": name,
-                        "loss": float(loss),
-                        "validation_mae_over_mad": float(score),
-                        "seconds": time.perf_counter() - begun,
-                    }
+    if stop.asked and done < epochs:
+        raise InterruptedRunError(done)
+    for epoch in range(done, epochs):
+        begun = time.perf_counter()
+        losses = []
+        for step in range(epoch * per_epoch, (epoch + 1) * per_epoch):
+            batch = jax.device_put(group.train(step), steps.sharding)
+            state, loss = steps.train(state, batch, group.scale, group.keys)
+            losses.append(loss)
+        losses = np.mean([np.asarray(loss) for loss in losses], axis=0)
+        scores = validation_scores(group, state.params)
+        for name, loss, score in zip(names, losses, scores, strict=True):
+            if not np.isfinite([loss, score]).all():
+                raise DivergedError(
+                    f"member {name}, epoch {epoch + 1}: loss {loss}, validation "
+                    f"{score}; lower config.optimizer.learning_rate"
                 )
-            state = steps.select(state, scores)
-            bar.update()
-            bar.set_postfix_str(f"validation {scores.mean():.4f}", refresh=False)
-            last = epoch + 1 == epochs
-            if last or stop.asked or (epoch + 1) % every_epochs == 0:
-                log.sync()
-                checkpoints.save(state, {}, step=epoch + 1)
-            if stop.asked and not last:
-                checkpoints.wait()
-                raise InterruptedRunError(epoch + 1)
+            log.write(
+                {
+                    "step": epoch + 1,
+                    "split": name,
+                    "loss": float(loss),
+                    "validation_mae_over_mad": float(score),
+                    "seconds": time.perf_counter() - begun,
+                }
+            )
+        state = steps.select(state, scores)
+        bar.update()
+        bar.set_postfix_str(f"validation {scores.mean():.4f}", refresh=False)
+        last, stopping = epoch + 1 == epochs, stop.asked
+        if last or stopping or (epoch + 1) % every_epochs == 0:
+            log.sync()
+            checkpoints.save(state, {}, step=epoch + 1)
+        if stopping and not last:
+            checkpoints.wait()
+            raise InterruptedRunError(epoch + 1)
     checkpoints.wait()
     return state

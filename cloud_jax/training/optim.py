@@ -47,10 +47,15 @@ def adamw(
 ) -> optax.GradientTransformation:
     """AdamW with PyTorch's defaults, on gradients clipped to `clip_norm`."""
     return optax.chain(
-        optax.clip_by_global_norm(clip_norm),
-        optax.adamw(
-            rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=weight_decay, mask=decay_mask
-        ),
+        optax.clip_by_global_norm(clip_norm), _adamw(rate, weight_decay=weight_decay)
+    )
+
+
+def _adamw(
+    rate: optax.Schedule, *, weight_decay: float
+) -> optax.GradientTransformation:
+    return optax.adamw(
+        rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=weight_decay, mask=decay_mask
     )
 
 
@@ -96,9 +101,22 @@ def finetuning_adamw(
             lambda params: jnp.zeros((), jnp.int32), update
         )
 
-    # Frozen gradients count neither in the norm nor in Adam's moments.
+    def adam(first_step: int) -> optax.GradientTransformation:
+        return _adamw(lambda step: rate(step + first_step), weight_decay=weight_decay)
+
+    # Frozen gradients count neither in the norm nor in Adam's moments, and Adam's bias
+    # correction for the encoder begins when the encoder does: with the count of the
+    # head its first steps would be several times too long.
+    inner = adam(0)
+    if frozen_steps:
+        waiting = optax.transforms.conditionally_transform(
+            adam(frozen_steps), should_transform_fn=lambda step: step >= frozen_steps
+        )
+        inner = optax.partition(
+            {"encoder": waiting, "head": inner}, lambda params: {k: k for k in params}
+        )
     return optax.chain(
         scaled(lambda factor: factor > 0),
-        adamw(rate, weight_decay=weight_decay, clip_norm=clip_norm),
+        optax.chain(optax.clip_by_global_norm(clip_norm), inner),
         scaled(lambda factor: factor),
     )

@@ -117,6 +117,10 @@ def compile_property_steps(
         initial_encoder: parameters to begin with; None begins at random.
     """
     labels = Labels(*map(jnp.asarray, labels))
+    # Trained in float32, whatever they are stored in.
+    initial_encoder = jax.tree.map(
+        lambda leaf: jnp.asarray(leaf, jnp.float32), initial_encoder
+    )
     mesh = member_mesh(n_members)
     by_member = NamedSharding(mesh, PartitionSpec("member"))
     whole = NamedSharding(mesh, PartitionSpec())
@@ -131,7 +135,7 @@ def compile_property_steps(
             deterministic=True,
         )["params"]
         if initial_encoder is not None:
-            params |= {"encoder": jax.tree.map(jnp.asarray, initial_encoder)}
+            params |= {"encoder": initial_encoder}
         return params
 
     def init(keys):

@@ -49,8 +49,8 @@ def check_physics(targets: Sequence[Target]) -> None:
         if target.temperature_k is None or not 0 <= target.temperature_k < np.inf:
             raise ValueError(
                 f"target {target.name}: a physics head needs the temperature of "
-                f"{target.property} in kelvin, found {target.temperature_k}; give it in "
-                "config.targets.temperatures_k"
+                f"{target.property} in kelvin, found {target.temperature_k}; give it "
+                "in config.targets.temperatures_k"
             )
 
 

@@ -86,7 +86,11 @@ def claim(
 
 def has_saved(workdir: Path) -> bool:
     """Whether there is a complete checkpoint, or the results of a finished run."""
-    complete = any(p.name.isdecimal() for p in workdir.glob("checkpoints/*"))
+    found = [
+        *workdir.glob("checkpoints/*"),
+        *workdir.glob("members/*/checkpoints/*"),  # of fine-tuning
+    ]
+    complete = any(path.name.isdecimal() for path in found)
     return complete or (workdir / "results.json").exists()
 
 

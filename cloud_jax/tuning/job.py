@@ -5,7 +5,9 @@ import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
+from flax.traverse_util import flatten_dict
 from jaxtyping import Float, PyTree
 
 from cloud_jax.data.folds import (
@@ -16,20 +18,25 @@ from cloud_jax.data.folds import (
     folds_from_k,
     validation_rows,
 )
-from cloud_jax.models.bert import EncoderConfig, preset
-from cloud_jax.models.folder import Model, encoder_config, load_model
+from cloud_jax.models.bert import Encoder, EncoderConfig, preset
+from cloud_jax.models.folder import (
+    Model,
+    ModelFolderError,
+    encoder_config,
+    load_model,
+)
 from cloud_jax.models.heads import PropertyModel
 from cloud_jax.physics.basis import BASES
 from cloud_jax.physics.laws import Law, get_law
+from cloud_jax.preprocess.crystals import read_manifest
 from cloud_jax.preprocess.labelled import Table, read_table
 from cloud_jax.scope import Vocabulary, build_vocabulary
 from cloud_jax.training.finetuning import Member
 from cloud_jax.training.targets import Target, check_physics, n_outputs
+from cloud_jax.tuning.amounts import target_amounts
 
+_ORIGIN = ("symprec", "angle_tolerance", "max_tokens")
 SYMPREC, ANGLE_TOLERANCE = 0.01, 5.0  # of the symmetry search, where no model says
-# What a mol of a target counts, so far as a table without compositions can say.
-TABLE_BASES = ("cell", "atom")
-_KILO = {"kJ": 1000.0, "J": 1.0}
 
 
 class Job(NamedTuple):
@@ -77,6 +84,7 @@ def prepare(config: Any) -> Job:
     Raises:
         ValueError: settings, table and checkpoint that do not go together.
         OSError: a file that cannot be read.
+        ImportError: something is to be done that needs a package that is missing.
     """
     targets = make_targets(config)
     law = get_law(config.head.law) if config.head.law else None
@@ -85,7 +93,7 @@ def prepare(config: Any) -> Job:
     start = load_model(config.model.checkpoint) if config.model.checkpoint else None
     vocabulary, encoder, origin = make_encoder(config, start)
     table = read(config, vocabulary, origin)
-    amounts = target_amounts(law, targets, table)
+    amounts = target_amounts(law, targets, table, dialect=vocabulary.dialect)
     folds, members = plan(config, table)
     for member in members:
         Scaling.fit(table.targets, member.train, [target.name for target in targets])
@@ -104,7 +112,7 @@ def prepare(config: Any) -> Job:
         folds=folds,
         members=members,
         encoder=encoder,
-        initial_encoder=start.params["encoder"] if start else None,
+        initial_encoder=initial_encoder(start, encoder) if start else None,
         vocabulary=vocabulary,
         origin=origin,
         hashes=hashes,
@@ -129,6 +137,10 @@ def make_targets(config: Any) -> tuple[Target, ...]:
     if not c.columns or len(set(lengths.values())) > 1:
         raise ValueError(
             f"config.targets: expected one entry a target in each list, found {lengths}"
+        )
+    if len(set(c.columns)) < len(c.columns):
+        raise ValueError(
+            f"config.targets.columns: a column is named twice: {c.columns}"
         )
     for basis in c.bases:
         if basis and basis not in BASES:
@@ -157,7 +169,7 @@ def make_encoder(
         "attention_dropout": config.model.attention_dropout,
     }
     if start is None:
-        vocabulary = build_vocabulary(config.data.dialect)
+        vocabulary, origin = untrained_origin(config)
         n_features = vocabulary.features.shape[1]
         encoder = preset(
             config.model.preset,
@@ -167,8 +179,13 @@ def make_encoder(
             dtype=compute_dtype(config),
             **rates,
         )
-        origin = {"symprec": SYMPREC, "angle_tolerance": ANGLE_TOLERANCE}
         return vocabulary, encoder, origin | {"max_tokens": config.model.max_tokens}
+    if start.description.get("kind") != "encoder":
+        raise ValueError(
+            f"{start.directory} is a model of kind {start.description.get('kind')!r}; "
+            "training begins with an encoder, which pretraining or cloud_jax.import_hf "
+            "writes: give another --config.model.checkpoint"
+        )
     found = start.description["dialect"]
     if found != config.data.dialect:
         raise ValueError(
@@ -177,12 +194,55 @@ def make_encoder(
             "another --config.model.checkpoint"
         )
     encoder = encoder_config(start.description, dtype=compute_dtype(config))
-    keys = ("symprec", "angle_tolerance", "max_tokens")
-    return (
-        start.vocabulary,
-        dataclasses.replace(encoder, **rates),
-        {key: start.description[key] for key in keys},
-    )
+    try:
+        origin = {name: start.description[name] for name in _ORIGIN}
+    except KeyError as error:
+        raise ModelFolderError(f"{start.directory}: model.json lacks {error}") from None
+    return start.vocabulary, dataclasses.replace(encoder, **rates), origin
+
+
+def untrained_origin(config: Any) -> tuple[Vocabulary, dict[str, Any]]:
+    """Vocabulary and tolerances where no model says: the dataset's, or our own.
+
+    Raises:
+        ValueError: the dataset cannot be used.
+    """
+    origin = {"symprec": SYMPREC, "angle_tolerance": ANGLE_TOLERANCE}
+    if config.data.dataset:
+        folder = Path(config.data.dataset)
+        manifest = read_manifest(folder)
+        origin = {name: manifest[name] for name in origin}
+        if manifest["dialect"] == config.data.dialect:
+            return Vocabulary.load(folder / "vocabulary.json"), origin
+    return build_vocabulary(config.data.dialect), origin
+
+
+def initial_encoder(start: Model, encoder: EncoderConfig) -> PyTree:
+    """The checkpoint's parameters, checked against its description.
+
+    Raises:
+        ModelFolderError: they are not those of such an encoder.
+    """
+    tokens = jax.ShapeDtypeStruct((1, 2), np.int32)
+    features = start.vocabulary.features if encoder.token_features else None
+
+    def init(key, tokens):
+        return Encoder(encoder).init(
+            key, tokens, tokens, tokens, features=features, deterministic=True
+        )
+
+    expected = jax.eval_shape(init, jax.random.key(0), tokens)["params"]
+    shapes = [
+        {name: leaf.shape for name, leaf in flatten_dict(tree, sep="/").items()}
+        for tree in (expected, start.params.get("encoder", {}))
+    ]
+    if wrong := sorted(name for name, _ in shapes[0].items() ^ shapes[1].items()):
+        raise ModelFolderError(
+            f"{start.directory}: the weights are not those of the encoder that "
+            f"model.json describes; these are missing, superfluous or of another "
+            f"shape: {', '.join(dict.fromkeys(wrong))}"[:500]
+        )
+    return start.params["encoder"]
 
 
 def read(config: Any, vocabulary: Vocabulary, origin: dict[str, Any]) -> Table:
@@ -208,42 +268,9 @@ def read(config: Any, vocabulary: Vocabulary, origin: dict[str, Any]) -> Table:
         group_column=c.group_column or None,
         dialect=c.dialect,
         vocabulary=vocabulary,
+        keep_in=Path(config.workdir) / "structures.json",
         **origin,
     )
-
-
-def target_amounts(
-    law: Law | None, targets: tuple[Target, ...], table: Table
-) -> Float[np.ndarray, "N P"]:
-    """Atoms in a unit of each target's basis, divided by the factor of its unit to J.
-
-    Raises:
-        ValueError: a law cannot be compared with that unit or basis, or there is no
-            number of atoms.
-    """
-    if law is None:
-        return np.ones(table.targets.shape)
-    columns = []
-    for target in targets:
-        if target.basis not in TABLE_BASES:
-            raise ValueError(
-                f"target {target.name}: a law is fitted to values of a mol of "
-                f"{' or '.join(TABLE_BASES)}, found {target.basis!r}: convert it"
-            )
-        number, _, rest = target.unit.partition("/")
-        if number not in _KILO or not rest.startswith(("mol", "(mol")):
-            raise ValueError(
-                f"target {target.name}: found unit {target.unit!r}, a law expects J or "
-                "kJ a mol, as in J/(mol K), kJ/mol"
-            )
-        if target.basis == "cell" and not table.n_atoms.all():
-            raise ValueError(
-                f"target {target.name} is of a mol of primitive cells: name the column "
-                "with their numbers of atoms in config.data.n_atoms_column"
-            )
-        atoms = table.n_atoms if target.basis == "cell" else np.ones(len(table.ids))
-        columns.append(atoms / _KILO[number])
-    return np.stack(columns, axis=1)
 
 
 def plan(config: Any, table: Table) -> tuple[list[Fold], list[Member]]:

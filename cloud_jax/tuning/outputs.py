@@ -26,9 +26,9 @@ _COLUMNS = ("fold", "id", "target", "unit", "true", "predicted", "std")
 def announce(job: Job) -> None:
     """Print what will be trained on what."""
     table = job.table
-    print(
-        f"{len(table.ids):,} rows used, {len(table.rejects):,} set aside (rejects.csv)"
-    )
+    print(table.summary())
+    if table.rejects:
+        print(f"all {len(table.rejects):,} are in {job.config.workdir}/rejects.csv")
     for index, fold in enumerate(job.folds):
         members = [member for member in job.members if member.fold == index]
         twins = len(overlaps(table.sentences, fold))

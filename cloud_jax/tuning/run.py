@@ -5,6 +5,7 @@ from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import jax
 import numpy as np
@@ -18,6 +19,7 @@ from cloud_jax.training import optim
 from cloud_jax.training.checkpoint import Checkpoints
 from cloud_jax.training.finetuning import Group, Member, member_outputs, train_group
 from cloud_jax.training.logging import MetricsLog, read_json, write_json
+from cloud_jax.training.loop import StopRequest
 from cloud_jax.training.property_steps import (
     Labels,
     PropertySteps,
@@ -25,7 +27,7 @@ from cloud_jax.training.property_steps import (
     compile_property_steps,
 )
 from cloud_jax.training.targets import prediction
-from cloud_jax.training.workdir import environment
+from cloud_jax.training.workdir import RunMismatchError, environment
 from cloud_jax.tuning import outputs
 from cloud_jax.tuning.job import Job
 
@@ -74,6 +76,7 @@ def train(job: Job) -> Trained:
 
     Raises:
         DivergedError, InterruptedRunError, OSError: see `train_group`.
+        RunMismatchError: the run began with groups of another size.
     """
     config, n = job.config, len(job.members)
     size = config.members_at_once or (
@@ -100,15 +103,20 @@ def train(job: Job) -> Trained:
             job, n_members, total_steps=per_epoch * config.optimizer.epochs
         )
     )
+    size = min(size, n)
+    check_groups(job, size)
+    parts = groups_of(job.members, size)
     groups = []
-    with tqdm(
-        total=config.optimizer.epochs * -(-n // size),
-        unit="epoch",
-        desc="fine-tune",
-        mininterval=0.5 if sys.stderr.isatty() else 10,
-    ) as bar:
-        for start in range(0, n, size):
-            members = job.members[start : start + size]
+    with (
+        StopRequest() as stop,
+        tqdm(
+            total=config.optimizer.epochs * len(parts),
+            unit="epoch",
+            desc="fine-tune",
+            mininterval=0.5 if sys.stderr.isatty() else 10,
+        ) as bar,
+    ):
+        for members in parts:
             steps = compiled(len(members))
             scale = make_scale(job, members)
             group = Group(
@@ -121,15 +129,43 @@ def train(job: Job) -> Trained:
                 targets=job.table.targets,
             )
             group.train.steps_per_epoch = per_epoch
-            groups.append(train_one(job, group, scale, batches, bar))
+            groups.append(train_one(job, group, scale, batches, bar, stop))
     return Trained(*(merge(parts) for parts in zip(*groups, strict=True)))
 
 
-def train_one(job: Job, group: Group, scale: Scale, batches, bar) -> Trained:
+def groups_of(members: list[Member], size: int) -> list[list[Member]]:
+    """Cut the members into groups that train side by side."""
+    return [members[start : start + size] for start in range(0, len(members), size)]
+
+
+def check_groups(job: Job, size: int) -> None:
+    """Refuse to go on with groups of another size than the run began with.
+
+    Their states would not be found, and all would begin anew without a word.
+
+    Raises:
+        RunMismatchError: with the size that it had.
+    """
+    folder = Path(job.config.workdir) / "members"
+    states = [path for path in folder.glob("*/checkpoints/*") if path.name.isdecimal()]
+    found = {path.parents[1].name for path in states}
+
+    def fits(size: int) -> bool:
+        return found <= {group_name(job, g) for g in groups_of(job.members, size)}
+
+    if not fits(size):
+        was = next(filter(fits, range(1, len(job.members) + 1)), "what it was")
+        raise RunMismatchError(
+            f"{folder} was trained {was} members at once, this run has {size} (as many "
+            f"as there are devices): give --config.members_at_once={was} to resume it"
+        )
+
+
+def train_one(job: Job, group: Group, scale: Scale, batches, bar, stop) -> Trained:
     """Train one group and predict all that its members did not learn from."""
     config, members, steps = job.config, group.members, group.steps
     names = [member_name(job, member) for member in members]
-    folder = Path(config.workdir) / "members" / f"{names[0]}-{names[-1]}"
+    folder = Path(config.workdir) / "members" / group_name(job, members)
     folder.mkdir(parents=True, exist_ok=True)
     with (
         closing(Checkpoints(folder / "checkpoints", keep=1)) as checkpoints,
@@ -143,6 +179,7 @@ def train_one(job: Job, group: Group, scale: Scale, batches, bar) -> Trained:
             log=log,
             names=names,
             bar=bar,
+            stop=stop,
         )
     unseen = [
         np.union1d(member.validation, job.folds[member.fold].test) for member in members
@@ -173,6 +210,12 @@ def merge(parts: list[PyTree]) -> PyTree:
 def member_name(job: Job, member: Member) -> str:
     """Fold and number, as in `fold_0.2`."""
     return f"{job.folds[member.fold].name}.{member.number}"
+
+
+def group_name(job: Job, members: list[Member]) -> str:
+    """Name of a group's folder, whatever letters a fold's name has."""
+    ends = (member_name(job, member) for member in (members[0], members[-1]))
+    return quote("-".join(ends), safe="")
 
 
 def data_seed(seed: int, member: Member) -> int:

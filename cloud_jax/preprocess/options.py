@@ -1,0 +1,26 @@
+"""What decides what becomes of a crystal; to be read where nothing is parsed."""
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything that decides what becomes of one crystal.
+
+    Attributes:
+        dialect: `paper` or `canonical`.
+        symprec: distance tolerance of the symmetry search, angstrom.
+        angle_tolerance: degrees.
+        disorder: policy for partial occupancy, see `scope.encode`.
+        max_tokens: longest sentence, [CLS] and [SEP] included.
+    """
+
+    dialect: str = "canonical"
+    symprec: float = 0.01
+    angle_tolerance: float = 5.0
+    disorder: str = "majority"
+    max_tokens: int = 128
+
+    def to_dict(self) -> dict:
+        """Return the fields for a manifest."""
+        return asdict(self)
