@@ -199,10 +199,11 @@ def _physics(
     law = get_law(description["head"]["law"])
     quantiles = _quantiles(description)
     widest = max(quantiles.values(), default=np.nan)
-    own = {
-        target["property"]: quantiles.get(target["name"], widest)
-        for target in description["targets"]
-    }
+    own: dict[str, float] = {}  # of a property the widest of its targets
+    for target in description["targets"]:
+        of_target = quantiles.get(target["name"], widest)
+        name = target["property"]
+        own[name] = max(own.get(name, of_target), of_target)
     # ln of the factors on theta: none, then down and up by each quantile
     shifts = np.array(
         [0.0, *(sign * q for q in quantiles.values() for sign in (-1, 1))]

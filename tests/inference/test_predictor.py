@@ -110,8 +110,6 @@ def test_an_answer_that_is_no_number_is_a_reject(tmp_path):
 
 def test_flags_name_what_training_had_none_of(tmp_path):
     vocabulary = build_vocabulary("canonical")
-    salt = cloud_jax.load(write_model(tmp_path / "bare")).embed(SALT)
-    assert len(salt) == 1
     sentence = "1 6 a O D D a D O D b O O O c O O O d O O O e O O O 0"
     tokens = vocabulary.encode(f"{sentence} | Na 4a Cl 4b | Na 1 Cl 1")
     domain = {
