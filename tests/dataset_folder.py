@@ -41,6 +41,8 @@ def write_folder(folder, vocabulary, splits, *, n_shards=1, max_tokens=128):
             "sha256": vocabulary.sha256,
         },
         "max_tokens": max_tokens,
+        "symprec": 0.01,
+        "angle_tolerance": 5.0,
         "splits": {},
     }
     for split, crystals in splits.items():

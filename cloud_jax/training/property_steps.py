@@ -145,7 +145,7 @@ def compile_property_steps(
             params=params,
             opt_state=jax.vmap(optimizer.init)(params),
             best_params=params,
-            best_score=jnp.full(n_members, jnp.inf),
+            best_score=jnp.full(n_members, jnp.inf, jnp.float32),
             best_step=jnp.zeros(n_members, jnp.int32),
         )
 
