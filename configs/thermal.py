@@ -6,6 +6,7 @@ It reads data/thermal_cv_u.csv, which `python -m scripts.make_thermal_table` wri
 """
 
 from cloud_jax import configuration
+from cloud_jax.tuning.space import Range
 
 
 def get_config():
@@ -21,3 +22,18 @@ def get_config():
     c.head.law = "debye"
     c.optimizer.learning_rate = 1e-3
     return c.lock()
+
+
+def get_search_space():
+    """Return the knobs of Table S1, for python -m cloud_jax.search."""
+    return {
+        "optimizer.learning_rate": Range(1e-4, 3e-3, log=True),
+        "optimizer.batch_crystals": [16, 32, 64],
+        "optimizer.epochs": [50, 100, 200],
+        "optimizer.weight_decay": [0.0, 1e-3, 1e-2, 1e-1],
+        "optimizer.warmup_fraction": [0.0, 0.05, 0.1],
+        "optimizer.frozen_epochs": [0, 5, 10],
+        "optimizer.layer_decay": Range(0.7, 1.0),
+        "model.dropout": Range(0.0, 0.3),
+        "head.layers": [1, 2, 3],
+    }

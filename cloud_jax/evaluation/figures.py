@@ -136,6 +136,53 @@ def curves(path: str | Path, panels: Sequence[Panel]) -> None:
     _save(figure, path)
 
 
+def search_plot(
+    path: str | Path,
+    scores: Sequence[float | None],
+    parameters: dict[str, Sequence[float | int | str | bool]],
+    *,
+    log: Sequence[str],
+    quantity: str,
+) -> None:
+    """Draw the scores of a search: by trial, and by each parameter.
+
+    Args:
+        path: of the figure; the suffix says the format.
+        scores: of each trial, less is better; None where it failed, one at least not.
+        parameters: of each its value in each trial.
+        log: those with a logarithmic axis.
+        quantity: what the score is.
+    """
+    figure, axes = _panels(1 + len(parameters))
+    score = np.array(scores, dtype=float)
+    failed, number = np.isnan(score), np.arange(1, len(score) + 1)
+    best = int(np.nanargmin(score))
+    top = np.nanmax(score)
+    drawn = np.where(failed, top, score)
+    running = np.fmin.accumulate(score)
+    axes[0].step(
+        number, running, where="post", color=COLOURS[1], lw=1.3, label="best so far"
+    )
+    for axis, name in zip(axes, ("trial", *parameters), strict=True):
+        values = parameters.get(name, number)
+        if any(isinstance(value, str | bool) for value in values):
+            values = list(map(str, values))  # a place a choice
+        values = np.asarray(values)
+        good = {"color": COLOURS[0], "s": 14, "label": "trial"}
+        axis.scatter(values[~failed], drawn[~failed], **good)
+        if failed.any():
+            bad = {"color": "0.4", "marker": "x", "s": 18, "label": "failed"}
+            axis.scatter(values[failed], drawn[failed], **bad)
+        star = {"color": COLOURS[1], "marker": "*", "s": 60, "label": "best"}
+        axis.scatter(values[best : best + 1], drawn[best : best + 1], **star)
+        if name in log:
+            axis.set_xscale("log")
+        axis.set_xlabel(_plain(name), **_FONT)
+        axis.set_ylabel(quantity, **_FONT)
+    axes[0].legend(fontsize=7, frameon=False)
+    _save(figure, path)
+
+
 def _draw(axis: Axes, curve: Curve, colour: str, style: str, few: bool) -> None:
     label = _plain(_shorten(curve.label))
     if len(curve.temperature_k) == 1:

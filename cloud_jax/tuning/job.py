@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,8 +79,14 @@ class Job(NamedTuple):
         return PropertyModel(self.encoder, self.config.head.layers, outputs)
 
 
-def prepare(config: Any) -> Job:
+def prepare(
+    config: Any, *, reader: Callable[[Any, Vocabulary, dict], Table] | None = None
+) -> Job:
     """Read the table and the checkpoint and plan folds and members.
+
+    Args:
+        config: of the run.
+        reader: of the table, instead of `read`.
 
     Raises:
         ValueError: settings, table and checkpoint that do not go together.
@@ -92,7 +99,7 @@ def prepare(config: Any) -> Job:
         check_physics(targets)
     start = load_model(config.model.checkpoint) if config.model.checkpoint else None
     vocabulary, encoder, origin = make_encoder(config, start)
-    table = read(config, vocabulary, origin)
+    table = (reader or read)(config, vocabulary, origin)
     amounts = target_amounts(law, targets, table, dialect=vocabulary.dialect)
     folds, members = plan(config, table)
     for member in members:
