@@ -18,7 +18,9 @@ WATCHED = (
     "cloud_jax.preprocess",
     "cloud_jax.data",
     "cloud_jax.models",
+    "cloud_jax.physics",
     "cloud_jax.training",
+    "cloud_jax.evaluation",
 )
 STRUCTURES = {"pymatgen", "spglib"}
 ALLOWED = {
@@ -28,7 +30,12 @@ ALLOWED = {
     "cloud_jax.scope.readers": STRUCTURES,
     "cloud_jax.preprocess.build": {*STRUCTURES, "cloud_jax.scope"},
     "cloud_jax.data.prefetch": {"jax", "cloud_jax.scope"},
+    "cloud_jax.data.folds": set(),
     "cloud_jax.models.heads": {"jax", "flax"},
+    "cloud_jax.models.folder": {"jax", "flax", "cloud_jax.scope"},
+    "cloud_jax.physics.laws": {"jax"},
+    "cloud_jax.evaluation.metrics": set(),
+    "cloud_jax.evaluation.figures": {"matplotlib"},
     "cloud_jax.training.loop": {
         "jax",
         "flax",
@@ -38,7 +45,21 @@ ALLOWED = {
         "cloud_jax.data",
         "cloud_jax.models",
     },
-    "cloud_jax.pretrain": set(),  # what it wires is imported when it runs
+    "cloud_jax.training.finetuning": {
+        "jax",
+        "flax",
+        "optax",
+        "orbax",
+        "cloud_jax.scope",
+        "cloud_jax.data",
+        "cloud_jax.models",
+        "cloud_jax.physics",
+    },
+    # What entry points wire is imported when they run.
+    "cloud_jax.pretrain": set(),
+    "cloud_jax.finetune": set(),
+    "cloud_jax.predict": set(),
+    "cloud_jax.import_hf": set(),
 }
 
 
