@@ -177,6 +177,8 @@ def search_plot(
         axis.scatter(values[best : best + 1], drawn[best : best + 1], **star)
         if name in log:
             axis.set_xscale("log")
+        elif values.dtype.kind == "i":
+            axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_xlabel(_plain(name), **_FONT)
         axis.set_ylabel(quantity, **_FONT)
     axes[0].legend(fontsize=7, frameon=False)
