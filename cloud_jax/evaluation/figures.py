@@ -36,6 +36,7 @@ class Curve(NamedTuple):
         lower: of the interval, or None.
         upper: of the interval, or None.
         points: measured (temperature_k, value) to compare with, or None.
+        points_label: for the legend, where it is not `label, measured`.
     """
 
     label: str
@@ -44,6 +45,7 @@ class Curve(NamedTuple):
     lower: Float[np.ndarray, " T"] | None = None
     upper: Float[np.ndarray, " T"] | None = None
     points: tuple[np.ndarray, np.ndarray] | None = None
+    points_label: str = ""
 
 
 class Panel(NamedTuple):
@@ -202,7 +204,7 @@ def _draw(axis: Axes, curve: Curve, colour: str, style: str, few: bool) -> None:
     if curve.points is not None:
         axis.plot(
             *curve.points, "o", color=colour, mfc="white", ms=3.5, mew=0.9,
-            label=f"{label}, measured",
+            label=_plain(_shorten(curve.points_label)) or f"{label}, measured",
         )  # fmt: skip
 
 
