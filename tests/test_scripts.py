@@ -1,11 +1,13 @@
 """Each script runs to its end on something small: numbers are not looked at."""
 
+import csv
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
@@ -75,3 +77,25 @@ def test_plot_learning_curve(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
     run("plot_learning_curve", tmp_path / "curve.png", tmp_path)
     assert (tmp_path / "curve.png").stat().st_size > 10_000
+
+
+def test_make_thermal_table(tmp_path):
+    names = "mp_id,scope_paper,n_atoms,cv_j_per_mol_cell_k,u_j_per_mol_cell"
+    labels = f"{names},split_cloud,split_gong\nmp-1,x,1,20,3000,train,test\n"
+    (tmp_path / "labels.csv").write_text(labels)
+    cell = "[[3, 0, 0], [0, 3, 0], [0, 0, 3]]"
+    atoms = f"{{'numbers': [3], 'positions': [[0, 0, 0]], 'cell': {cell}}}"
+    phonons = f'mp_id,structure,phfreq,phdos\nmp-1,"{atoms}","[0, 20]","[0, 1]"\n'
+    (tmp_path / "phonons.csv").write_text(phonons)
+    files = tmp_path / "labels.csv", tmp_path / "phonons.csv"
+    run("make_thermal_table", *files, "--output", tmp_path)
+    with (tmp_path / "thermal_cv_u.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["id"], row["split"], row["split_gong"]) == ("mp-1", "train", "test")
+    assert '"Li"' in row["structure"]
+    assert np.load(tmp_path / "thermal_dos.npz")["dos"].shape == (1, 2)
+
+
+def test_bench_debye():
+    out = run("bench_debye", "--pairs", 1000, "--rounds", 1)
+    assert last_json(out)["least_pairs_per_second"] > 0

@@ -100,6 +100,7 @@ def parity_plot(
         )
         name, of_unit = _plain(name), f" ({unit})" if unit else ""
         axis.set(xlim=ends, ylim=ends, aspect="equal")
+        axis.locator_params(nbins=5)  # long numbers must not run into each other
         axis.set_xlabel(f"{name}, target{of_unit}", **_FONT)
         axis.set_ylabel(f"{name}, predicted{of_unit}", **_FONT)
         if notes:
