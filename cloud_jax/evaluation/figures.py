@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 # Okabe and Ito's colours: told apart by colour-blind readers.
 COLOURS = (
@@ -180,6 +181,9 @@ def search_plot(
         axis.scatter(values[best : best + 1], drawn[best : best + 1], **star)
         if name in log:
             axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            axis.xaxis.set_major_formatter("{x:g}")
+            axis.xaxis.set_minor_formatter(NullFormatter())
         elif values.dtype.kind == "i":
             axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_xlabel(_plain(name), **_FONT)
