@@ -47,6 +47,7 @@ class Group(NamedTuple):
         steps: compiled for M members.
         train: batches of their training rows.
         validation: batches of their validation rows.
+        unseen: batches of all rows that they do not learn from, test rows included.
         scale: of each member's targets, on the device.
         keys: one a member, for initialisation and dropout.
         targets: of the table.
@@ -56,6 +57,7 @@ class Group(NamedTuple):
     steps: PropertySteps
     train: MemberBatches
     validation: MemberBatches
+    unseen: MemberBatches
     scale: Scale
     keys: PRNGKeyArray
     targets: Float[np.ndarray, "N P"]

@@ -1,6 +1,7 @@
 """Train all members of a fine-tuning run, group by group, and write what came out."""
 
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from functools import cache
 from pathlib import Path
@@ -82,6 +83,25 @@ def train(job: Job) -> Trained:
     size = config.members_at_once or (
         jax.device_count() if jax.default_backend() == "cpu" else n
     )
+    check_groups(job, min(size, n))
+    trained = []
+    with (
+        StopRequest() as stop,
+        tqdm(
+            total=config.optimizer.epochs * -(-n // size),
+            unit="epoch",
+            desc="fine-tune",
+            mininterval=0.5 if sys.stderr.isatty() else 10,
+        ) as bar,
+    ):
+        for group in make_groups(job, size):
+            trained.append(train_one(job, group, bar, stop))
+    return Trained(*(merge(parts) for parts in zip(*trained, strict=True)))
+
+
+def make_groups(job: Job, size: int) -> Iterator[Group]:
+    """Yield groups of members that train side by side, ready to train."""
+    config = job.config
     sentences = Sentences.pack(job.table.tokens, job.table.ids)
     longest = int(sentences.lengths.max())
     row_length = max(64, -(-longest // 32) * 32)
@@ -103,34 +123,24 @@ def train(job: Job) -> Trained:
             job, n_members, total_steps=per_epoch * config.optimizer.epochs
         )
     )
-    size = min(size, n)
-    check_groups(job, size)
-    parts = groups_of(job.members, size)
-    groups = []
-    with (
-        StopRequest() as stop,
-        tqdm(
-            total=config.optimizer.epochs * len(parts),
-            unit="epoch",
-            desc="fine-tune",
-            mininterval=0.5 if sys.stderr.isatty() else 10,
-        ) as bar,
-    ):
-        for members in parts:
-            steps = compiled(len(members))
-            scale = make_scale(job, members)
-            group = Group(
-                members=members,
-                steps=steps,
-                train=batches(members, [m.train for m in members]),
-                validation=batches(members, [m.validation for m in members]),
-                scale=jax.device_put(scale, steps.sharding),
-                keys=jax.device_put(member_keys(config.seed, members), steps.sharding),
-                targets=job.table.targets,
-            )
-            group.train.steps_per_epoch = per_epoch
-            groups.append(train_one(job, group, scale, batches, bar, stop))
-    return Trained(*(merge(parts) for parts in zip(*groups, strict=True)))
+    for members in groups_of(job.members, size):
+        steps = compiled(len(members))
+        unseen = [
+            np.union1d(member.validation, job.folds[member.fold].test)
+            for member in members
+        ]
+        train = batches(members, [m.train for m in members])
+        train.steps_per_epoch = per_epoch
+        yield Group(
+            members=members,
+            steps=steps,
+            train=train,
+            validation=batches(members, [m.validation for m in members]),
+            unseen=batches(members, unseen),
+            scale=jax.device_put(make_scale(job, members), steps.sharding),
+            keys=jax.device_put(member_keys(config.seed, members), steps.sharding),
+            targets=job.table.targets,
+        )
 
 
 def groups_of(members: list[Member], size: int) -> list[list[Member]]:
@@ -161,7 +171,7 @@ def check_groups(job: Job, size: int) -> None:
         )
 
 
-def train_one(job: Job, group: Group, scale: Scale, batches, bar, stop) -> Trained:
+def train_one(job: Job, group: Group, bar: tqdm, stop: StopRequest) -> Trained:
     """Train one group and predict all that its members did not learn from."""
     config, members, steps = job.config, group.members, group.steps
     names = [member_name(job, member) for member in members]
@@ -181,13 +191,8 @@ def train_one(job: Job, group: Group, scale: Scale, batches, bar, stop) -> Train
             bar=bar,
             stop=stop,
         )
-    unseen = [
-        np.union1d(member.validation, job.folds[member.fold].test) for member in members
-    ]
     n_rows = len(job.table.ids)
-    raw = member_outputs(
-        steps, state.best_params, batches(members, unseen), n_rows=n_rows
-    )
+    raw = member_outputs(steps, state.best_params, group.unseen, n_rows=n_rows)
     values = np.asarray(
         steps.predict(np.nan_to_num(raw), np.arange(n_rows), group.scale), float
     )
@@ -196,7 +201,7 @@ def train_one(job: Job, group: Group, scale: Scale, batches, bar, stop) -> Train
         params=jax.tree.map(np.asarray, state.best_params),
         raw=raw,
         values=values,
-        scale=scale,
+        scale=jax.tree.map(np.asarray, group.scale),
         score=np.asarray(state.best_score),
         epoch=np.asarray(state.best_step) // group.train.steps_per_epoch,
     )
