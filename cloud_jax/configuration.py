@@ -108,7 +108,7 @@ def finetuning() -> ConfigDict:
     c.members_at_once = 0  # trained side by side; 0: one a device, on GPU or TPU all
 
     c.model = ConfigDict()
-    c.model.checkpoint = ""  # pretrained model; empty: from scratch, as below
+    c.model.checkpoint = ""  # pretrained or fine-tuned; empty: from scratch, as below
     c.model.preset = "small"  # small, bert1, bert3, bert6 or bert12
     c.model.token_features = True
     c.model.max_tokens = 128  # longest sentence

@@ -187,12 +187,6 @@ def make_encoder(
             **rates,
         )
         return vocabulary, encoder, origin | {"max_tokens": config.model.max_tokens}
-    if start.description.get("kind") != "encoder":
-        raise ValueError(
-            f"{start.directory} is a model of kind {start.description.get('kind')!r}; "
-            "training begins with an encoder, which pretraining or cloud_jax.import_hf "
-            "writes: give another --config.model.checkpoint"
-        )
     found = start.description["dialect"]
     if found != config.data.dialect:
         raise ValueError(
@@ -227,6 +221,9 @@ def untrained_origin(config: Any) -> tuple[Vocabulary, dict[str, Any]]:
 def initial_encoder(start: Model, encoder: EncoderConfig) -> PyTree:
     """The checkpoint's parameters, checked against its description.
 
+    Of a fine-tuned model they are those of its first member's encoder, so that one
+    property can prepare for another.
+
     Raises:
         ModelFolderError: they are not those of such an encoder.
     """
@@ -239,9 +236,12 @@ def initial_encoder(start: Model, encoder: EncoderConfig) -> PyTree:
         )
 
     expected = jax.eval_shape(init, jax.random.key(0), tokens)["params"]
+    found = start.params.get("encoder", {})
+    if start.description.get("kind") == "property":
+        found = jax.tree.map(lambda leaf: leaf[0], found)
     shapes = [
         {name: leaf.shape for name, leaf in flatten_dict(tree, sep="/").items()}
-        for tree in (expected, start.params.get("encoder", {}))
+        for tree in (expected, found)
     ]
     if wrong := sorted(name for name, _ in shapes[0].items() ^ shapes[1].items()):
         raise ModelFolderError(
@@ -249,7 +249,7 @@ def initial_encoder(start: Model, encoder: EncoderConfig) -> PyTree:
             f"model.json describes; these are missing, superfluous or of another "
             f"shape: {', '.join(dict.fromkeys(wrong))}"[:500]
         )
-    return start.params["encoder"]
+    return found
 
 
 def read(config: Any, vocabulary: Vocabulary, origin: dict[str, Any]) -> Table:
