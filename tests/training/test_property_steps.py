@@ -80,9 +80,22 @@ def parts(members):
     return batches, scale, jnp.stack([jax.random.key(m) for m in members])
 
 
+def first_state(members):
+    """Of some members, from one compilation."""
+    state = compiled(MEMBERS).init(parts(range(MEMBERS))[2])
+    rows = np.array(members)
+    state = jax.tree.map(lambda a: np.asarray(a)[rows] if a.ndim else 0, state)
+    abstract = compiled(len(rows)).abstract
+    return jax.tree.map(
+        lambda a, like: jax.device_put(jnp.asarray(a, like.dtype), like.sharding),
+        state,
+        abstract,
+    )
+
+
 def train(steps, members, n_steps=4):
     batches, scale, keys = parts(members)
-    state, losses = steps.init(keys), []
+    state, losses = first_state(members), []
     for step in range(n_steps):
         batch = jax.device_put(batches(step), steps.sharding)
         state, loss = steps.train(state, batch, scale, keys)
@@ -123,7 +136,7 @@ def test_members_exchange_nothing(together):
     steps = compiled(MEMBERS)
     batches, scale, keys = parts(range(MEMBERS))
     scale.mad[1] = np.nan
-    state = steps.init(keys)
+    state = first_state(range(MEMBERS))
     for step in range(4):
         batch = jax.device_put(batches(step), steps.sharding)
         state, loss = steps.train(state, batch, scale, keys)
@@ -141,8 +154,8 @@ def test_loss_is_the_mean_over_crystals_in_parts_of_the_mad():
     steps = compiled(1)
     batches, scale, keys = parts([0])
     batch = batches(0)
-    _, found = steps.train(steps.init(keys), batch, scale, keys)
-    params = take(steps.init(keys).params, 0)
+    _, found = steps.train(first_state([0]), jax.device_put(batch), scale, keys)
+    params = take(first_state([0]).params, 0)
     # Dropout moves the outputs, so take them with the step's own key.
     apply = partial(PropertyModel(CONFIG, 1, 1).apply, deterministic=False)
     raw = jax.jit(apply)(
@@ -185,7 +198,7 @@ def test_pretrained_parameters_begin_in_float32_and_the_head_at_random(together)
     encoder = take(together[0].params, 0)["encoder"]
     half = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), encoder)
     steps = compile_steps(2, initial_encoder=half)
-    state = steps.init(jnp.stack([jax.random.key(i) for i in range(2)]))
+    state = steps.init(jax.random.split(jax.random.key(0)))
     for a, b in zip(
         jax.tree.leaves(half), jax.tree.leaves(state.params["encoder"]), strict=True
     ):
