@@ -89,9 +89,8 @@ def arms(arguments: argparse.Namespace) -> Iterator[tuple[tuple[str, ...], list[
             "head.law": law,
             "members": arguments.members,
             "optimizer.epochs": arguments.epochs,
+            "model.checkpoint": checkpoints[name] if start == "pretrained" else "",
         }
-        if start == "pretrained":
-            settings["model.checkpoint"] = checkpoints[name]
         yield (
             (name, start, law),
             [f"--config.{key}={value}" for key, value in settings.items()],

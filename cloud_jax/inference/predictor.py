@@ -39,7 +39,7 @@ def load(directory: str | os.PathLike | None = None) -> "Predictor":
         ModelFolderError: it is no model, damaged, or of a newer version.
     """
     if directory is None:
-        directory = os.fspath(files("cloud_jax") / "weights")
+        directory = os.fspath(files("cloud_jax") / "weights" / "thermal")
     return Predictor(load_model(Path(directory)))
 
 

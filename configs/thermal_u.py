@@ -1,0 +1,27 @@
+"""Internal energy at 300 K alone through a Debye law, a row of Table 1 of the paper.
+
+    python -m cloud_jax.finetune --config configs/thermal_u.py
+
+See configs/thermal.py. From scratch: --config.model.checkpoint=
+"""
+
+from cloud_jax import configuration
+
+
+def get_config():
+    """Return the locked configuration."""
+    c = configuration.finetuning()
+    c.data.table = "data/thermal_cv_u.csv"
+    c.targets.columns = ("u_j_per_mol_cell",)
+    c.targets.properties = ("internal_energy",)
+    c.targets.units = ("J/mol",)
+    c.targets.bases = ("cell",)
+    c.targets.temperatures_k = (300.0,)
+    c.folds.column = "split"
+    c.members = 4
+    c.model.checkpoint = "cloud_jax/weights/encoder"
+    c.head.law = "debye"
+    c.optimizer.batch_crystals = 16
+    c.optimizer.learning_rate = 7e-4
+    c.optimizer.epochs = 60
+    return c.lock()
