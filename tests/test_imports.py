@@ -60,6 +60,7 @@ ALLOWED = {
     "cloud_jax.finetune": set(),
     "cloud_jax.predict": set(),
     "cloud_jax.import_hf": set(),
+    "cloud_jax.search": set(),
 }
 
 
