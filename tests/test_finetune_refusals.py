@@ -25,7 +25,6 @@ def files(tmp_path_factory):
     (folder / "tiny.py").write_text(CONFIG)
     write_encoder(folder / "encoder")
     write_encoder(folder / "paper", "paper")
-    write_encoder(folder / "property", kind="property")
     damage(write_encoder(folder / "damaged"))
     misfit(folder / "encoder", folder / "misfit")
     return folder
@@ -63,7 +62,6 @@ def command(files, monkeypatch, tmp_path):
     ("arguments", "message"),
     [
         (["model.checkpoint=paper"], "trained on the paper dialect"),
-        (["model.checkpoint=property"], "is a model of kind 'property'"),
         (["model.checkpoint=damaged"], "weights.safetensors is damaged"),
         (["model.checkpoint=misfit"], "another shape: position_embedding"),
         (["model.checkpoint=nowhere"], "nowhere is no model folder"),
