@@ -141,6 +141,7 @@ def finetuning() -> ConfigDict:
 # written, not what is computed.
 FREE = ("workdir", "data.path", "data.build", "mesh", "evaluate.every_steps")
 FREE += ("checkpoint", "log", "distributed", "data.table", "data.dataset")
+FREE += ("model.checkpoint", "members_at_once")  # told apart by hashes and groups
 FREE += ("model.checkpoint", "folds.file")  # a run knows the hashes of what they name
 
 COUNT = "a whole number from 1", lambda value: value >= 1

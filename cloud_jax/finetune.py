@@ -98,6 +98,9 @@ def execute(config: Any) -> int:
             active=True,
         ):
             run(job)
+    except KeyboardInterrupt:
+        print("stopped while the table was read: nothing was trained or lost")
+        return EXIT_INTERRUPTED
     except InterruptedRunError:
         print(f"every finished epoch is saved in {folder}; run it again to resume")
         return EXIT_INTERRUPTED

@@ -8,8 +8,13 @@ configs/thermal_paper.py is the paper's way, configs/thermal_cv.py and thermal_u
 train one target each. Cost and result: RESULTS.md.
 """
 
+from pathlib import Path
+
 from cloud_jax import configuration
 from cloud_jax.tuning.space import Range
+
+# In the package, wherever this is run.
+ENCODER = Path(configuration.__file__).parent / "weights" / "encoder"
 
 
 def get_config():
@@ -22,7 +27,7 @@ def get_config():
     c.targets.bases = ("cell", "cell")
     c.targets.temperatures_k = (300.0, 300.0)
     c.folds.column = "split"
-    c.model.checkpoint = "cloud_jax/weights/encoder"
+    c.model.checkpoint = str(ENCODER)
     c.head.law = "debye_einstein"
     c.optimizer.batch_crystals = 16
     c.optimizer.learning_rate = 7e-4
@@ -35,7 +40,7 @@ def get_search_space():
     return {
         "optimizer.learning_rate": Range(1e-4, 3e-3, log=True),
         "optimizer.batch_crystals": [16, 32, 64],
-        "optimizer.epochs": [50, 100, 200],
+        "optimizer.epochs": [30, 60, 100, 200],
         "optimizer.weight_decay": [0.0, 1e-3, 1e-2, 1e-1],
         "optimizer.warmup_fraction": [0.0, 0.05, 0.1],
         "optimizer.frozen_epochs": [0, 5, 10],

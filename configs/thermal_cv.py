@@ -5,7 +5,12 @@
 See configs/thermal.py. From scratch: --config.model.checkpoint=
 """
 
+from pathlib import Path
+
 from cloud_jax import configuration
+
+# In the package, wherever this is run.
+ENCODER = Path(configuration.__file__).parent / "weights" / "encoder"
 
 
 def get_config():
@@ -19,7 +24,7 @@ def get_config():
     c.targets.temperatures_k = (300.0,)
     c.folds.column = "split"
     c.members = 4
-    c.model.checkpoint = "cloud_jax/weights/encoder"
+    c.model.checkpoint = str(ENCODER)
     c.head.law = "debye"
     c.optimizer.batch_crystals = 16
     c.optimizer.learning_rate = 7e-4

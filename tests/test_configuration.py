@@ -10,10 +10,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.py")), ids=str)
 def test_every_config_loads_and_keeps_the_default_keys(path):
-    config = load(str(path), [])
+    tunes = "configuration.finetuning()" in path.read_text()
+    kind = configuration.finetuning if tunes else configuration.pretraining
+    config = load(str(path), [], kind=kind)
     assert (
-        configuration.flatten(config).keys()
-        == configuration.flatten(configuration.pretraining()).keys()
+        configuration.flatten(config).keys() == configuration.flatten(kind()).keys()
     )
     assert config.is_locked
     assert config.workdir == f"runs/{path.stem}"

@@ -53,7 +53,9 @@ def regression_metrics(
     }
 
 
-def over_folds(metrics: Sequence[dict[str, float | int | None]]) -> dict[str, dict]:
+def over_folds(
+    metrics: Sequence[dict[str, float | int | None]], *, ddof: int = 0
+) -> dict[str, dict]:
     """Mean and standard deviation of each number over folds.
 
     Each fold counts the same, and the deviation is that of the folds at hand (divided
@@ -61,6 +63,7 @@ def over_folds(metrics: Sequence[dict[str, float | int | None]]) -> dict[str, di
 
     Args:
         metrics: of each fold what `regression_metrics` gave.
+        ddof: 1 for the deviation of a sample, of seeds for instance.
 
     Returns:
         {name: {"mean", "std"}}; None where a fold has None, `std` also where there is
@@ -74,6 +77,8 @@ def over_folds(metrics: Sequence[dict[str, float | int | None]]) -> dict[str, di
         known = None not in values
         summary[name] = {
             "mean": float(np.mean(values)) if known else None,
-            "std": float(np.std(values)) if known and len(values) > 1 else None,
+            "std": float(np.std(values, ddof=ddof))
+            if known and len(values) > 1
+            else None,
         }
     return summary

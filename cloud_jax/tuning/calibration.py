@@ -1,12 +1,15 @@
 """How far to trust a prediction: split-conformal quantiles from validation rows.
 
-A row's residual is that of the mean over the members that held the row out, so the
-rows are new to what predicts them. Of a regression it is |predicted - true|. Of a law
-it is |ln s|, s the factor on all characteristic temperatures with which the prediction
-equals the label: a property at s theta is what one number can move at every temperature
-and for every property at once. The quantile is that of n + 1 rows (Vovk et al. 2005;
-Angelopoulos & Bates 2021, arXiv 2107.07511, section 1), so that a new row of the same
-kind lies inside with the stated probability.
+A row's residual is that of the mean over the members that held the row out: they did
+not learn from it, though they chose their best epoch with it and others. Of a
+regression it is |predicted - true|. Of a law it is |ln s|, s the factor on all
+characteristic temperatures with which the prediction equals the label: a property at
+s theta is what one number can move at every temperature and for every property at once.
+
+The quantile is that of n + 1 rows (Vovk et al. 2005; Angelopoulos & Bates 2021, arXiv
+2107.07511, section 1). The stated level is nominal: it holds for the label's property
+and temperature, and cautiously, since the mean of all members errs less than that of
+those that held a row out. Elsewhere nothing was calibrated.
 """
 
 import math
@@ -53,18 +56,19 @@ def calibrate(job: "Job", trained: "Trained") -> dict[str, Any]:
                     true / job.amounts[rows, i],
                 )
             )
-        targets[target.name] = {
-            "level": level,
-            "n": len(rows),
-            "quantile": conformal_quantile(residuals, level),
-        }
+        quantile = conformal_quantile(residuals, level)
+        if quantile is not None:
+            entry = {"level": level, "n": len(rows), "quantile": quantile}
+            targets[target.name] = entry
     return {"targets": targets}
 
 
-def conformal_quantile(residuals: Float[np.ndarray, " n"], level: float) -> float:
-    """The ceil((n + 1) level)-th smallest residual; the largest if n is small."""
-    rank = min(math.ceil((len(residuals) + 1) * level), len(residuals))
-    return float(np.sort(residuals)[rank - 1])
+def conformal_quantile(
+    residuals: Float[np.ndarray, " n"], level: float
+) -> float | None:
+    """The ceil((n + 1) level)-th smallest residual; None if there are not so many."""
+    rank = math.ceil((len(residuals) + 1) * level)
+    return float(np.sort(residuals)[rank - 1]) if rank <= len(residuals) else None
 
 
 def log_factors(

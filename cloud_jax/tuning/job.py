@@ -106,6 +106,7 @@ def prepare(
         Scaling.fit(table.targets, member.train, [target.name for target in targets])
     hashes = {"table": table.sha256, "vocabulary": vocabulary.sha256}
     if start:
+        refuse_own_table(start, table)
         hashes["checkpoint"] = start.description["weights_sha256"]
     if config.folds.file:
         content = Path(config.folds.file).read_bytes()
@@ -250,6 +251,23 @@ def initial_encoder(start: Model, encoder: EncoderConfig) -> PyTree:
             f"shape: {', '.join(dict.fromkeys(wrong))}"[:500]
         )
     return found
+
+
+def refuse_own_table(start: Model, table: Table) -> None:
+    """Raise ValueError for a checkpoint that was fine-tuned on this very table.
+
+    What it has learned may be among the rows that this run tests.
+    """
+    provenance = start.description.get("provenance", {})
+    if (
+        start.description.get("kind") == "property"
+        and provenance.get("hashes", {}).get("table") == table.sha256
+    ):
+        raise ValueError(
+            f"{start.directory} was fine-tuned on this very table, so test rows may be "
+            "among what it has learned: begin with an encoder, or with a model of "
+            "another table"
+        )
 
 
 def read(config: Any, vocabulary: Vocabulary, origin: dict[str, Any]) -> Table:

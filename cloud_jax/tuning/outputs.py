@@ -121,7 +121,8 @@ def results(job: Job, trained: "Trained") -> dict[str, Any]:
         },
         "single": {
             target.name: over_folds(
-                [m["test"][target.name] for fold in folds for m in fold["members"]]
+                [m["test"][target.name] for fold in folds for m in fold["members"]],
+                ddof=1,
             )
             for target in job.targets
         },

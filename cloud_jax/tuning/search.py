@@ -128,8 +128,16 @@ def open_study(plan: Search) -> optuna.Study:
         return study
     study.set_user_attr("identity", identity)
     # Nothing is an improvement that is not better than what the file says.
-    if all(plan.configured[key] in values for key, values in plan.space.items()):
+    outside = [
+        k for k, values in plan.space.items() if plan.configured[k] not in values
+    ]
+    if not outside:
         study.enqueue_trial(plan.configured)
+    else:
+        print(
+            f"note: the configuration's own {', '.join(outside)} lies outside the "
+            "space, so the configuration itself is not one of the trials"
+        )
     return study
 
 
