@@ -13,9 +13,7 @@ def test_every_config_loads_and_keeps_the_default_keys(path):
     tunes = "configuration.finetuning()" in path.read_text()
     kind = configuration.finetuning if tunes else configuration.pretraining
     config = load(str(path), [], kind=kind)
-    assert (
-        configuration.flatten(config).keys() == configuration.flatten(kind()).keys()
-    )
+    assert configuration.flatten(config).keys() == configuration.flatten(kind()).keys()
     assert config.is_locked
     assert config.workdir == f"runs/{path.stem}"
 

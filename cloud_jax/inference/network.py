@@ -71,7 +71,7 @@ def _evaluate(
     with jax.default_matmul_precision("highest"):
         for length, group in sorted(groups.items()):
             blocks = [
-                _apply(network, params, features, block)
+                _apply(network, params, features, *block)
                 for block in _blocks(group, length)
             ]
             values = np.concatenate([np.asarray(block) for block in blocks])
@@ -89,15 +89,18 @@ def padded_length(length: int) -> int:
 
 def _blocks(
     group: list[tuple[int, ...]], length: int
-) -> Iterator[Int[np.ndarray, "B L"]]:
+) -> Iterator[tuple[Int[np.ndarray, "B L"], Int[np.ndarray, "B L"]]]:
+    """Yield tokens, and 1 where they are of a sentence."""
     # A power of two, so that the tiles of a matrix product treat all rows alike: with
     # 10 rows of 48 tokens the last digit depended on the place in the block.
     n_rows = 1 << max(0, (BLOCK_TOKENS // length).bit_length() - 1)
     for start in range(0, len(group), n_rows):
-        block = np.zeros((n_rows, length), np.int32)
+        tokens = np.zeros((n_rows, length), np.int32)
+        crystal = np.zeros_like(tokens)  # in released vocabularies 0 is no padding
         for row, sentence in enumerate(group[start : start + n_rows]):
-            block[row, : len(sentence)] = sentence
-        yield block
+            tokens[row, : len(sentence)] = sentence
+            crystal[row, : len(sentence)] = 1
+        yield tokens, crystal
 
 
 @partial(jax.jit, static_argnames="network")
@@ -106,10 +109,10 @@ def _apply(
     params: PyTree,
     features: Float[Array, "v F"] | None,
     tokens: Int[Array, "B L"],
+    crystal: Int[Array, "B L"],
 ) -> Float[Array, "B M O"]:
     """Run all members over rows that hold one crystal each."""
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-    crystal = (tokens != 0).astype(jnp.int32)
 
     def member(params: PyTree) -> Float[Array, "B O"]:
         at_cls = network.apply(
