@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import numpy as np
+
+from cloud_jax.import_hf import main
+from cloud_jax.inference.network import cls_states
+from cloud_jax.models.bert import Encoder
+from cloud_jax.models.folder import encoder_config, load_model
+
+GOLDEN = Path(__file__).parents[1] / "models/golden/bert_tiny"
+
+
+def test_of_released_weights_the_cls_token_with_id_0_is_no_padding(tmp_path):
+    assert main([str(GOLDEN), str(tmp_path / "model")]) == 0
+    model = load_model(tmp_path / "model")
+    assert model.vocabulary.cls_id == 0
+    symmetry = "1 6 a O D D a D O D b O O O c O O O d O O O e O O O 0"
+    sentences = [
+        model.vocabulary.encode(f"{symmetry} | 4a 4b | {pair}")
+        for pair in ("Na 0.5 Cl 0.5", "Na 0.25 Cl 0.75")
+    ]
+    tokens = np.array(sentences)  # of one length
+    expected = Encoder(encoder_config(model.description)).apply(
+        {"params": model.params["encoder"]},
+        tokens,
+        np.broadcast_to(np.arange(tokens.shape[1]), tokens.shape),
+        np.ones_like(tokens),
+        features=model.vocabulary.features,
+        deterministic=True,
+    )[:, 0]
+    states = cls_states(model, sentences)
+    np.testing.assert_allclose(states, expected, atol=1e-5)
+    assert np.abs(states[0] - states[1]).max() > 1e-3
