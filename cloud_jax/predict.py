@@ -22,7 +22,7 @@ that held the stated share of the calibration rows. flags say what is unusual:
   disordered, decorated, isotope, first_of_several, symprec_lowered
       how the file was read; see python -m cloud_jax.scope FILE
   unseen_space_group, unseen_element:X, unseen_wyckoff:X, unseen_count:X,
-  unseen_fraction:X, longer_than_trained
+  unseen_fraction:X, unseen_token:X, longer_than_trained
       no labelled training row had this: do not rely on the interval
 
 exit status: 0 something was predicted (a warning says what was not), 1 nothing was or
@@ -39,6 +39,11 @@ def _path_of(*suffixes: str):
         if not path.parent.is_dir():
             raise argparse.ArgumentTypeError(
                 f"{text}: there is no folder {path.parent}"
+            )
+        if (path.parent / "results.json").exists():
+            raise argparse.ArgumentTypeError(
+                f"{text}: {path.parent} is the work directory of a training run, whose "
+                "predictions.csv and rejects.csv are its own: give another folder"
             )
         return path
 
@@ -124,10 +129,10 @@ def main(words: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"error: {error}; no file was changed", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; no file was changed", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         return 130
 
 

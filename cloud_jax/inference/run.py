@@ -87,8 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _read(
     files: Sequence[str], predictor: Predictor
 ) -> tuple[list[Crystal], list[Reject]]:
-    distinct = {}  # a file may be named twice, or by two patterns
-    items = (i for i in path_items(files) if distinct.setdefault(i.id, i.id) is i.id)
+    seen: set[str] = set()  # a file may be named twice, or by two patterns
+    items = (i for i in path_items(files) if not (i.id in seen or seen.add(i.id)))
     with tqdm(desc="reading", unit=" files", leave=False, disable=None) as bar:
         results = parse(
             items,
