@@ -1,9 +1,12 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -146,9 +149,55 @@ def test_slips_on_the_command_line(words, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--out", "predictions.csv"],
+        ["--embed", "x.parquet"],
+        ["--plot", "parity.png", "--temperature", "0:9:3"],
+    ],
+)
+def test_nothing_is_written_among_the_results_of_a_training_run(
+    words, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    Path("results.json").touch()
+    with pytest.raises(SystemExit) as stop:
+        parse_arguments(["a.cif", *words])
+    assert stop.value.code == 2
+    assert "work directory of a training run" in capsys.readouterr().err
+
+
 def test_a_folder_without_a_model_is_named(tmp_path, capsys):
     assert predict(str(tmp_path), "a.cif") == 1
     assert "is no model folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (("symprec",), "lacks the field symprec"),
+        (("head", "outputs"), "lacks the field head.outputs"),
+        (("targets", 0, "basis"), "lacks the field targets.0.basis"),
+        (("kind",), "field kind: found None"),
+        (("head", "law"), "field head.law: law 'mine:LAW' is neither one of debye"),
+    ],
+)
+def test_a_model_json_that_does_not_do_is_named(
+    model, cifs, tmp_path, capsys, place, message
+):
+    folder = shutil.copytree(model, tmp_path / "m")
+    description = json.loads((folder / "model.json").read_text())
+    part = reduce(getitem, place[:-1], description)
+    if place[-1] == "law":
+        part["law"] = "mine:LAW"
+    else:
+        del part[place[-1]]
+    (folder / "model.json").write_text(json.dumps(description))
+    assert predict(str(folder), cifs / "00.cif") in (1, 2)
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), None])

@@ -79,6 +79,7 @@ def ask(
     if basis is not None and basis not in BASES:
         raise EstimateError(f"basis {basis!r} is not one of {', '.join(BASES)}")
     if description["head"]["kind"] == "physics":
+        _law_of(description)
         if temperature_k is None:
             trained = {t["temperature_k"] for t in targets} - {None}
             temperature_k = sorted(trained) or [298.15]
@@ -99,6 +100,25 @@ def ask(
                 "given for another basis"
             )
     return Question(None, basis or "")
+
+
+def _law_of(description: dict[str, Any]) -> Law:
+    """The law of a model, which may be one of the user's own.
+
+    Raises:
+        EstimateError: there is none of that name here, or it has other variables.
+    """
+    name, n_outputs = description["head"]["law"], description["head"]["outputs"]
+    try:
+        law = get_law(str(name))
+    except ValueError as error:
+        raise EstimateError(f"model.json, field head.law: {error}") from error
+    if len(law.variables) != n_outputs:
+        raise EstimateError(
+            f"model.json, field head.outputs: found {n_outputs}, but law {name!r} has "
+            f"{len(law.variables)} variables"
+        )
+    return law
 
 
 def _with_temperature(target: dict[str, Any]) -> str:
@@ -196,7 +216,7 @@ def _quantiles(description: dict[str, Any]) -> dict[str, float]:
 def _physics(
     description: dict, question: Question, crystals: Sequence[Crystal], raw
 ) -> list[Estimate]:
-    law = get_law(description["head"]["law"])
+    law = _law_of(description)
     quantiles = _quantiles(description)
     widest = max(quantiles.values(), default=np.nan)
     own: dict[str, float] = {}  # of a property the widest of its targets

@@ -22,7 +22,7 @@ from cloud_jax.inference.estimates import (
 from cloud_jax.inference.inputs import object_items, parse
 from cloud_jax.inference.tables import COLUMNS, rows
 from cloud_jax.inference.temperatures import check_temperatures
-from cloud_jax.models.folder import Model, load_model
+from cloud_jax.models.folder import Model, check_fields, load_model
 from cloud_jax.preprocess.pipeline import Options, Reject
 
 if TYPE_CHECKING:
@@ -36,11 +36,13 @@ def load(directory: str | os.PathLike | None = None) -> "Predictor":
         directory: without it, the model that comes with the package.
 
     Raises:
-        ModelFolderError: it is no model, damaged, or of a newer version.
+        ModelFolderError: it is no model, damaged, of a newer version, or incomplete.
     """
     if directory is None:
         directory = os.fspath(files("cloud_jax") / "weights" / "thermal")
-    return Predictor(load_model(Path(directory)))
+    model = load_model(Path(directory))
+    check_fields(model)
+    return Predictor(model)
 
 
 class Predictor:

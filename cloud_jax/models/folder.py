@@ -29,6 +29,17 @@ DESCRIPTION, VOCABULARY, WEIGHTS = (
     "vocabulary.json",
     "weights.safetensors",
 )
+# What prediction counts on, by kind: fields, and those of their objects.
+_ENCODER = ("dialect", "symprec", "angle_tolerance", "max_tokens", "encoder")
+_REQUIRED = {
+    "encoder": _ENCODER,
+    "property": (
+        *_ENCODER, "head.kind", "head.layers", "head.law", "head.outputs", "targets",
+        "members",
+    ),
+}  # fmt: skip
+_OF_TARGET = ("name", "unit", "basis", "mean", "scale")
+_OF_PHYSICS = (*_OF_TARGET, "property", "temperature_k")
 _DTYPES = {"F32": np.float32, "BF16": jax.numpy.bfloat16}
 
 
@@ -162,6 +173,41 @@ def load_model(directory: Path) -> Model:
     except (SafetensorError, KeyError) as error:
         raise ModelFolderError(f"{directory / WEIGHTS}: {error}") from error
     return Model(directory, description, vocabulary, unflatten_dict(arrays, sep="/"))
+
+
+def check_fields(model: Model) -> None:
+    """Check that a model says all that prediction needs; a fine-tuning needs less.
+
+    Raises:
+        ModelFolderError: with the file and the field.
+    """
+    path, description = model.directory / DESCRIPTION, model.description
+    kind = description.get("kind")
+    if kind not in _REQUIRED:
+        raise ModelFolderError(
+            f"{path}, field kind: found {kind!r}, expected one of "
+            f"{', '.join(_REQUIRED)}"
+        )
+    fields = list(_REQUIRED[kind])
+    if kind == "property":
+        targets = description.get("targets")
+        n_targets = len(targets) if isinstance(targets, list) else 0
+        head = description.get("head")
+        is_physics = isinstance(head, dict) and head.get("kind") == "physics"
+        names = _OF_PHYSICS if is_physics else _OF_TARGET
+        fields += [
+            f"targets.{i}.{name}" for i in range(n_targets or 1) for name in names
+        ]
+    for field in fields:
+        value: Any = description
+        try:
+            for name in field.split("."):
+                value = value[int(name) if isinstance(value, list) else name]
+        except (LookupError, TypeError, ValueError):
+            raise ModelFolderError(
+                f"{path} lacks the field {field} that a model of kind {kind} needs: "
+                "write the model again with the command that made it"
+            ) from None
 
 
 def _to_array(dtype: str, shape: list[int], data: bytes) -> np.ndarray:
