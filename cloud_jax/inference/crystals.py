@@ -96,8 +96,8 @@ def unseen(model: Model, sentence: str, tokens: list[int]) -> list[str]:
 
     Returns:
         Flags: `unseen_space_group`, `unseen_element:Pu` (likewise `wyckoff`, `count`,
-        `fraction`), `longer_than_trained`; none where the model does not say what it
-        was trained on.
+        `fraction`; `token` where the vocabulary has no roles), `longer_than_trained`;
+        none where the model does not say what it was trained on.
     """
     domain = model.description.get("domain") or {}
     flags = []
@@ -105,9 +105,12 @@ def unseen(model: Model, sentence: str, tokens: list[int]) -> list[str]:
     if symmetries is not None and sentence.partition(" | ")[0] not in symmetries:
         flags.append("unseen_space_group")
     if "token_ids" in domain:
-        for token in sorted(set(tokens) - set(domain["token_ids"])):
+        known = {*domain["token_ids"], *model.vocabulary.special_ids}
+        for token in sorted(set(tokens) - known):
             role, _, word = model.vocabulary.tokens[token].partition(":")
-            if role in _ROLES:
+            if not word:  # a vocabulary of word pieces
+                flags.append(f"unseen_token:{role}")
+            elif role in _ROLES:
                 flags.append(f"unseen_{role}:{word}")
     if len(tokens) > domain.get("longest", len(tokens)):
         flags.append("longer_than_trained")

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 
 from cloud_jax.import_hf import main
+from cloud_jax.inference.crystals import unseen
 from cloud_jax.inference.network import cls_states
 from cloud_jax.models.bert import Encoder
 from cloud_jax.models.folder import encoder_config, load_model
@@ -10,7 +11,9 @@ from cloud_jax.models.folder import encoder_config, load_model
 GOLDEN = Path(__file__).parents[1] / "models/golden/bert_tiny"
 
 
-def test_of_released_weights_the_cls_token_with_id_0_is_no_padding(tmp_path):
+def test_released_weights_whose_cls_token_has_id_0_and_whose_tokens_have_no_role(
+    tmp_path,
+):
     assert main([str(GOLDEN), str(tmp_path / "model")]) == 0
     model = load_model(tmp_path / "model")
     assert model.vocabulary.cls_id == 0
@@ -31,3 +34,10 @@ def test_of_released_weights_the_cls_token_with_id_0_is_no_padding(tmp_path):
     states = cls_states(model, sentences)
     np.testing.assert_allclose(states, expected, atol=1e-5)
     assert np.abs(states[0] - states[1]).max() > 1e-3
+
+    model.description["domain"] = {"token_ids": sentences[0]}
+    assert unseen(model, "", sentences[0]) == []
+    assert unseen(model, "", sentences[1]) == [
+        "unseen_token:0.25",
+        "unseen_token:0.75",
+    ]
