@@ -36,6 +36,7 @@ def get_config():
     c.optimizer.epochs = 4
     c.optimizer.learning_rate = 3e-3
     c.checkpoint.every_epochs = 2
+    c.confidence = 0.75  # what four validation rows can give
     return c.lock()
 '''
 # Turns that regression into a physics head.

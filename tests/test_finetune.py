@@ -152,6 +152,7 @@ def test_the_model_folder_predicts_what_the_run_predicted(whole):
         np.testing.assert_allclose(frame[column], expected, rtol=rtol)
     assert set(frame.unit) == {"ln K"}
     half_width = frame.upper - frame.value
+    assert half_width[0] > 0
     np.testing.assert_allclose(half_width, half_width[0])
 
 
@@ -183,7 +184,8 @@ def test_a_law_on_random_folds_from_scratch(command, place):
     assert {row["std"] for row in rows} == {"nan"}
 
     model = load_model(place / "law")
-    assert model.description["calibration"]["targets"].keys() == {"u"}
+    # Four validation rows cannot bound nine in ten.
+    assert model.description["calibration"]["targets"] == {}
     structures = [structure for _, structure in crystals(40)[:6]]
     frame = cloud_jax.load(place / "law").predict(structures, temperature_k=300.0)
     found = frame[frame.property == "internal_energy"]

@@ -121,11 +121,19 @@ def test_a_fine_tuned_model_gives_its_first_members_encoder(place):
     write_encoder(place / "encoder")
     model = load_model("encoder")
     members = jax.tree.map(lambda leaf: np.stack([leaf, 0 * leaf]), model.params)
-    save_model(
-        place / "tuned",
-        description=model.description | {"kind": "property"},
-        vocabulary=model.vocabulary,
-        params=members,
-    )
-    found = prepared("--config.model.checkpoint=tuned").initial_encoder
+
+    def save(name, **description):
+        save_model(
+            place / name,
+            description=model.description | {"kind": "property"} | description,
+            vocabulary=model.vocabulary,
+            params=members,
+        )
+
+    save("tuned")
+    job = prepared("--config.model.checkpoint=tuned")
+    found = job.initial_encoder
     jax.tree.map(np.testing.assert_array_equal, found, model.params["encoder"])
+    save("leaky", provenance={"hashes": {"table": job.hashes["table"]}})
+    with pytest.raises(ValueError, match="fine-tuned on this very table"):
+        prepared("--config.model.checkpoint=leaky")
