@@ -5,7 +5,8 @@
 It reads data/thermal_cv_u.csv, which `python -m scripts.make_thermal_table` writes, and
 begins with the encoder in the package (configs/small.py, then configs/volume.py).
 configs/thermal_paper.py is the paper's way, configs/thermal_cv.py and thermal_u.py
-train one target each. Cost and result: RESULTS.md.
+train one target each. Ensemble of five on the published split: C_v 0.0590, U 0.0544
+(MAE/MAD); 11 minutes on one CPU core.
 """
 
 from pathlib import Path
