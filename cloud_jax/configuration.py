@@ -4,6 +4,7 @@ A configuration is a locked `ml_collections.ConfigDict`; only entry points see i
 Importing this module pulls in neither jax nor anything that needs it.
 """
 
+import argparse
 import ast
 import difflib
 import importlib.util
@@ -210,6 +211,22 @@ _FINETUNING = {
 }
 # What a configuration file may return: its defaults, and what values must be.
 EXPECTED = {pretraining: _PRETRAINING, finetuning: _FINETUNING}
+
+
+def parse_arguments(
+    parser: argparse.ArgumentParser, argv: list[str] | None
+) -> tuple[argparse.Namespace, list[str]]:
+    """Parse a command line into arguments and `--config.KEY=VALUE` overrides.
+
+    Anything else ends the program with the parser's usage message.
+    """
+    arguments, rest = parser.parse_known_args(argv)
+    unknown = [argument for argument in rest if not argument.startswith("--config.")]
+    if unknown:
+        parser.error(
+            f"unknown argument {unknown[0]}; settings are given as --config.KEY=VALUE"
+        )
+    return arguments, rest
 
 
 def load(

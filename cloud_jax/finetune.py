@@ -41,13 +41,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     )
     parser.add_argument("--config", required=True, help="such as configs/thermal.py")
     parser.add_argument("--workdir", help="folder of this run (default: runs/NAME)")
-    arguments, rest = parser.parse_known_args(argv)
-    unknown = [argument for argument in rest if not argument.startswith("--config.")]
-    if unknown:
-        parser.error(
-            f"unknown argument {unknown[0]}; settings are given as --config.KEY=VALUE"
-        )
-    return arguments, rest
+    return configuration.parse_arguments(parser, argv)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -52,13 +52,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--coordinator", help="HOST:PORT of process 0")
     parser.add_argument("--num_processes", type=int, help="how many there are")
     parser.add_argument("--process_id", type=int, help="number of this one, from 0")
-    arguments, rest = parser.parse_known_args(argv)
-    unknown = [argument for argument in rest if not argument.startswith("--config.")]
-    if unknown:
-        parser.error(
-            f"unknown argument {unknown[0]}; settings are given as --config.KEY=VALUE"
-        )
-    return arguments, rest
+    return configuration.parse_arguments(parser, argv)
 
 
 def main(argv: list[str] | None = None) -> int:

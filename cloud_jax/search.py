@@ -60,14 +60,9 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument(
         "--workdir", help="folder of the search (default: runs/NAME_search)"
     )
-    arguments, rest = parser.parse_known_args(argv)
+    arguments, rest = configuration.parse_arguments(parser, argv)
     if arguments.trials < 1:
         parser.error(f"--trials {arguments.trials}: expected 1 or more")
-    unknown = [word for word in rest if not word.startswith("--config.")]
-    if unknown:
-        parser.error(
-            f"unknown argument {unknown[0]}; settings are given as --config.KEY=VALUE"
-        )
     return arguments, rest
 
 

@@ -14,7 +14,14 @@ from jaxtyping import Array, Float
 
 from cloud_jax.inference.crystals import Crystal
 from cloud_jax.physics.basis import BASES, atoms_per, unit_of
-from cloud_jax.physics.laws import PROPERTIES, Law, constrain, evaluate, get_law
+from cloud_jax.physics.laws import (
+    PROPERTIES,
+    Law,
+    constrain,
+    evaluate,
+    get_law,
+    scale_temperatures,
+)
 
 _PAIRS = 2**18  # (crystal, member, factor, temperature) in memory at once
 _BLOCK = 2**12  # of them in one call of the law: one shape, so one compilation
@@ -280,15 +287,11 @@ def _curves(
     factors: Float[np.ndarray, " S"],
 ) -> list[Float[np.ndarray, "N M S T"]]:
     """Return every property of a mol of atoms, at theta times each factor."""
-    kelvin = {variable.name for variable in law.variables if variable.unit == "K"}
     shape = (*next(iter(variables.values())).shape, len(factors), len(temperature_k))
+    spread = {name: values[:, :, None, None] for name, values in variables.items()}
     flat = {
-        name: np.broadcast_to(
-            values[:, :, None, None]
-            * (factors[:, None] if name in kelvin else np.ones_like(factors)[:, None]),
-            shape,
-        ).ravel()
-        for name, values in variables.items()
+        name: np.broadcast_to(values, shape).ravel()
+        for name, values in scale_temperatures(law, spread, factors[:, None]).items()
     }
     temperatures = np.broadcast_to(temperature_k, shape).ravel()
     n = len(temperatures)

@@ -144,6 +144,25 @@ def constrain(law: Law, raw: Float[Array, "... n"]) -> dict[str, Float[Array, ".
     return values
 
 
+def scale_temperatures(
+    law: Law,
+    variables: dict[str, Float[Array, "..."]],
+    factor: Float[ArrayLike, "..."],
+) -> dict[str, Float[Array, "..."]]:
+    """Multiply the characteristic temperatures of a law, and nothing else.
+
+    Args:
+        law: the law.
+        variables: the law's variables by name.
+        factor: broadcasts against each of them.
+    """
+    kelvin = {variable.name for variable in law.variables if variable.unit == "K"}
+    return {
+        name: value * factor if name in kelvin else value
+        for name, value in variables.items()
+    }
+
+
 def evaluate(
     law: Law,
     property: str,

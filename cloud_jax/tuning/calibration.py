@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from cloud_jax.physics.laws import Law, constrain, evaluate
+from cloud_jax.physics.laws import Law, constrain, evaluate, scale_temperatures
 from cloud_jax.training.targets import Target
 
 if TYPE_CHECKING:
@@ -87,17 +87,13 @@ def log_factors(
         there: which members count for a row.
         per_atom: labels, J per mol of atoms.
     """
-    kelvin = {variable.name for variable in law.variables if variable.unit == "K"}
     with jax.enable_x64(True):
         variables = constrain(law, jnp.asarray(raw, jnp.float64))
         weight = jnp.asarray(there / there.sum(axis=0))
 
         @jax.jit
         def at(log_s: Float[Array, " n"]) -> Float[Array, " n"]:
-            scaled = {
-                name: value * jnp.exp(log_s) if name in kelvin else value
-                for name, value in variables.items()
-            }
+            scaled = scale_temperatures(law, variables, jnp.exp(log_s))
             values = evaluate(law, target.property, scaled, target.temperature_k)
             return (values * weight).sum(axis=0)
 
