@@ -35,7 +35,7 @@ def measure_crystals(words: list[str], limit: int, dialect: str) -> list[dict]:
     from cloud_jax.scope.rejection import Rejection
 
     options = pipeline.Options(dialect=dialect)
-    pairs = ((s.name, item) for s in read_sources(words) for item in s.kept_items())
+    pairs = ((s.name, item) for s in read_sources(words) for item in s.items())
     pairs = list(itertools.islice(pairs, limit))
     pipeline.process(pairs[0][1], "warm", options)
     spent = {"spglib": 0.0, "process": 0.0}

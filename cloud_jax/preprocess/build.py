@@ -133,7 +133,7 @@ def _process_all(
     time_limit_s: float,
 ) -> list[Path]:
     """Bring every crystal through the engine; return the part files in order."""
-    total = sum(sum(1 for _ in source.kept_items()) for source in sources)
+    total = sum(sum(1 for _ in source.items()) for source in sources)
     if not total:
         raise SourceError("the sources hold no crystal at all")
     salt = json.dumps([request.options.to_dict(), _versions(), _code_hash()])

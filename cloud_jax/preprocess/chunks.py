@@ -63,7 +63,7 @@ def chunks(sources: Sequence[Source], salt: str) -> Iterator[Chunk]:
     """
     counter = itertools.count()
     for index, source in enumerate(sources):
-        items = source.kept_items()
+        items = source.items()
         while group := _take(items):
             try:
                 data = pickle.dumps(group, protocol=5)

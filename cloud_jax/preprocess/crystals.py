@@ -20,6 +20,7 @@ from cloud_jax.preprocess.options import Options
 from cloud_jax.preprocess.rows import Row, TableError, read_rows
 from cloud_jax.preprocess.sources.source import (
     MAX_ITEM_BYTES,
+    Piece,
     RawItem,
     Source,
     SourceError,
@@ -37,10 +38,13 @@ class _Structures(Source):
     column: str = ""
     wanted: frozenset[int] = frozenset()
 
-    def items(self) -> Iterator[RawItem]:
-        for number, (_, values) in enumerate(read_rows(self.path, [self.column])):
+    def pieces(self) -> list[Piece]:
+        return [Piece(self.path.name, self.path)]
+
+    def read(self, piece: Piece) -> Iterator[RawItem]:
+        for number, (_, values) in enumerate(read_rows(piece.path, [self.column])):
             if number in self.wanted:
-                yield _raw_item(str(number), values[self.column], self.path.parent)
+                yield _raw_item(str(number), values[self.column], piece.path.parent)
 
 
 def _raw_item(name: str, value: Any, folder: Path) -> RawItem:

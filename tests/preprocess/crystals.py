@@ -91,7 +91,7 @@ def run(output: Path, *words: object, workers: int = 1) -> int:
 
 def items(*words: str) -> list[RawItem]:
     """All items of the sources that the words name."""
-    return [item for source in read_sources(words) for item in source.kept_items()]
+    return [item for source in read_sources(words) for item in source.items()]
 
 
 def groups(found: list[RawItem]) -> list[int | str]:

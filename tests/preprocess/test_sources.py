@@ -140,8 +140,8 @@ def test_corpus_file_names_columns_licences_splits_and_exclusions(tmp_path):
     )
     mine, perovskites = read_sources([str(tmp_path / "corpus.toml")])
     assert (mine.licence, mine.location) == ("CC0", "t.csv")
-    assert [item.id for item in mine.kept_items()] == ["r1"]
-    assert [item.id for item in perovskites.kept_items()] == ["y"]
+    assert [item.kind for item in mine.items()] == ["reject", "auto", "reject"]
+    assert [item.id for item in perovskites.items()] == ["y"]
     assert perovskites.reserved
 
 
@@ -177,7 +177,7 @@ def test_a_wrong_corpus_file_says_what_was_expected(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("nonsense", "expected embedded, cif:PATH"),
+        ("nonsense", "expected embedded, cif, strings"),
         ("table:{}/none.csv", "found no file"),
         ("cif:{}/none", "leads to no structure file"),
         ("table:{}/text.csv", "found columns a, b; expected cif or structure"),
@@ -234,7 +234,8 @@ def test_excluded_ids_that_are_not_there_are_an_error(tmp_path):
     assert f"{', '.join(ids[:5])}; its ids are like r2" in message
     (tmp_path / "ids.txt").write_text("\ufeffr1\n\n")
     corpus.write_text("\ufeff" + TABLE + "path='t.csv'\nexclude_ids='ids.txt'")
-    assert [item.id for item in items(str(corpus))] == ["r0", "r2"]
+    kept = [item.id for item in items(str(corpus)) if item.kind != "reject"]
+    assert kept == ["r0", "r2"]
 
 
 def test_a_byte_order_mark_changes_nothing(tmp_path):

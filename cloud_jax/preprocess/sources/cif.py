@@ -10,15 +10,16 @@ from pathlib import Path
 from cloud_jax.preprocess.sources.archive import is_archive, members
 from cloud_jax.preprocess.sources.source import (
     MAX_ITEM_BYTES,
+    PathSource,
+    Piece,
     RawItem,
-    Source,
     SourceError,
 )
 from cloud_jax.preprocess.sources.structures import file_items, kind_of
 
 
 @dataclass(frozen=True)
-class CifSource(Source):
+class CifSource(PathSource):
     """Every structure file that the paths lead to, in sorted order.
 
     `*.cif` and `*.mcif` (each data block with atoms is a crystal), `*.json` (one
@@ -29,8 +30,6 @@ class CifSource(Source):
         paths: files (of another name: CIF), folders (searched to the bottom), patterns
             such as `data/**/*.cif`, and `.zip` or `.tar*` archives.
     """
-
-    paths: tuple[str, ...] = ()
 
     @cached_property
     def _named_files(self) -> dict[str, Path]:
@@ -61,18 +60,16 @@ class CifSource(Source):
             }
         return found
 
-    @property
-    def files(self) -> tuple[Path, ...]:
+    def pieces(self) -> list[Piece]:
         """All files and archives."""
-        return tuple(path for path in self._named_files.values() if path.is_file())
+        return [Piece(name, path) for name, path in self._named_files.items()]
 
-    def items(self) -> Iterator[RawItem]:
+    def read(self, piece: Piece) -> Iterator[RawItem]:
         """Yield the bytes of each crystal; an unreadable file is a reject row."""
-        for name, path in self._named_files.items():
-            if is_archive(path.name):
-                yield from members(path)
-            else:
-                yield from _read_file(name, path)
+        if is_archive(piece.path.name):
+            yield from members(piece.path)
+        else:
+            yield from _read_file(*piece)
 
 
 def _read_file(name: str, path: Path) -> Iterable[RawItem]:

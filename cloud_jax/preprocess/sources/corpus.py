@@ -1,11 +1,8 @@
 """The list of sources: positional words, or a TOML file that says more.
 
-    embedded                  the crystals inside pymatgen and jarvis-tools
-    cif:PATH                  structure file, folder, pattern, zip or tar
-    strings:PATH              CSV with paper-dialect strings
-    table:PATH                CSV, JSON, JSON lines or npz
-    corpus.toml               [[source]] tables: kind, name, path and the fields of
-                              the source's class (licence, citation, column, ...)
+    kind:TEXT       a source of this kind, see its class's `from_word`
+    corpus.toml     [[source]] tables: kind, name, path and the fields of the source's
+                    class (licence, citation, column, ...)
 
 Paths in a TOML file are relative to it.
 """
@@ -30,26 +27,27 @@ KINDS: dict[str, type[Source]] = {
 }
 
 
-def read_sources(words: Sequence[str]) -> list[Source]:
+def read_sources(words: Sequence[str], data_dir: str = "data") -> list[Source]:
     """Turn command line words into sources.
+
+    Args:
+        words: of the command line.
+        data_dir: folder of public data sets.
 
     Raises:
         SourceError: an unknown word, kind or field, or two sources of one name.
     """
     sources: list[Source] = []
     for word in words:
-        kind, colon, path = word.partition(":")
+        kind, _, text = word.partition(":")
         if word.endswith(".toml"):
-            sources += _read_corpus(Path(word))
-        elif word == "embedded":
-            sources.append(EmbeddedSource(name="embedded"))
-        elif colon and path and kind in KINDS and kind != "embedded":
-            name = Path(path.rstrip("/")).name.split(".")[0].replace("*", "") or kind
-            sources.append(KINDS[kind](name=name, paths=(path,)))
+            sources += _read_corpus(Path(word), data_dir)
+        elif kind in KINDS:
+            sources.append(KINDS[kind].from_word(text, data_dir))
         else:
             raise SourceError(
-                f"source {word!r}: expected embedded, cif:PATH, strings:PATH, "
-                "table:PATH or a corpus.toml"
+                f"source {word!r}: expected {', '.join(KINDS)} (after the kind comes "
+                "a colon and what is read, see --list-sources) or a corpus.toml"
             )
     names = [source.name for source in sources]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -61,7 +59,7 @@ def read_sources(words: Sequence[str]) -> list[Source]:
     return sources
 
 
-def _read_corpus(path: Path) -> list[Source]:
+def _read_corpus(path: Path, data_dir: str) -> list[Source]:
     try:
         data = tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
@@ -72,28 +70,32 @@ def _read_corpus(path: Path) -> list[Source]:
             f"{path}: found {sorted(data) or 'no source'}, expected only [[source]]"
         )
     return [
-        _build_source(table, f"{path}: source {number}", path.parent)
+        _build_source(table, f"{path}: source {number}", path.parent, data_dir)
         for number, table in enumerate(tables, 1)
     ]
 
 
-def _build_source(table: dict[str, Any], where: str, folder: Path) -> Source:
+def _build_source(
+    table: dict[str, Any], where: str, folder: Path, data_dir: str
+) -> Source:
     kind = table.pop("kind", None)
     if not isinstance(kind, str) or kind not in KINDS:
         raise SourceError(f"{where}: found kind {kind!r}, expected {', '.join(KINDS)}")
     types = {field.name: field.type for field in dataclasses.fields(KINDS[kind])}
+    if types.pop("data_dir", None):  # the command line says where that is
+        table["data_dir"] = data_dir
     if "paths" in types:
         types["path"] = types.pop("paths")
     allowed = sorted(types)
-    unknown = sorted(set(table) - set(allowed))
+    unknown = sorted(set(table) - {*allowed, "data_dir"})
     if unknown or "name" not in table or ("path" in allowed and "path" not in table):
         raise SourceError(
             f"{where}: found {', '.join(unknown or table)}; expected name"
             f"{' and path' if 'path' in allowed else ''}, and perhaps "
             f"{', '.join(allowed)}"
         )
-    for key, value in table.items():
-        _check_value(value, types[key], f"{where}: {key}")
+    for key in types.keys() & table.keys():
+        _check_value(table[key], types[key], f"{where}: {key}")
     if "path" in table:
         paths = _as_tuple(table.pop("path"))
         table["paths"] = tuple(str(folder / path) for path in paths)
@@ -115,6 +117,10 @@ def _check_value(value: Any, kind: type, where: str) -> None:
         expected, fits = "true or false", isinstance(value, bool)
     elif kind is str:
         expected, fits = "a string", isinstance(value, str)
+    elif kind in (int, float):
+        allowed = int if kind is int else int | float
+        expected = "a whole number" if kind is int else "a number"
+        fits = isinstance(value, allowed) and not isinstance(value, bool)
     else:
         expected = "a string or a list of strings"
         fits = isinstance(value, str) or _is_list_of(str, value)

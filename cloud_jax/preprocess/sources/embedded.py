@@ -12,7 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloud_jax.preprocess.sources.source import RawItem, Source, SourceError
+from cloud_jax.preprocess.sources.source import (
+    Piece,
+    RawItem,
+    Source,
+    SourceError,
+)
 
 # package, file inside it
 _AFLOW = ("pymatgen", "analysis/prototypes/aflow_prototypes.json.gz")
@@ -39,19 +44,33 @@ class EmbeddedSource(Source):
     licence: str = "MIT (pymatgen, jarvis-tools)"
     citation: str = "10.1016/j.commatsci.2017.01.017, 10.1038/s41524-020-00440-1"
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The two packaged files."""
-        return _locate(*_AFLOW), _locate(*_MINERALS)
+    @classmethod
+    def from_word(cls, text: str, data_dir: str) -> "EmbeddedSource":
+        """Build the source; nothing may follow the word."""
+        if text:
+            raise SourceError(f"embedded:{text}: expected just embedded")
+        return cls(name="embedded")
 
-    def items(self) -> Iterator[RawItem]:
-        """Yield 288 prototypes as pymatgen dicts, 1,081 minerals as JARVIS dicts."""
-        aflow, minerals = self.files
-        with gzip.open(aflow) as file:
-            for number, row in enumerate(json.load(file)):
-                name = f"aflow-{number:03d}-{row['tags']['aflow']}"
-                yield RawItem(name, row["snl"], "auto")
-        with zipfile.ZipFile(minerals) as archive:
+    def pieces(self) -> tuple[Piece, Piece]:
+        """The two packaged files."""
+        return (
+            Piece("aflow", _locate(*_AFLOW)),
+            Piece("mineral", _locate(*_MINERALS)),
+        )
+
+    def count(self) -> int:
+        """288 prototypes and 1,081 minerals."""
+        return 1369
+
+    def read(self, piece: Piece) -> Iterator[RawItem]:
+        """Yield prototypes as pymatgen dicts, minerals as JARVIS dicts."""
+        if piece.name == "aflow":
+            with gzip.open(piece.path) as file:
+                for number, row in enumerate(json.load(file)):
+                    name = f"aflow-{number:03d}-{row['tags']['aflow']}"
+                    yield RawItem(name, row["snl"], "auto")
+            return
+        with zipfile.ZipFile(piece.path) as archive:
             rows = json.loads(archive.read(archive.namelist()[0]))
         for prototype, entries in rows.items():
             for mineral, _, identifier, atoms in entries:

@@ -1,12 +1,14 @@
 """The interface of a source: it yields raw items and parses nothing."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 MAX_ITEM_BYTES = 16 * 2**20  # of text; the largest CIF of a real crystal is below 2 MB
+
+EXCLUDED = "excluded"  # code of a crystal that exclude_ids names
 
 
 class SourceError(ValueError):
@@ -29,6 +31,38 @@ class RawItem(NamedTuple):
     kind: str
 
 
+class Piece(NamedTuple):
+    """A part of a source that any machine can read on its own.
+
+    Attributes:
+        name: what its crystals' ids may begin with; different for each piece.
+        path: the file.
+    """
+
+    name: str
+    path: Path
+
+
+class Listing(NamedTuple):
+    """A public data set, for `--list-sources`.
+
+    Attributes:
+        word: how to ask for it on the command line.
+        what: it is, in a few words.
+        size: structures and bytes, in words.
+        licence: of the data.
+        citation: DOI, or where to read whom to cite.
+        here: the file or folder that was found, or empty.
+    """
+
+    word: str
+    what: str
+    size: str
+    licence: str
+    citation: str
+    here: str = ""
+
+
 @dataclass(frozen=True)
 class Source:
     """One origin of crystals with its provenance.
@@ -39,7 +73,7 @@ class Source:
         citation: whom to cite.
         reserved: the crystals of this source must not enter the dataset, nor any
             crystal of another source with the same de-duplication key.
-        exclude_ids: rows to leave out.
+        exclude_ids: crystals to leave out; each must be met.
     """
 
     name: str
@@ -48,38 +82,69 @@ class Source:
     reserved: bool = False
     exclude_ids: frozenset[str] = frozenset()
 
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files that hold the crystals."""
+    @classmethod
+    def from_word(cls, text: str, data_dir: str) -> "Source":
+        """Build the source that a word on the command line means.
+
+        Args:
+            text: what follows `kind:`.
+            data_dir: folder of public data sets: looked in first, downloaded to.
+
+        Raises:
+            SourceError: the word does not say what is needed.
+        """
         raise NotImplementedError
 
-    @property
-    def location(self) -> str:
-        """Where the rows came from, without the folders of this machine."""
-        return ", ".join(path.name for path in self.files[:3]) + (
-            f" and {len(self.files) - 3} more" if len(self.files) > 3 else ""
-        )
+    @classmethod
+    def listings(cls, data_dir: str) -> list[Listing]:
+        """The public data sets that this class reads."""
+        return []
 
-    def items(self) -> Iterator[RawItem]:
-        """Yield every crystal in a fixed order; constant memory per item.
+    def fetch(self) -> None:
+        """Bring what is missing onto this machine; nothing is unless a class says so.
+
+        Raises:
+            SourceError: it cannot be had; the message says what is wanted where.
+        """
+
+    def pieces(self) -> Sequence[Piece]:
+        """The files that hold the crystals, in the order in which they are read.
+
+        Raises:
+            SourceError: one is missing.
+        """
+        raise NotImplementedError
+
+    def read(self, piece: Piece) -> Iterator[RawItem]:
+        """Yield every crystal of a piece in a fixed order; constant memory per item.
 
         Raises:
             SourceError: the file as a whole cannot be read.
         """
         raise NotImplementedError
 
-    def kept_items(self) -> Iterator[RawItem]:
-        """Yield `items` without the excluded ids.
+    def count(self) -> int | None:
+        """How many crystals there are, None if that is not known without reading."""
+        return None
+
+    @property
+    def location(self) -> str:
+        """Where the rows came from, without the folders of this machine."""
+        names = [piece.path.name for piece in self.pieces()]
+        more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+        return ", ".join(names[:3]) + more
+
+    def items(self) -> Iterator[RawItem]:
+        """Yield every crystal of every piece.
 
         Raises:
-            SourceError: an excluded id was never met, or as `items`.
+            SourceError: an excluded id was never met, or as `read`.
         """
         missing = set(self.exclude_ids)
         item = None
-        for item in self.items():
-            if item.id in self.exclude_ids:
+        for piece in self.pieces():
+            for item in self.kept(piece):
                 missing.discard(item.id)
-            else:
                 yield item
         if missing:
             raise SourceError(
@@ -88,11 +153,39 @@ class Source:
                 + (f"its ids are like {item.id}" if item else "it is empty")
             )
 
+    def kept(self, piece: Piece) -> Iterator[RawItem]:
+        """Yield a piece's crystals; an excluded one as a reject that says so."""
+        for item in self.read(piece):
+            if item.id in self.exclude_ids:
+                yield RawItem(item.id, (EXCLUDED, "named in exclude_ids"), "reject")
+            else:
+                yield item
+
     def sha256(self) -> str:
         """Hash of the names and bytes of all files."""
         digest = hashlib.sha256()
-        for path in self.files:
-            digest.update(path.name.encode() + b"\0")
-            with open(path, "rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+        for piece in self.pieces():
+            digest.update(piece.name.encode() + b"\0")
+            if piece.path.is_file():  # reading a named pipe would wait for ever
+                with open(piece.path, "rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class PathSource(Source):
+    """A source of files that the user names.
+
+    Attributes:
+        paths: files or patterns.
+    """
+
+    paths: tuple[str, ...] = ()
+
+    @classmethod
+    def from_word(cls, text: str, data_dir: str) -> "PathSource":
+        """Build the source of one path; its name is the file's, without suffixes."""
+        if not text:
+            raise SourceError("expected a path after the colon")
+        stem = Path(text.rstrip("/")).name.split(".")[0].replace("*", "")
+        return cls(name=stem or "files", paths=(text,))

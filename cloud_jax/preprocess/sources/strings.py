@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cloud_jax.preprocess.sources.source import RawItem
+from cloud_jax.preprocess.sources.source import Piece, RawItem
 from cloud_jax.preprocess.sources.table import FileSource, csv_rows, pick
 
 _COLUMNS = ("cloud", "scope", "scope_paper", "sentence", "string")
@@ -21,17 +21,17 @@ class StringsSource(FileSource):
     column: str = ""
     id_column: str = ""
 
-    def items(self) -> Iterator[RawItem]:
+    def read(self, piece: Piece) -> Iterator[RawItem]:
         """Yield one string a row."""
-        for path in self.files:
-            with csv_rows(path) as (header, rows):
-                column = pick(header, self.column, _COLUMNS, path)
-                id_at = pick(header, self.id_column, (), path) if self.id_column else -1
-                for number, row in enumerate(rows):
-                    name = f"{path.name}:{number}"
-                    if len(row) != len(header):
-                        problem = f"found {len(row)} fields, expected {len(header)}"
-                        yield RawItem(name, ("bad_row", problem), "reject")
-                    else:
-                        name = name if id_at < 0 else row[id_at]
-                        yield RawItem(name, row[column], "sentence")
+        path = piece.path
+        with csv_rows(path) as (header, rows):
+            column = pick(header, self.column, _COLUMNS, path)
+            id_at = pick(header, self.id_column, (), path) if self.id_column else -1
+            for number, row in enumerate(rows):
+                name = f"{path.name}:{number}"
+                if len(row) != len(header):
+                    problem = f"found {len(row)} fields, expected {len(header)}"
+                    yield RawItem(name, ("bad_row", problem), "reject")
+                else:
+                    name = name if id_at < 0 else row[id_at]
+                    yield RawItem(name, row[column], "sentence")

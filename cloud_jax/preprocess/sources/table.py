@@ -14,7 +14,6 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,8 +21,9 @@ import numpy as np
 
 from cloud_jax.preprocess.sources.source import (
     MAX_ITEM_BYTES,
+    PathSource,
+    Piece,
     RawItem,
-    Source,
     SourceError,
 )
 
@@ -33,25 +33,18 @@ _NPZ_KEYS = ("n_sites", "Z", "frac", "lattice")
 
 
 @dataclass(frozen=True)
-class FileSource(Source):
-    """A source of one or more files of the same layout.
+class FileSource(PathSource):
+    """A source of one or more files of the same layout."""
 
-    Attributes:
-        paths: files or glob patterns.
-    """
-
-    paths: tuple[str, ...] = ()
-
-    @cached_property
-    def files(self) -> tuple[Path, ...]:
+    def pieces(self) -> list[Piece]:
         """The files, patterns expanded in sorted order."""
-        files = []
+        pieces = []
         for path in self.paths:
             found = [path] if Path(path).is_file() else sorted(glob.glob(path))
             if not found:
                 raise SourceError(f"source {self.name}: found no file {path}")
-            files += map(Path, found)
-        return tuple(files)
+            pieces += [Piece(Path(file).name, Path(file)) for file in found]
+        return pieces
 
 
 @dataclass(frozen=True)
@@ -70,31 +63,31 @@ class TableSource(FileSource):
     id_column: str = ""
     splits: tuple[str, ...] = ()
 
-    def items(self) -> Iterator[RawItem]:
-        """Yield one structure a row, files in order."""
-        for path in self.files:
-            suffixes = [s.lower() for s in path.suffixes]
-            try:
-                if ".npz" in suffixes:
-                    yield from _npz_items(path)
-                elif ".csv" in suffixes:
-                    yield from self._csv_items(path)
-                elif ".jsonl" in suffixes:
-                    with open_text(path) as file:
-                        yield from self._row_items(_json_lines(file), path)
-                elif ".json" in suffixes:
-                    yield from self._json_items(path)
-                else:
-                    raise SourceError(
-                        f"{path}: found suffix {path.suffix!r}, expected .csv, .json, "
-                        ".jsonl (each also .gz or .bz2, JSON also .zip) or .npz"
-                    )
-            except (OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile) as error:
-                raise SourceError(f"{path}: cannot be read ({error})") from error
-            except json.JSONDecodeError as error:
-                raise SourceError(f"{path}: is damaged ({error})") from error
-            except RecursionError:
-                raise SourceError(f"{path}: is nested too deeply to be read") from None
+    def read(self, piece: Piece) -> Iterator[RawItem]:
+        """Yield one structure a row."""
+        path = piece.path
+        suffixes = [s.lower() for s in path.suffixes]
+        try:
+            if ".npz" in suffixes:
+                yield from _npz_items(path)
+            elif ".csv" in suffixes:
+                yield from self._csv_items(path)
+            elif ".jsonl" in suffixes:
+                with open_text(path) as file:
+                    yield from self._row_items(_json_lines(file), path)
+            elif ".json" in suffixes:
+                yield from self._json_items(path)
+            else:
+                raise SourceError(
+                    f"{path}: found suffix {path.suffix!r}, expected .csv, .json, "
+                    ".jsonl (each also .gz or .bz2, JSON also .zip) or .npz"
+                )
+        except (OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile) as error:
+            raise SourceError(f"{path}: cannot be read ({error})") from error
+        except json.JSONDecodeError as error:
+            raise SourceError(f"{path}: is damaged ({error})") from error
+        except RecursionError:
+            raise SourceError(f"{path}: is nested too deeply to be read") from None
 
     def _csv_items(self, path: Path) -> Iterator[RawItem]:
         with csv_rows(path) as (header, rows):
