@@ -32,6 +32,10 @@ _LABELS = {"D": "H", "T": "H", "Wat": "O", "wat": "O", "OH": "O", "NO": "N"}
 _LABELS |= {"Ow": "O", "Hw": "H"}
 _NOT_ATOMS = frozenset(("va", "vac", "vacancy", "dummy", "x", "xx", "n/a"))
 
+MAX_SITES = 10_000  # a sentence needs none so large; the symmetry search takes 10 s
+_LENGTHS = (0.1, 1e4)  # of cell vectors, angstrom
+_FARTHEST = 1e3  # fractional coordinate: beyond it the last digits are lost
+
 Occupants = tuple[tuple[str, float], ...]  # ((element, occupancy), ...), sorted
 
 
@@ -56,6 +60,12 @@ class Cell:
     def __post_init__(self):
         if not self.species:
             raise Rejection("no_atoms", "found no atomic site, expected at least one")
+        if len(self.species) > MAX_SITES:
+            raise Rejection(
+                "too_many_sites",
+                f"found {len(self.species):,} atoms in the cell, expected at most "
+                f"{MAX_SITES:,}",
+            )
         if self.fractional.shape != (len(self.species), 3):
             raise Rejection(
                 "bad_coordinates",
@@ -66,7 +76,20 @@ class Cell:
             raise Rejection("bad_coordinates", "a coordinate is not a finite number")
         if self.lattice.shape != (3, 3) or not np.isfinite(self.lattice).all():
             raise Rejection("bad_lattice", "expected nine finite cell vector entries")
-        box = math.prod(math.hypot(*vector) for vector in self.lattice.tolist())
+        farthest = np.abs(self.fractional).max()
+        if farthest > _FARTHEST:
+            raise Rejection(
+                "bad_coordinates",
+                f"found the fractional coordinate {farthest:g}, expected about 0 to 1",
+            )
+        lengths = [math.hypot(*vector) for vector in self.lattice.tolist()]
+        if min(lengths) < _LENGTHS[0] or max(lengths) > _LENGTHS[1]:
+            raise Rejection(
+                "bad_lattice",
+                f"found cell vectors of {min(lengths):g} to {max(lengths):g} A, "
+                f"expected {_LENGTHS[0]:g} to {_LENGTHS[1]:g} A",
+            )
+        box = math.prod(lengths)
         if self.volume <= 1e-3 * box:
             raise Rejection("bad_lattice", f"the cell is flat, {self.volume:.3g} A^3")
 

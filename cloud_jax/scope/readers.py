@@ -1,37 +1,18 @@
 """Structure files to cells: CIF, POSCAR, and the JSON of pymatgen and ASE."""
 
 import json
-import math
 import re
 import warnings
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePath
 
-import gemmi
 import numpy as np
 
 from cloud_jax.scope.cell import Cell
+from cloud_jax.scope.cif import read_cif
 from cloud_jax.scope.rejection import Rejection
 
-SITE_TOLERANCE = 1e-4  # fractional; images closer than this are one site, as pymatgen
-_FRACTION_TOLERANCE = 1e-4  # 0.3333 is meant as 1/3 when this close, relative
 _BOM = "\ufeff"  # some editors put it in front of a text
-_FRACTIONAL = ["fract_x", "fract_y", "fract_z"]
-_OPERATIONS = (
-    "_symmetry_equiv_pos_as_xyz",
-    "_space_group_symop_operation_xyz",
-    "_space_group_symop.operation_xyz",
-)
-# Magnetic CIFs: operations with a time reversal, and centrings to combine them with.
-_MAGNETIC = (
-    ("_space_group_symop_magn_operation.xyz", "_space_group_symop_magn_centering.xyz"),
-    ("_space_group_symop.magn_operation_xyz", "_space_group_symop.magn_centering_xyz"),
-    ("_space_group_symop_magn_operation_xyz", "_space_group_symop_magn_centering_xyz"),
-)
-_HALL_NAMES = ("_symmetry_space_group_name_Hall", "_space_group_name_Hall")
-_SPACE_GROUP_NAMES = ("_symmetry_space_group_name_H-M", "_space_group_name_H-M_alt")
-_SPACE_GROUP_NUMBERS = ("_symmetry_Int_Tables_number", "_space_group_IT_number")
 
 
 def read_text(text: str, name: str) -> Cell:
@@ -61,191 +42,8 @@ def read_text(text: str, name: str) -> Cell:
     )
 
 
-def read_cif(text: str) -> Cell:
-    """Read the first data block of a CIF that holds atoms.
-
-    Where there are more, the cell is flagged `first_of_several`.
-
-    The result is what pymatgen's parser gives, an order of magnitude faster: sites
-    are expanded by the listed operations, images closer than 1e-4 merged, and
-    coordinates within 1e-4 of 1/3 or 2/3 snapped to them.
-
-    Raises:
-        Rejection: not a CIF, no atoms, or values that are no structure.
-    """
-    try:
-        document = gemmi.cif.read_string(text.removeprefix(_BOM))
-    except (ValueError, RuntimeError, UnicodeError) as error:
-        raise Rejection("unreadable", f"not a CIF: {str(error)[:200]}") from None
-    tables = [block.find("_atom_site_", _FRACTIONAL) for block in document]
-    filled = [i for i, table in enumerate(tables) if len(table)]
-    if not filled:
-        raise Rejection(
-            "no_atoms", "found no data block with _atom_site_fract_x, _y and _z rows"
-        )
-    cell = _read_block(document[filled[0]], tables[filled[0]])
-    return _flagged(cell, "first_of_several") if len(filled) > 1 else cell
-
-
 def _flagged(cell: Cell, flag: str) -> Cell:
     return replace(cell, flags=tuple(sorted({*cell.flags, flag})))
-
-
-def _read_block(block: gemmi.cif.Block, table: gemmi.cif.Table) -> Cell:
-    fractional = np.array([[gemmi.cif.as_number(v) for v in row] for row in table])
-    if not np.isfinite(fractional).all():
-        row = int(np.flatnonzero(~np.isfinite(fractional).all(axis=1))[0])
-        raise Rejection(
-            "bad_coordinates",
-            f"atom {row + 1}: found {list(table[row])}, expected three numbers",
-        )
-    for ideal in (1 / 3, 2 / 3):
-        fractional[np.abs(fractional / ideal - 1) <= _FRACTION_TOLERANCE] = ideal
-    sites = _occupants(block, len(fractional))
-    operations = _operations(block)
-    if len(operations) > 1 or any(amount != 1.0 for ((_, amount),) in sites):
-        fractional, sites = _expand(fractional, sites, operations)
-    return Cell.from_sites(_lattice(block), fractional, sites)
-
-
-def _occupants(block: gemmi.cif.Block, n: int) -> list[tuple[tuple[str, float], ...]]:
-    symbols = block.find_values("_atom_site_type_symbol")
-    if not len(symbols):
-        symbols = block.find_values("_atom_site_label")
-    if len(symbols) != n:
-        raise Rejection(
-            "unreadable",
-            "found neither _atom_site_type_symbol nor _atom_site_label beside the "
-            "coordinates",
-        )
-    values = block.find_values("_atom_site_occupancy")
-    amounts = [gemmi.cif.as_number(v) for v in values] if len(values) else [1.0] * n
-    return [
-        ((gemmi.cif.as_string(symbol), 1.0 if math.isnan(amount) else amount),)
-        for symbol, amount in zip(symbols, amounts, strict=True)
-    ]
-
-
-def _lattice(block: gemmi.cif.Block) -> np.ndarray:
-    names = [f"_cell_length_{i}" for i in "abc"]
-    names += [f"_cell_angle_{i}" for i in ("alpha", "beta", "gamma")]
-    values = {
-        name: gemmi.cif.as_number(block.find_value(name) or "?") for name in names
-    }
-    for name, value in values.items():
-        if not math.isfinite(value) or value <= 0:
-            raise Rejection(
-                "bad_lattice",
-                f"{name}: found {block.find_value(name)!r}, expected a positive number",
-            )
-    lattice = np.array(gemmi.UnitCell(*values.values()).orth.mat.tolist()).T
-    if max(list(values.values())[3:]) >= 180 or not np.isfinite(lattice).all():
-        raise Rejection(
-            "bad_lattice",
-            f"found angles {list(values.values())[3:]}, which no cell can have",
-        )
-    return lattice
-
-
-def _operations(block: gemmi.cif.Block) -> list[gemmi.Op]:
-    """Return the operations that a block lists, names or numbers, in that order."""
-    try:
-        for tag in _OPERATIONS:
-            if triplets := _strings(block, tag):
-                return [gemmi.Op(triplet) for triplet in triplets]
-        for tag, centring_tag in _MAGNETIC:
-            if triplets := _strings(block, tag):
-                centrings = _strings(block, centring_tag) or ["x,y,z"]
-                return [
-                    _without_time(a) * _without_time(b)
-                    for a in centrings
-                    for b in triplets
-                ]
-    except (RuntimeError, ValueError) as error:
-        raise Rejection("unreadable", f"{tag}: {str(error)[:200]}") from None
-    for tag in _HALL_NAMES:
-        with suppress(RuntimeError, ValueError):  # then the other name has to do
-            if name := _string(block, tag):
-                return list(gemmi.symops_from_hall(name))
-    for tag in _SPACE_GROUP_NAMES:
-        if name := _string(block, tag):
-            return _operations_of_name(block, tag, name)
-    for tag in _SPACE_GROUP_NUMBERS:
-        number = gemmi.cif.as_number(block.find_value(tag) or "?")
-        if number in range(1, 231):
-            return list(gemmi.find_spacegroup_by_number(int(number)).operations())
-    return [gemmi.Op("x,y,z")]
-
-
-def _strings(block: gemmi.cif.Block, tag: str) -> list[str]:
-    """Values of a tag, whether it stands in a loop or alone."""
-    return [gemmi.cif.as_string(value) for value in block.find_values(tag)]
-
-
-def _string(block: gemmi.cif.Block, tag: str) -> str:
-    return gemmi.cif.as_string(block.find_value(tag) or "")
-
-
-def _without_time(triplet: str) -> gemmi.Op:
-    return gemmi.Op(",".join(triplet.split(",")[:3]))
-
-
-def _operations_of_name(block: gemmi.cif.Block, tag: str, name: str) -> list[gemmi.Op]:
-    alpha, gamma = (
-        gemmi.cif.as_number(block.find_value(f"_cell_angle_{angle}") or "?")
-        for angle in ("alpha", "gamma")
-    )
-    # ICSD marks the origin choice by a last letter: S for the first, Z the second.
-    usual = re.sub(r"\s+S$", ":1", re.sub(r"\s+Z$", ":2", name.replace("_", "")))
-    group = gemmi.find_spacegroup_by_name(usual, alpha, gamma)
-    if group is None:
-        raise Rejection(
-            "unreadable",
-            f"{tag}: found {name!r}, which is no space group we know, and no list of "
-            "operations; add _symmetry_equiv_pos_as_xyz rows",
-        )
-    return list(group.operations())
-
-
-def _expand(
-    fractional: np.ndarray,
-    sites: list[tuple[tuple[str, float], ...]],
-    operations: list[gemmi.Op],
-) -> tuple[np.ndarray, list[tuple[tuple[str, float], ...]]]:
-    """Merge rows on one point into mixed sites, then add all images."""
-    rotations = np.array([op.rot for op in operations]) / gemmi.Op.DEN
-    shifts = np.array([op.tran for op in operations]) / gemmi.Op.DEN
-    points: list[np.ndarray] = []
-    images: list[np.ndarray] = []
-    occupants: list[tuple[tuple[str, float], ...]] = []
-    for point, site in zip(fractional, sites, strict=True):
-        orbit = rotations @ point + shifts
-        match = next(
-            (i for i, seen in enumerate(points) if _same_point(orbit, seen).any()), None
-        )
-        if match is None:
-            points.append(point)
-            images.append(_distinct(orbit - np.floor(orbit)))
-            occupants.append(site)
-        else:
-            occupants[match] += site
-    expanded = [
-        site
-        for site, orbit in zip(occupants, images, strict=True)
-        for _ in range(len(orbit))
-    ]
-    return np.concatenate(images), expanded
-
-
-def _same_point(points: np.ndarray, other: np.ndarray) -> np.ndarray:
-    difference = points - other
-    return (np.abs(difference - np.rint(difference)) < SITE_TOLERANCE).all(axis=-1)
-
-
-def _distinct(points: np.ndarray) -> np.ndarray:
-    """Drop repeated images, keeping the first of each; [m, 3] to [k, 3]."""
-    same = _same_point(points[:, None], points[None])
-    return points[~np.triu(same, k=1).any(axis=0)]
 
 
 def read_poscar(text: str) -> Cell:

@@ -6,13 +6,18 @@ class Rejection(ValueError):
 
     Attributes:
         code: machine-readable reason. Of this package: `unreadable`, `no_atoms`,
-            `bad_lattice`, `bad_coordinates`, `unknown_species`, `occupancy`,
-            `disordered`, `overlapping_sites`, `symmetry_failed`, `composition`,
-            `vocabulary`; later stages have codes of their own.
-        message: what was found, what was expected, in words.
+            `bad_lattice`, `bad_coordinates`, `bad_symmetry`, `unknown_species`,
+            `occupancy`, `ambiguous`, `too_many_sites`, `disordered`,
+            `overlapping_sites`, `symmetry_failed`, `composition`, `vocabulary`; later
+            stages have codes of their own.
+        message: what was found, what was expected, in words; long ones are cut.
     """
 
+    LONGEST = 400  # characters: a file may hold a word of megabytes
+
     def __init__(self, code: str, message: str):
+        if len(message) > self.LONGEST:
+            message = message[: self.LONGEST - 3] + "..."
         super().__init__(code, message)
         self.code = code
         self.message = message
