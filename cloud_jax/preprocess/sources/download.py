@@ -153,8 +153,9 @@ def download(file: RemoteFile, target: Path) -> None:
         partial.unlink()
         raise SourceError(
             f"{file.url}: found {size:,} bytes with {file.checksum[0].upper()} "
-            f"{found}, expected {file.checksum[1]}: the publisher has replaced {file.name}, or "
-            f"something on the way sends another page; see {file.page or file.url}"
+            f"{found}, expected {file.checksum[1]}: the publisher has replaced "
+            f"{file.name}, or something on the way sends another page; see "
+            f"{file.page or file.url}"
         )
     os.replace(partial, target)
 

@@ -1,0 +1,193 @@
+"""The eight regression tasks of MatBench v0.1 that have structures.
+
+Dunn, Wang, Ganose, Dopp and Jain, npj Comput. Mater. 6, 138 (2020). Addresses and
+SHA-256 are those of matminer's dataset_metadata.json (v0.9), targets and units those
+of matbench's matbench_v0.1_dataset_metadata.json, ids and folds those of its code.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from cloud_jax.preprocess.sources.benchmark import (
+    FOLD,
+    ID,
+    STRUCTURE,
+    Benchmark,
+    Target,
+    fold_names,
+    where,
+)
+from cloud_jax.preprocess.sources.download import RemoteFile
+from cloud_jax.preprocess.sources.json_stream import split_rows
+from cloud_jax.preprocess.sources.source import Listing, SourceError
+
+FOLD_SEED = 18012019  # matbench's, of every task
+_URL = "https://ml.materialsproject.org/projects/{}"
+_PAGE = "https://matbench.materialsproject.org"
+_DUNN = "10.1038/s41524-020-00406-3"
+
+
+class Task(NamedTuple):
+    """A task as published.
+
+    Attributes:
+        column: of the target, in the file.
+        unit: of the target.
+        rows: of the file.
+        sha256: of the file.
+        what: the target is.
+        licence: of the data.
+        citation: DOI of the data.
+    """
+
+    column: str
+    unit: str
+    rows: int
+    sha256: str
+    what: str
+    licence: str
+    citation: str
+
+
+_MP = "CC-BY-4.0 (Materials Project)", "10.1063/1.4812323"
+_ELASTIC = "CC-BY-4.0 (Materials Project)", "10.1038/sdata.2015.9"
+TASKS = {
+    "jdft2d": Task(
+        "exfoliation_en", "meV/atom", 636,
+        "26057dc4524e193e32abffb296ce819b58b6e11d1278cae329a2f97817a4eddf",
+        "exfoliation energy of layered crystals",
+        "public domain (NIST JARVIS)", "10.1038/s41598-017-05402-0",
+    ),
+    "phonons": Task(
+        "last phdos peak", "cm^-1", 1265,
+        "4db551f21ec5f577e6202725f10e34dfc509aa7df3a6bdaac497da7f6dbbb9b3",
+        "frequency of the last peak of the phonon density of states",
+        "CC-BY-4.0", "10.1038/sdata.2018.65",
+    ),
+    "dielectric": Task(
+        "n", "", 4764,
+        "83befa09bc2ec2f4b6143afc413157827a90e5e2e42c1eb507ccfa01bf26a1d6",
+        "refractive index",
+        "CC-BY-4.0 (Materials Project)", "10.1038/sdata.2016.134",
+    ),
+    "log_gvrh": Task(
+        "log10(G_VRH)", "log10(GPa)", 10987,
+        "098af941f4c663270f1fe21abf20ffad6fb85ecbfcba5786ceac03983ac29da7",
+        "logarithm of the shear modulus", *_ELASTIC,
+    ),
+    "log_kvrh": Task(
+        "log10(K_VRH)", "log10(GPa)", 10987,
+        "44b113ddb7e23aa18731a62c74afa7e5aa654199e0db5f951c8248a00955c9cd",
+        "logarithm of the bulk modulus", *_ELASTIC,
+    ),
+    "perovskites": Task(
+        "e_form", "eV/unit cell", 18928,
+        "4641e2417f8ec8b50096d2230864468dfa08278dc9d257c327f65d0305278483",
+        "formation energy of perovskites",
+        "not stated (Computational Materials Repository)", "10.1039/C2EE22341D",
+    ),
+    "mp_gap": Task(
+        "gap pbe", "eV", 106113,
+        "58b65746bd88329986ed66031a2ac1369c7c522f7bc9f9081528e07097c2c057",
+        "band gap", *_MP,
+    ),
+    "mp_e_form": Task(
+        "e_form", "eV/atom", 132752,
+        "dedcb1d4ba2e3e50dbdd45ba5bc647a00e9c2bcf8f8bf556dc8e92caa39eb21f",
+        "formation energy", *_MP,
+    ),
+}  # fmt: skip
+
+
+def task_file(name: str) -> RemoteFile:
+    """The published file of a task."""
+    file = f"matbench_{name}.json.gz"
+    return RemoteFile(file, _URL.format(file), sha256=TASKS[name].sha256, page=_PAGE)
+
+
+def official_ids(name: str) -> list[str]:
+    """The ids of a task's rows, `mb-phonons-0001` and so on."""
+    n = TASKS[name].rows
+    width = len(str(n))
+    return [f"mb-{name.replace('_', '-')}-{i:0{width}d}" for i in range(1, n + 1)]
+
+
+def official_folds(name: str) -> list[str]:
+    """Of each row of a task the name of the fold that tests it."""
+    return fold_names(TASKS[name].rows, FOLD_SEED)
+
+
+@dataclass(frozen=True)
+class MatbenchSource(Benchmark):
+    """One task.
+
+    Attributes:
+        task: its name, without `matbench_`.
+    """
+
+    kind: ClassVar[str] = "matbench"
+    task: str = ""
+
+    def __post_init__(self):
+        if self.task not in TASKS:
+            raise SourceError(
+                f"matbench:{self.task}: expected one of {', '.join(TASKS)}"
+            )
+
+    @classmethod
+    def from_word(cls, text: str, data_dir: str) -> "MatbenchSource":
+        """`matbench:phonons` and so on."""
+        task = TASKS.get(text)
+        return cls(
+            name=f"matbench_{text}",
+            licence=task.licence if task else "",
+            citation=f"{_DUNN}, {task.citation}" if task else "",
+            data_dir=data_dir,
+            task=text,
+        )
+
+    @classmethod
+    def listings(cls, data_dir: str) -> list[Listing]:
+        """The eight tasks."""
+        return [
+            Listing(
+                f"matbench:{name}",
+                f"MatBench v0.1: {task.what}{f', {task.unit}' if task.unit else ''}",
+                f"{task.rows:,} structures",
+                task.licence,
+                f"{_DUNN}, {task.citation}",
+                where(data_dir, task_file(name)),
+            )
+            for name, task in TASKS.items()
+        ]
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The task's one target."""
+        return (Target(*TASKS[self.task][:2]),)
+
+    def wanted(self, columns: Sequence[str]) -> list[tuple[RemoteFile, ...]]:
+        """The task's one file."""
+        return [(task_file(self.task),)]
+
+    def count(self) -> int:
+        """Rows of the file."""
+        return TASKS[self.task].rows
+
+    def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any] | str]:
+        """Yield the rows in official order with official ids and folds."""
+        path = self.path(task_file(self.task))
+        ids, number = official_ids(self.task), -1
+        folds = official_folds(self.task) if FOLD in columns else ids
+        for number, row in enumerate(split_rows(path)):
+            if number < len(ids) and isinstance(row, dict):
+                row = row | {ID: ids[number], FOLD: folds[number]}
+                missing = {STRUCTURE, *self.columns} - row.keys()
+                row = f"lacks {', '.join(sorted(missing))}" if missing else row
+            yield row
+        if number + 1 != len(ids):
+            raise SourceError(
+                f"{path}: found {number + 1:,} rows, expected the {len(ids):,} of "
+                f"matbench_{self.task}: without them folds and ids are not official"
+            )
