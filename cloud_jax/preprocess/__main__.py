@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 _SOURCES = """\
@@ -68,9 +69,14 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     add("--seed", type=int, default=0, help="of the split (0)")
     add("--symprec", type=_positive(float), default=0.01, help="angstrom (0.01)")
     add("--angle-tolerance", type=float, default=5.0, help="degrees (5)")
+    add("--symmetry", choices=("spglib", "moyopy"), default="spglib")
     add("--disorder", choices=("majority", "reject"), default="majority")
     add("--workers", type=_positive(int), default=len(os.sched_getaffinity(0)))
     add("--time-limit", type=_positive(float), default=60.0, help="s a crystal (60)")
+    add(
+        "--memory-limit", type=_positive(int), default=2048, help="MiB a crystal (2048)"
+    )
+    add("--data-dir", default="data", help="folder of public data sets (data)")
     add("--max-reject-fraction", type=_fraction, default=0.05, help="(0.05)")
     return parser.parse_args(words)
 
@@ -79,12 +85,13 @@ def main(words: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
     arguments = parse_arguments(words)
     from cloud_jax.lock import LockedError
-    from cloud_jax.preprocess.build import OutputError, Request, build
+    from cloud_jax.preprocess import local
+    from cloud_jax.preprocess.build import OutputError, build
     from cloud_jax.preprocess.dataset import EmptyDatasetError
-    from cloud_jax.preprocess.local import EngineError
-    from cloud_jax.preprocess.pipeline import Options
+    from cloud_jax.preprocess.options import Options, Request
     from cloud_jax.preprocess.sources.corpus import read_sources
     from cloud_jax.preprocess.sources.source import SourceError
+    from cloud_jax.preprocess.workers import EngineError, Limits
 
     request = Request(
         Options(
@@ -93,18 +100,22 @@ def main(words: list[str] | None = None) -> int:
             angle_tolerance=arguments.angle_tolerance,
             disorder=arguments.disorder,
             max_tokens=arguments.max_tokens,
+            symmetry=arguments.symmetry,
+            deduplicate=arguments.deduplicate,
         ),
-        deduplicate=arguments.deduplicate,
         seed=arguments.seed,
         validation_fraction=arguments.validation_fraction,
     )
     try:
-        manifest, existed = build(
+        manifest, _, existed = build(
             request,
-            read_sources(arguments.sources),
+            read_sources(arguments.sources, arguments.data_dir),
             arguments.output,
-            workers=arguments.workers,
-            time_limit_s=arguments.time_limit,
+            engine=partial(
+                local.run,
+                workers=arguments.workers,
+                limits=Limits(arguments.time_limit, arguments.memory_limit),
+            ),
         )
     except (
         SourceError, OutputError, EmptyDatasetError, EngineError, LockedError

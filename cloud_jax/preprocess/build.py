@@ -6,55 +6,71 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
-
-from tqdm import tqdm
+from typing import Protocol
 
 import cloud_jax
 from cloud_jax.lock import lock
-from cloud_jax.preprocess import local, pipeline
-from cloud_jax.preprocess.chunks import CHUNK_ITEMS, chunks
-from cloud_jax.preprocess.dataset import MANIFEST, damage, publish, write_dataset
-from cloud_jax.preprocess.pipeline import Options, vocabulary_of
+from cloud_jax.preprocess import chunks, pipeline, selection
+from cloud_jax.preprocess.dataset import (
+    MANIFEST,
+    REPORT,
+    Written,
+    check_excluded,
+    damage,
+    publish,
+    source_counts,
+    split_entries,
+)
+from cloud_jax.preprocess.options import Request
+from cloud_jax.preprocess.pipeline import vocabulary_of
+from cloud_jax.preprocess.report import make_report
 from cloud_jax.preprocess.sources.source import Source, SourceError
 from cloud_jax.preprocess.sources.strings import StringsSource
+from cloud_jax.scope import Vocabulary
 
 WORK = ".work"
 _OWN_FILES = ("cloud_scope-", "dataset_info", "features.json", "records.parquet",
-              "rejects.csv", "vocabulary.json", WORK)  # fmt: skip
+              "rejects.csv", "report", "vocabulary.json", WORK)  # fmt: skip
+
+
+class Engine(Protocol):
+    """Brings all crystals of the sources into shards, tables and counts."""
+
+    def __call__(
+        self,
+        request: Request,
+        sources: Sequence[Source],
+        work: Path,
+        scratch: Path,
+        *,
+        salt: str,
+    ) -> Written:
+        """Write shards, their tables and `rejects.csv` into `scratch`.
+
+        Args:
+            request: what decides the bytes.
+            sources: in order.
+            work: an existing folder for what a resumed run takes up.
+            scratch: an existing folder for the files of the dataset.
+            salt: what else decides what becomes of a crystal.
+        """
 
 
 class OutputError(ValueError):
     """The output folder cannot be used; the message says why and what to do."""
 
 
-@dataclass(frozen=True)
-class Request:
-    """Everything that decides the bytes of a dataset, apart from the sources.
-
-    Attributes:
-        options: what becomes of one crystal.
-        deduplicate: see `selection.DEDUPLICATE`.
-        seed: of the split.
-        validation_fraction: share of the formulas in the validation split.
-    """
-
-    options: Options
-    deduplicate: str
-    seed: int
-    validation_fraction: float
-
-    def to_dict(self, sources: Sequence[Source]) -> dict:
-        """Return what a second run is compared with."""
-        return {
-            **self.options.to_dict(),
-            "deduplicate": self.deduplicate,
-            "seed": self.seed,
-            "validation_fraction": self.validation_fraction,
-            "sources": {source.name: _describe(source) for source in sources},
-        }
+def asked(request: Request, sources: Sequence[Source]) -> dict:
+    """What a second run is compared with: all that decides the bytes of a dataset."""
+    return {
+        **request.options.to_dict(),
+        "seed": request.seed,
+        "validation_fraction": request.validation_fraction,
+        "sources": {source.name: _describe(source) for source in sources},
+    }
 
 
 def _describe(source: Source) -> dict:
@@ -73,90 +89,64 @@ def build(
     sources: Sequence[Source],
     output: Path,
     *,
-    workers: int,
-    time_limit_s: float,
-) -> tuple[dict, bool]:
+    engine: Engine,
+) -> tuple[dict, dict, bool]:
     """Build the dataset, or find that it is there and intact.
 
     Args:
         request: what decides the bytes.
         sources: in the order in which they are read.
         output: the dataset folder; an interrupted run of the same request resumes.
-        workers: number of processes.
-        time_limit_s: longest time for one record.
+        engine: brings the crystals into shards.
 
     Returns:
-        The manifest, and whether it was there already.
+        The manifest, the report, and whether they were there already.
 
     Raises:
         OutputError: the folder holds something else.
         LockedError: another run writes it.
-        SourceError: a source cannot be read.
+        SourceError: a source cannot be had or read.
         EmptyDatasetError: nothing is left to write.
         OSError: a file cannot be written, for instance on a full disk.
     """
     _check_dialect(request.options.dialect, sources)
-    asked = request.to_dict(sources)
-    existing = _existing(output, asked)
+    for source in sources:
+        source.fetch()
+    description = asked(request, sources)
+    existing = _existing(output, description)
     if existing:
-        return existing, True
+        return existing, json.loads((output / REPORT).read_text("utf-8")), True
     work = output / WORK
-    (work / "parts").mkdir(parents=True, exist_ok=True)
+    work.mkdir(parents=True, exist_ok=True)
     with lock(work):
-        parts = _process_all(request, sources, work / "parts", workers, time_limit_s)
         scratch = work / "dataset"
         shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
+        (scratch / "records.parquet").mkdir(parents=True)
+        salt = json.dumps([request.options.to_dict(), _versions(), _code_hash()])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TensorFlow's own
-            written = write_dataset(
-                parts,
-                sources,
-                scratch,
-                deduplicate=request.deduplicate,
-                seed=request.seed,
-                validation_fraction=request.validation_fraction,
-            )
+            from cloud_jax.preprocess import shards  # and TensorFlow itself
+
+            written = engine(request, sources, work, scratch, salt=salt)
+            check_excluded(scratch, sources)
+            shards.write_metadata(scratch, written.shards)
         vocabulary = vocabulary_of(request.options.dialect)
         vocabulary.save(scratch / "vocabulary.json")
-        manifest = _manifest(request, asked, vocabulary, written)
+        report = make_report(written.counts, sources, vocabulary)
+        (scratch / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+        manifest = _manifest(request, description, vocabulary, written, sources)
         publish(scratch, output, manifest)
     shutil.rmtree(work)
-    return manifest, False
+    return manifest, report, False
 
 
-def _process_all(
+def _manifest(
     request: Request,
+    description: dict,
+    vocabulary: Vocabulary,
+    written: Written,
     sources: Sequence[Source],
-    directory: Path,
-    workers: int,
-    time_limit_s: float,
-) -> list[Path]:
-    """Bring every crystal through the engine; return the part files in order."""
-    total = sum(sum(1 for _ in source.items()) for source in sources)
-    if not total:
-        raise SourceError("the sources hold no crystal at all")
-    salt = json.dumps([request.options.to_dict(), _versions(), _code_hash()])
-    with tqdm(total=total, unit=" crystals", smoothing=0.05) as bar:
-
-        def progress(n_items: int, done_before: bool) -> None:
-            if done_before:  # shown, but not counted in the rate
-                bar.initial += n_items
-            bar.update(n_items)
-
-        names = local.run(
-            chunks(sources, salt),
-            directory=directory,
-            source_names=[source.name for source in sources],
-            options=request.options,
-            workers=min(workers, -(-total // CHUNK_ITEMS)),
-            time_limit_s=time_limit_s,
-            progress=progress,
-        )
-    return [directory / name for name in names]
-
-
-def _manifest(request: Request, asked: dict, vocabulary, written: dict) -> dict:
+) -> dict:
     options = request.options
     return {
         "format": "cloud_jax.dataset",
@@ -168,19 +158,21 @@ def _manifest(request: Request, asked: dict, vocabulary, written: dict) -> dict:
             "size": len(vocabulary),
             "sha256": vocabulary.sha256,
         },
+        "symmetry": options.symmetry,
         "symprec": options.symprec,
         "angle_tolerance": options.angle_tolerance,
         "disorder": options.disorder,
         "max_tokens": options.max_tokens,
-        "deduplicate": request.deduplicate,
+        "deduplicate": options.deduplicate,
         "split": {
             "seed": request.seed,
             "validation_fraction": request.validation_fraction,
             "group": "formula",
         },
-        **written,
+        "splits": split_entries(written),
+        "sources": source_counts(written.counts, sources),
         "versions": _versions(),
-        "request": asked,
+        "request": description,
     }
 
 
@@ -192,6 +184,7 @@ def _code_hash() -> str:
     """Hash of the code that makes records: parts of an older one are not taken up."""
     package = Path(cloud_jax.__file__).parent
     files = [*sorted((package / "scope").glob("*.py")), Path(pipeline.__file__)]
+    files += [Path(chunks.__file__), Path(selection.__file__)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Chunks of raw items and the part files that hold their results.
+"""Chunks of raw items, and the rows and part files that they become.
 
 A chunk is a fixed number of items in the order of the sources, pickled; its name is
 its number and the hash of its bytes and of all that decides the result. A finished
@@ -18,40 +18,32 @@ import pyarrow as pa
 from pyarrow import feather
 
 from cloud_jax.preprocess.pipeline import Record, Reject
+from cloud_jax.preprocess.schemas import RESULTS
+from cloud_jax.preprocess.selection import duplicate_key, hash64, hash128, split_group
 from cloud_jax.preprocess.sources.source import RawItem, Source, SourceError
 
 CHUNK_ITEMS = 128  # about a quarter of a second of work, all that a kill can cost
 CHUNK_BYTES = 4 * 2**20  # of text or arrays: a few huge files do not fill the memory
 
-SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("source", pa.int16()),
-        ("formula", pa.string()),
-        ("space_group", pa.int16()),
-        ("n_atoms", pa.int32()),
-        ("volume_per_atom", pa.float64()),
-        ("flags", pa.list_(pa.string())),
-        ("paper", pa.string()),
-        ("canonical", pa.string()),
-        ("tokens", pa.list_(pa.uint16())),
-        ("stage", pa.string()),  # these three of a reject, null of a record
-        ("code", pa.string()),
-        ("message", pa.string()),
-    ]
-)
+
+class Position(NamedTuple):
+    """Where an item stands: index of the source, of the piece, and in the piece."""
+
+    source: int
+    piece: int
+    number: int
 
 
 class Chunk(NamedTuple):
-    """Pickled items of one source, and the name of their part file."""
+    """Pickled (position, item) pairs of one source, and the name of their part file."""
 
     name: str
     source: int
     n_items: int
     data: bytes
 
-    def items(self) -> list[RawItem]:
-        """Unpickle the items."""
+    def items(self) -> list[tuple[Position, RawItem]]:
+        """Unpickle the items and where they stand."""
         return pickle.loads(self.data)
 
 
@@ -63,35 +55,80 @@ def chunks(sources: Sequence[Source], salt: str) -> Iterator[Chunk]:
     """
     counter = itertools.count()
     for index, source in enumerate(sources):
-        items = source.items()
+        items = numbered_items(index, source)
         while group := _take(items):
-            try:
-                data = pickle.dumps(group, protocol=5)
-            except RecursionError:
-                raise SourceError(
-                    f"source {source.name}: a value in one of {group[0].id} to "
-                    f"{group[-1].id} is nested too deeply to be a structure"
-                ) from None
-            digest = hashlib.blake2b(data, digest_size=12)
-            digest.update(f"{source.name}\0{salt}".encode())
-            name = f"{next(counter):07d}-{digest.hexdigest()}.arrow"
-            yield Chunk(name, index, len(group), data)
+            yield pack(group, source.name, salt, next(counter))
 
 
-def _take(items: Iterator[RawItem]) -> list[RawItem]:
+def numbered_items(index: int, source: Source) -> Iterator[tuple[Position, RawItem]]:
+    """Yield all items of a source with their positions."""
+    for at, piece in enumerate(source.pieces()):
+        for number, item in enumerate(source.kept(piece)):
+            yield Position(index, at, number), item
+
+
+def pack(
+    group: Sequence[tuple[Position, RawItem]], source: str, salt: str, number: int
+) -> Chunk:
+    """Make a chunk of some items of one source.
+
+    Raises:
+        SourceError: a value cannot be handed to another process.
+    """
+    try:
+        data = pickle.dumps(group, protocol=5)
+    except RecursionError:
+        raise SourceError(
+            f"source {source}: a value in one of {group[0][1].id} to "
+            f"{group[-1][1].id} is nested too deeply to be a structure"
+        ) from None
+    digest = hashlib.blake2b(data, digest_size=12)
+    digest.update(f"{source}\0{salt}".encode())
+    name = f"{number:07d}-{digest.hexdigest()}.arrow"
+    return Chunk(name, group[0][0].source, len(group), data)
+
+
+def _take(items: Iterator[tuple[Position, RawItem]]) -> list[tuple[Position, RawItem]]:
     group, size = [], 0
-    for item in items:
-        group.append(item)
-        size += len(item.payload) if isinstance(item.payload, str | bytes) else 2000
+    for pair in items:
+        group.append(pair)
+        payload = pair[1].payload
+        size += len(payload) if isinstance(payload, str | bytes) else 2000
         if len(group) >= CHUNK_ITEMS or size >= CHUNK_BYTES:
             break
     return group
 
 
-def write_part(path: Path, source: int, results: Sequence[Record | Reject]) -> None:
+def rows(
+    positions: Sequence[Position],
+    results: Sequence[Record | Reject],
+    deduplicate: str,
+) -> pa.Table:
+    """Make the table of a chunk's results, with all that later stages sort by.
+
+    Args:
+        positions: of the items, [N].
+        results: what became of them, [N].
+        deduplicate: rule of `selection.duplicate_key`.
+    """
+    values = []
+    for position, result in zip(positions, results, strict=True):
+        row = {**position._asdict(), **vars(result)}
+        if isinstance(result, Record):
+            key = hash128(duplicate_key(row, deduplicate))
+            row["key_high"], row["key_low"] = key >> 64, key & 0xFFFFFFFFFFFFFFFF
+            row["group"] = hash64(split_group(row))
+            row["order"] = hash64(result.id)
+        values.append(row)
+    columns = [
+        pa.array([row.get(field.name) for row in values], field.type)
+        for field in RESULTS
+    ]
+    return pa.table(columns, schema=RESULTS)
+
+
+def write_part(path: Path, table: pa.Table) -> None:
     """Write the results of a chunk atomically."""
-    rows = [{"source": source, **vars(result)} for result in results]
-    table = pa.Table.from_pylist(rows, schema=SCHEMA)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     feather.write_feather(table, temporary, compression="zstd")
     os.replace(temporary, path)

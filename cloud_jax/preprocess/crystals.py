@@ -4,7 +4,6 @@ What structures became can be kept in a file. Without structures to read nothing
 parses them is imported.
 """
 
-import hashlib
 import json
 import os
 import tempfile
@@ -13,11 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+import pyarrow as pa
+import pyarrow.dataset as ds
 from tqdm import tqdm
 
 from cloud_jax.preprocess.options import Options
-from cloud_jax.preprocess.rows import Row, TableError, read_rows
+from cloud_jax.preprocess.rows import LabelledTable, Row, TableError
 from cloud_jax.preprocess.sources.source import (
     MAX_ITEM_BYTES,
     Piece,
@@ -27,28 +27,28 @@ from cloud_jax.preprocess.sources.source import (
 )
 from cloud_jax.preprocess.sources.structures import kind_of
 
-TIME_LIMIT_S = 60.0  # for one structure
-
 
 @dataclass(frozen=True)
 class _Structures(Source):
     """The structure column of the rows that are good so far, named by row number."""
 
-    path: Path = Path()
+    table: LabelledTable | None = None
     column: str = ""
     wanted: frozenset[int] = frozenset()
 
     def pieces(self) -> list[Piece]:
-        return [Piece(self.path.name, self.path)]
+        return [Piece(self.table.name, self.table.folder)]
 
     def read(self, piece: Piece) -> Iterator[RawItem]:
-        for number, (_, values) in enumerate(read_rows(piece.path, [self.column])):
+        for number, (_, values) in enumerate(self.table.rows([self.column])):
             if number in self.wanted:
-                yield _raw_item(str(number), values[self.column], piece.path.parent)
+                yield _raw_item(str(number), values[self.column], self.table.folder)
 
 
 def _raw_item(name: str, value: Any, folder: Path) -> RawItem:
     """Tell a path from text; read the file that a path leads to."""
+    if isinstance(value, RawItem):
+        return value._replace(id=name)
     if value is None or (isinstance(value, str) and not value.strip()):
         return RawItem(name, ("missing_structure", "the cell is empty"), "reject")
     if not isinstance(value, str) or "\n" in value or value.lstrip().startswith("{"):
@@ -76,7 +76,7 @@ def _is_file(path: Path) -> bool:
 
 
 def encode_structures(
-    path: Path,
+    table: LabelledTable,
     column: str,
     rows: list[Row],
     options: Options,
@@ -87,7 +87,7 @@ def encode_structures(
     """Fill in sentence, n_atoms or problem of each row.
 
     Args:
-        path: of the table.
+        table: where the rows come from.
         column: with the structures.
         rows: to fill in.
         options: dialect and tolerances.
@@ -100,10 +100,10 @@ def encode_structures(
         TableError: the workers cannot work.
         OSError: no space for what they pass on.
     """
-    key = {"table": file_sha256(path), "column": column, **asdict(options)}
+    key = {"table": table.sha256([column]), "column": column, **asdict(options)}
     found = _read_kept(keep_in, key) if keep_in else {}
     if any(str(row.number) not in found for row in rows):
-        found = _encode(path, column, rows, options, processes)
+        found = _encode(table, column, rows, options, processes)
         if keep_in:
             _keep(keep_in, key, found)
     for row in rows:
@@ -114,41 +114,38 @@ def encode_structures(
             row.sentence, row.n_atoms = sentence, row.n_atoms or n_atoms
 
 
-def file_sha256(path: Path) -> str:
-    """Hash of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _encode(
-    path: Path, column: str, rows: list[Row], options: Options, processes: int
+    table: LabelledTable,
+    column: str,
+    rows: list[Row],
+    options: Options,
+    processes: int,
 ) -> dict[str, list]:
     """Return for each row's number [sentence, n_atoms], or these and code, message."""
-    from cloud_jax.preprocess import local
     from cloud_jax.preprocess.chunks import CHUNK_ITEMS, chunks, read_part
+    from cloud_jax.preprocess.workers import EngineError, Limits, Pool
 
     wanted = frozenset(row.number for row in rows)
-    source = _Structures(path.stem, path=path, column=column, wanted=wanted)
+    source = _Structures(table.name, table=table, column=column, wanted=wanted)
+    names = ["id", "n_atoms", options.dialect, "code", "message"]
     results = {}
     with (
         tempfile.TemporaryDirectory(prefix="cloud_jax-") as directory,
         tqdm(total=len(rows), desc="reading structures", unit=" crystals") as bar,
+        Pool(
+            max(1, min(processes, -(-len(rows) // CHUNK_ITEMS))),
+            directory=Path(directory),
+            source_names=[source.name],
+            options=options,
+            limits=Limits(),
+        ) as pool,
     ):
         try:
-            parts = local.run(
-                chunks([source], ""),
-                directory=Path(directory),
-                source_names=[source.name],
-                options=options,
-                workers=max(1, min(processes, -(-len(rows) // CHUNK_ITEMS))),
-                time_limit_s=TIME_LIMIT_S,
-                progress=lambda n, done_before: bar.update(n),
-            )
-        except (local.EngineError, SourceError) as error:
-            raise TableError(f"{path}, column {column}: {error}") from error
-        names = ["id", "n_atoms", options.dialect, "code", "message"]
+            parts = pool.run(chunks([source], ""), lambda n, _: bar.update(n))
+        except (EngineError, SourceError) as error:
+            raise TableError(f"{table.name}, column {column}: {error}") from error
         for part in parts:
-            for found in read_part(Path(directory) / part, names).to_pylist():
+            for found in read_part(part, names).to_pylist():
                 result = [found[options.dialect], found["n_atoms"]]
                 if found["code"]:
                     result += [found["code"], found["message"]]
@@ -182,6 +179,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         for name in ("dialect", "deduplicate", "symprec", "angle_tolerance"):
             manifest[name]
+        manifest.setdefault("symmetry", "spglib")  # before there was a choice
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TableError(
             f"{folder}: is no dataset of `python -m cloud_jax.preprocess` ({error})"
@@ -192,19 +190,23 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def join_dataset(folder: Path, rows: list[Row], options: Options) -> None:
     """Fill in sentence, n_atoms or problem of each row from a prepared dataset."""
     manifest = read_manifest(folder)
-    made = {name: manifest[name] for name in ("symprec", "angle_tolerance")}
+    search = ("symprec", "angle_tolerance", "symmetry")
+    made = {name: manifest[name] for name in search}
     asked = {name: getattr(options, name) for name in made}
     if made != asked:
         raise TableError(f"{folder}: was made with {made}, this run has {asked}")
     wanted: dict[str, list[dict]] = {row.id: [] for row in rows}
     names = ["id", "n_atoms", options.dialect, "merged_ids"]
-    with pq.ParquetFile(folder / "records.parquet") as file:
-        for batch in file.iter_batches(columns=names):
+    try:
+        records = ds.dataset(folder / "records.parquet")
+        for batch in records.to_batches(columns=names):
             for record in batch.to_pylist():
                 for name in (record["id"], *record["merged_ids"]):
                     for key in (name, name.partition("/")[2]):
                         if key in wanted:
                             wanted[key].append(record)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise TableError(f"{folder}: cannot be read ({error})") from error
     # Twins of equal canonical sentence were merged; no other rule makes them equal.
     exact = manifest["deduplicate"] == options.dialect == "canonical"
     for row in rows:

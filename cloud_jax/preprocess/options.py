@@ -13,6 +13,9 @@ class Options:
         angle_tolerance: degrees.
         disorder: policy for partial occupancy, see `scope.encode`.
         max_tokens: longest sentence, [CLS] and [SEP] included.
+        symmetry: who searches, `spglib` or `moyopy`.
+        deduplicate: crystals equal in this are one: `canonical` (sentence),
+            `formula+spacegroup` or `none`.
     """
 
     dialect: str = "canonical"
@@ -20,7 +23,24 @@ class Options:
     angle_tolerance: float = 5.0
     disorder: str = "majority"
     max_tokens: int = 128
+    symmetry: str = "spglib"
+    deduplicate: str = "canonical"
 
     def to_dict(self) -> dict:
         """Return the fields for a manifest."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that decides the bytes of a dataset, apart from the sources.
+
+    Attributes:
+        options: what becomes of one crystal.
+        seed: of the split.
+        validation_fraction: share of the formulas in the validation split.
+    """
+
+    options: Options
+    seed: int = 0
+    validation_fraction: float = 0.2

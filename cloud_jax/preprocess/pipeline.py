@@ -20,11 +20,14 @@ from cloud_jax.scope import (
     readers,
     sentence,
 )
+from cloud_jax.scope.optimade import read_optimade
 
 _READERS = {
     "cif": readers.read_cif,
     "poscar": readers.read_poscar,
     "json": readers.read_json,
+    "optimade": read_optimade,
+    "extxyz": readers.read_extxyz,
 }
 
 
@@ -96,6 +99,9 @@ def process(item: RawItem, source: str, options: Options) -> Record | Reject:
             )
     except Rejection as rejection:
         return Reject(name, stage, rejection.code, rejection.message)
+    except MemoryError:
+        why = "needs more memory than --memory-limit gives a crystal"
+        return Reject(name, stage, "out_of_memory", why)
     except Exception as error:  # one odd crystal must not cost the other thousands
         return Reject(name, stage, "unexpected", f"{type(error).__name__}: {error}")
     return Record(id=name, tokens=tokens, **fields)
@@ -116,9 +122,7 @@ def read_cell(item: RawItem) -> Cell:
         lattice, fractional, numbers = payload
         return Cell.from_arrays(lattice, fractional, numbers)
     if isinstance(payload, bytes):
-        if b"\0" in payload:
-            raise Rejection("binary", "found a zero byte, expected text")
-        payload = payload.decode("utf-8", "replace")  # authors' names in old encodings
+        payload = readers.decode(payload)
     if not isinstance(payload, str):
         return readers.read_json(payload)
     payload = payload.removeprefix("\ufeff")  # the byte order mark of some editors
@@ -151,6 +155,7 @@ def _from_cell(cell: Cell, options: Options) -> dict:
         symprec=options.symprec,
         angle_tolerance=options.angle_tolerance,
         disorder=options.disorder,
+        symmetry=options.symmetry,
     )
     return {
         "formula": scope.formula,

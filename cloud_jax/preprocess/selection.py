@@ -1,10 +1,11 @@
 """Which records stay: de-duplication, reserved crystals, and the split by formula.
 
-All of it works on hashes and one number a record, so that memory stays small beside
-the sentences, and none of it depends on the order in which records arrive.
+Records that count as one crystal have the same key, so a bucket of keys is decided
+alone, on any machine, and nothing depends on the order in which records arrive.
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Int, UInt64
 
+from cloud_jax.preprocess.options import Request
+from cloud_jax.preprocess.schemas import KEPT, REJECTS
+from cloud_jax.preprocess.tally import Tally, tally
+
+# Of equal crystals the first in this order stays; the last three settle equal ids.
+_BEFORE = ("key_high", "key_low", "volume_per_atom", "id", "source", "piece", "number")
+SPLITS = ("train", "validation")
 DEDUPLICATE = ("canonical", "formula+spacegroup", "none")
 
 
@@ -34,6 +42,12 @@ class Selection(NamedTuple):
 def hash64(text: str) -> int:
     """A 64-bit hash that is the same on every machine."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def hash128(text: str) -> int:
+    """A 128-bit hash: no two of a billion different texts share one by chance."""
+    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+    return int.from_bytes(digest, "big")
 
 
 def duplicate_key(row: dict, rule: str) -> str:
@@ -60,9 +74,7 @@ def select(
     """Decide the fate of every record.
 
     Args:
-        table: columns `id`, `key_high` and `key_low` (128-bit hash of the duplicate
-            key), `volume_per_atom` (null where unknown), `group` (the split group's
-            hash) and `reserved`.
+        table: of schema `RECORDS`, with a column `reserved`.
         deduplicate: one of `DEDUPLICATE`; of equal crystals the one with the smallest
             volume per atom stays, then the one with the least id.
         seed: of the split.
@@ -71,10 +83,7 @@ def select(
     n = len(table)
     order = pc.sort_indices(
         table,
-        sort_keys=[
-            (name, "ascending")
-            for name in ("key_high", "key_low", "volume_per_atom", "id")
-        ],
+        sort_keys=[(name, "ascending") for name in _BEFORE],
     ).to_numpy()
     high, low = (column_of(table, c)[order] for c in ("key_high", "key_low"))
     is_first = np.ones(n, dtype=bool)
@@ -103,3 +112,79 @@ def _mix(group: UInt64[np.ndarray, " N"], seed: int) -> np.ndarray:
 def column_of(table: pa.Table, name: str) -> np.ndarray:
     """Return a column without nulls as one array."""
     return table[name].to_numpy()
+
+
+class Elected(NamedTuple):
+    """What became of a bucket of records.
+
+    Attributes:
+        kept: the survivors, of schema `KEPT`.
+        reserved: rejects of schema `REJECTS`: records that equal a reserved crystal.
+        counts: see `tally`.
+    """
+
+    kept: pa.Table
+    reserved: pa.Table
+    counts: Tally
+
+
+def elect(
+    records: pa.Table, request: Request, reserved_sources: Sequence[bool]
+) -> Elected:
+    """Decide about records among which all equals of each are.
+
+    Args:
+        records: of schema `RECORDS`, in any order.
+        request: how to de-duplicate and split.
+        reserved_sources: of each source whether it is reserved.
+    """
+    source = column_of(records, "source")
+    is_reserved_source = np.array(reserved_sources, dtype=bool)[source]
+    fates = select(
+        records.append_column("reserved", pa.array(is_reserved_source)),
+        deduplicate=request.options.deduplicate,
+        seed=request.seed,
+        validation_fraction=request.validation_fraction,
+    )
+    gone = np.flatnonzero(~fates.kept & ~fates.reserved)
+    survivors = fates.survivor[gone]
+    merged: dict[int, list[str]] = {}
+    names = records["id"].take(gone).to_pylist()
+    for survivor, name in zip(survivors.tolist(), names, strict=True):
+        merged.setdefault(survivor, []).append(name)
+    kept_at = np.flatnonzero(fates.kept)
+    kept = records.take(kept_at)
+    kept = kept.append_column(
+        "merged_ids",
+        pa.array(
+            [sorted(merged.get(i, ())) for i in kept_at.tolist()],
+            pa.list_(pa.string()),
+        ),
+    ).append_column("validation", pa.array(fates.validation[kept_at]))
+    lost = np.flatnonzero(fates.reserved & ~is_reserved_source)
+    sides = np.array(SPLITS)[fates.validation[kept_at].astype(int)]
+    counts = tally("split", sides)
+    counts += tally("reserved", source[fates.reserved])
+    counts += tally("merged", source[gone], source[survivors])
+    return Elected(
+        kept.select(KEPT.names).cast(KEPT),
+        _reserved_rejects(records.take(lost)),
+        counts,
+    )
+
+
+def _reserved_rejects(records: pa.Table) -> pa.Table:
+    n = len(records)
+    columns = {
+        **{name: records[name] for name in ("id", "source", "piece", "number")},
+        "stage": ["select"] * n,
+        "code": ["reserved"] * n,
+        "message": ["equals a crystal of a reserved source"] * n,
+    }
+    return pa.table(columns, schema=REJECTS)
+
+
+def shard_of(order: UInt64[np.ndarray, " N"], n_shards: int) -> Int[np.ndarray, " N"]:
+    """Place each record, by the hash of its id, in one of nearly equal shards, [N]."""
+    high = order >> np.uint64(32)
+    return ((high * np.uint64(n_shards)) >> np.uint64(32)).astype(np.int64)

@@ -5,7 +5,7 @@ writes, and training reads the same files without TensorFlow.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,73 +13,113 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no start-up chatter
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # nor its announcement
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from cloud_jax.preprocess.schemas import TABLE
+from cloud_jax.preprocess.sources.source import file_sha256
+from cloud_jax.preprocess.tally import Tally, tally_kept
+
 DATASET = "cloud_scope"
+_ORDER = ("order", "id", "source", "piece", "number")
+TABLES = "records.parquet"  # a folder; pandas and pyarrow open it as one table
 
 
 class Shard(NamedTuple):
-    """One written file."""
+    """One written shard, a TFRecord file and the table of its records.
 
+    Attributes:
+        split: that it belongs to.
+        file: name of the TFRecord file.
+        sha256: of its bytes.
+        bytes: its size.
+        n_records: in it.
+        table: path of the table of the same records, in the same order.
+        counts: see `tally`.
+    """
+
+    split: str
     file: str
+    sha256: str
+    bytes: int
     n_records: int
-    n_tokens: int
-    n_bytes: int
+    table: str
+    counts: Tally
 
 
-def write_split(
+def write_shard(
     directory: Path,
     split: str,
-    records: Iterator[tuple[str, np.ndarray]],
-    *,
-    n_records: int,
-    records_per_shard: int,
-) -> list[Shard]:
-    """Write one split as shards of nearly equal size.
+    index: int,
+    n_shards: int,
+    kept: pa.Table,
+    sources: Sequence[str],
+) -> Shard:
+    """Write one shard, its records in the order of the hash of their ids.
 
     Args:
-        directory: an existing folder.
+        directory: an existing folder with a folder `records.parquet`.
         split: `train` or `validation`.
-        records: (id, tokens [L]) in the order of the shards.
-        n_records: how many there are.
-        records_per_shard: at most this many in a file.
+        index: of the shard.
+        n_shards: of the split.
+        kept: its records, of schema `KEPT`, in any order.
+        sources: names of all sources.
 
     Raises:
         OSError: a file cannot be written, for instance on a full disk.
     """
-    n_shards = -(-n_records // records_per_shard)
-    bounds = [n_records * i // max(n_shards, 1) for i in range(n_shards + 1)]
-    shards = []
-    for i in range(n_shards):
-        name = f"{DATASET}-{split}.tfrecord-{i:05d}-of-{n_shards:05d}"
-        size = bounds[i + 1] - bounds[i]
-        shards.append(_write_shard(directory / name, records, size))
-    return shards
+    keys = [(name, "ascending") for name in _ORDER]
+    kept = kept.take(pc.sort_indices(kept, sort_keys=keys)).combine_chunks()
+    number = f"{index:05d}-of-{n_shards:05d}"
+    path = directory / f"{DATASET}-{split}.tfrecord-{number}"
+    _write_examples(path, kept)
+    table = f"{TABLES}/{split}-{number}.parquet"
+    _write_table(directory / table, split, kept, sources)
+    return Shard(
+        split,
+        path.name,
+        file_sha256(path),
+        path.stat().st_size,
+        len(kept),
+        table,
+        tally_kept(kept, split),
+    )
 
 
-def _write_shard(
-    path: Path, records: Iterator[tuple[str, np.ndarray]], size: int
-) -> Shard:
-    n_tokens = 0
+def _write_examples(path: Path, kept: pa.Table) -> None:
+    tokens = kept["tokens"].combine_chunks()
+    values, offsets = tokens.values.to_numpy().tolist(), tokens.offsets.to_pylist()
     example = tf.train.Example()
     name = example.features.feature["id"].bytes_list.value
-    values = example.features.feature["tokens"].int64_list.value
+    numbers = example.features.feature["tokens"].int64_list.value
     try:
         with tf.io.TFRecordWriter(os.fspath(path)) as writer:
-            for _ in range(size):
-                identifier, tokens = next(records)
+            for i, identifier in enumerate(kept["id"].to_pylist()):
                 name[:] = [identifier.encode()]
-                values[:] = tokens.tolist()
+                numbers[:] = values[offsets[i] : offsets[i + 1]]
                 writer.write(example.SerializeToString(deterministic=True))
-                n_tokens += len(tokens)
     except tf.errors.OpError as error:
         raise OSError(f"{path}: cannot be written ({error.message})") from error
-    return Shard(path.name, size, n_tokens, path.stat().st_size)
 
 
-def write_metadata(directory: Path, splits: dict[str, Sequence[Shard]]) -> None:
+def _write_table(
+    path: Path, split: str, kept: pa.Table, sources: Sequence[str]
+) -> None:
+    columns = {name: kept[name] for name in TABLE.names if name in kept.column_names}
+    columns["source"] = pa.array(sources).take(kept["source"].combine_chunks())
+    columns["split"] = pa.array([split] * len(kept))
+    columns["n_tokens"] = pc.list_value_length(kept["tokens"])
+    pq.write_table(pa.table([columns[name] for name in TABLE.names], TABLE), path)
+
+
+def write_metadata(directory: Path, shards: Sequence[Shard]) -> None:
     """Write `dataset_info.json` and `features.json` beside the shards."""
+    splits = {shard.split: [] for shard in shards}
+    for shard in shards:
+        splits[shard.split].append(shard)
     template = tfds.core.ShardedFileTemplate(
         data_dir=directory, dataset_name=DATASET, filetype_suffix="tfrecord"
     )
@@ -94,12 +134,11 @@ def write_metadata(directory: Path, splits: dict[str, Sequence[Shard]]) -> None:
         split_infos=[
             tfds.core.SplitInfo(
                 name=split,
-                shard_lengths=[shard.n_records for shard in shards],
-                num_bytes=sum(shard.n_bytes for shard in shards),
+                shard_lengths=[shard.n_records for shard in members],
+                num_bytes=sum(shard.bytes for shard in members),
                 filename_template=template.replace(split=split),
             )
-            for split, shards in splits.items()
-            if shards
+            for split, members in splits.items()
         ],
         filename_template=template,
         check_data=False,

@@ -117,6 +117,7 @@ def rejects(output: Path) -> dict[str, str]:
 def hashes(output: Path) -> dict[str, str]:
     """File name to SHA-256 of everything in a dataset folder."""
     return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(output.iterdir())
+        str(path.relative_to(output)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(output.rglob("*"))
+        if path.is_file()
     }

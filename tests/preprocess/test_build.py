@@ -22,6 +22,8 @@ from crystals import (
 )
 
 from cloud_jax.preprocess.chunks import CHUNK_ITEMS
+from cloud_jax.preprocess.schemas import KEPT
+from cloud_jax.preprocess.selection import hash64
 from cloud_jax.preprocess.sources.corpus import read_sources
 from cloud_jax.scope import Vocabulary
 
@@ -136,7 +138,7 @@ def test_an_existing_dataset_of_the_same_request_is_left_alone(
         ("cloud_scope-train.tfrecord-00000-of-00001", "is missing"),
         ("cloud_scope-validation.tfrecord-00000-of-00001", "manifest's SHA-256"),
         ("vocabulary.json", "was changed"),
-        ("records.parquet", "is missing"),
+        ("records.parquet/train-00000-of-00001.parquet", "is missing"),
     ],
 )
 def test_a_damaged_dataset_is_built_again(tmp_path, capsys, name, problem):
@@ -212,12 +214,10 @@ def test_a_full_disk_leaves_no_dataset_and_the_same_command_goes_on(
 
 
 def test_a_shard_that_cannot_be_written_is_an_os_error(tmp_path):
-    from cloud_jax.preprocess.shards import write_split
+    from cloud_jax.preprocess.shards import write_shard
 
     with pytest.raises(OSError, match=r"tfrecord.*cannot be written"):
-        write_split(
-            tmp_path / "missing", "train", iter([]), n_records=1, records_per_shard=9
-        )
+        write_shard(tmp_path / "missing", "train", 0, 1, KEPT.empty_table(), ["s"])
 
 
 def test_smallest_volume_stays_and_reserved_rows_keep_their_twins_out(tmp_path):
@@ -256,8 +256,15 @@ def test_shards_are_cut_evenly(tmp_path, monkeypatch):
     words = (source, "--dialect", "paper", "--validation-fraction", 0)
     assert run(tmp_path / "out", *words) == 0
     shards = manifest(tmp_path / "out")["splits"]["train"]["shards"]
-    assert [shard["n_records"] for shard in shards] == [44, 44, 44]
+    sizes = [shard["n_records"] for shard in shards]
+    assert sum(sizes) == 132
+    assert len(sizes) == 3
+    assert min(sizes) > 25, "the hash of the id says where a record goes"
     assert shards[2]["file"] == "cloud_scope-train.tfrecord-00002-of-00003"
+    rows = records(tmp_path / "out")
+    assert [row["id"] for row in rows] == sorted(
+        (row["id"] for row in rows), key=hash64
+    )
 
 
 def test_too_long_unknown_and_malformed_sentences_are_rejected(tmp_path, capsys):

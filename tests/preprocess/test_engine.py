@@ -3,16 +3,18 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from crystals import rock_salt
 
-from cloud_jax.preprocess import local
 from cloud_jax.preprocess.chunks import Chunk, chunks, read_part
 from cloud_jax.preprocess.pipeline import Options
-from cloud_jax.preprocess.sources.source import RawItem, Source
+from cloud_jax.preprocess.sources.source import Piece, RawItem, Source
+from cloud_jax.preprocess.workers import EngineError, Limits, Pool
 
 OPTIONS = Options(dialect="canonical")
+LIMITS = Limits()
 
 
 class Deadly(bytes):
@@ -43,32 +45,37 @@ class DeadlyOnce(bytes):
 class Items(Source):
     """A source of given payloads."""
 
-    def items(self):
+    def pieces(self):
+        return [Piece("only", Path("only"))]
+
+    def read(self, piece):
         for number, payload in enumerate(self.payloads):
             yield RawItem(str(number), payload, "cif")
 
 
-def run(payloads, directory, workers=1, time_limit_s=60.0):
+def pool_of(directory, n, limits=LIMITS):
+    return Pool(
+        n, directory=directory, source_names=["s"], options=OPTIONS, limits=limits
+    )
+
+
+def run(payloads, directory, workers=1, limits=LIMITS):
     source = Items("s")
     object.__setattr__(source, "payloads", payloads)
     seen = []
-    parts = local.run(
-        chunks([source], "salt"),
-        directory=directory,
-        source_names=["s"],
-        options=OPTIONS,
-        workers=workers,
-        time_limit_s=time_limit_s,
-        progress=lambda n, done_before: seen.append((n, done_before)),
-    )
-    rows = [row for part in parts for row in read_part(directory / part).to_pylist()]
+    with pool_of(directory, workers, limits) as pool:
+        parts = pool.run(
+            chunks([source], "salt"),
+            lambda n, done_before: seen.append((n, done_before)),
+        )
+    rows = [row for part in parts for row in read_part(part).to_pylist()]
     return rows, seen
 
 
 def test_only_the_guilty_records_of_a_chunk_are_rejected(tmp_path):
     good = rock_salt().encode()
     payloads = [good, Deadly(b"x"), good, Endless(b"x"), good]
-    rows, seen = run(payloads, tmp_path, time_limit_s=2.0)
+    rows, seen = run(payloads, tmp_path, limits=Limits(seconds=2.0))
     assert [row["code"] for row in rows] == [
         None,
         "crashed",
@@ -111,13 +118,21 @@ def test_a_part_file_that_cannot_be_written_stops_the_run(tmp_path):
 
 def test_workers_that_die_before_any_record_stop_the_run(tmp_path):
     chunk = Chunk("0.arrow", 0, 1, b"no pickle")
-    with pytest.raises(local.EngineError, match="died 3 times before its first record"):
-        local.run(
-            [chunk],
-            directory=tmp_path,
-            source_names=["s"],
-            options=OPTIONS,
-            workers=1,
-            time_limit_s=60.0,
-            progress=lambda n, done_before: None,
-        )
+    with (
+        pool_of(tmp_path, 1) as pool,
+        pytest.raises(EngineError, match="died 3 times before its first record"),
+    ):
+        pool.run([chunk], lambda n, done_before: None)
+
+
+class Greedy(bytes):
+    """A CIF whose reading asks for a gigabyte."""
+
+    def __contains__(self, _):
+        bytearray(2**30)
+
+
+def test_a_record_that_asks_for_too_much_memory_is_rejected(tmp_path):
+    good = rock_salt().encode()
+    rows, _ = run([good, Greedy(b"x"), good], tmp_path, limits=Limits(mib=512))
+    assert [row["code"] for row in rows] == [None, "out_of_memory", None]

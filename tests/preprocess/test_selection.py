@@ -23,6 +23,7 @@ def table(rows):
             "volume_per_atom": pa.array([r[2] for r in rows], pa.float64()),
             "group": pa.array([hash64(r[3]) for r in rows], pa.uint64()),
             "reserved": pa.array([r[4] for r in rows]),
+            **dict.fromkeys(("source", "piece", "number"), [0] * len(rows)),
         }
     )
 

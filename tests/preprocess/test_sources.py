@@ -9,13 +9,22 @@ import zipfile
 
 import numpy as np
 import pytest
-from crystals import LITHIUM, LITHIUM_POSCAR, groups, items, rock_salt, write_rows
+from crystals import (
+    LITHIUM,
+    LITHIUM_POSCAR,
+    groups,
+    items,
+    manifest,
+    rejects,
+    rock_salt,
+    run,
+    write_rows,
+)
 
-from cloud_jax.preprocess.chunks import chunks
+from cloud_jax.preprocess.chunks import Position, pack
 from cloud_jax.preprocess.pipeline import read_cell
 from cloud_jax.preprocess.sources.corpus import read_sources
 from cloud_jax.preprocess.sources.source import RawItem, SourceError
-from cloud_jax.preprocess.sources.table import TableSource
 
 LITHIUM_ASE = {
     "numbers": [3, 3],
@@ -185,7 +194,7 @@ def test_a_wrong_corpus_file_says_what_was_expected(tmp_path, text, message):
         ("table:{}/damaged.json", "is damaged"),
         ("table:{}/deep.json", "is nested too deeply"),
         ("table:{}/damaged.csv.gz", "cannot be read"),
-        ("table:{}/what.xyz", "found suffix '.xyz'"),
+        ("table:{}/what.doc", "found suffix '.doc'"),
         ("strings:{}/text.csv", "expected cloud or scope"),
         ("cif:{}/cut.tar", "cannot be read to its end"),
         ("cif:{}/cut.zip", "cannot be read to its end"),
@@ -197,7 +206,7 @@ def test_an_unusable_source_says_why(tmp_path, word, message):
     (tmp_path / "damaged.json").write_text("[1, ")
     (tmp_path / "deep.json").write_text("[" * 100_000)
     (tmp_path / "damaged.csv.gz").write_bytes(b"not gzip")
-    (tmp_path / "what.xyz").write_text("2")
+    (tmp_path / "what.doc").write_text("2")
     (tmp_path / "cut.zip").write_bytes(b"PK\3\4")
     with tarfile.open(tmp_path / "cut.tar", "w") as archive:
         data = tarfile.TarInfo("a.cif")
@@ -222,20 +231,20 @@ def test_all_readers_agree_on_one_crystal(tmp_path):
         assert cell.species == ("Li", "Li")
 
 
-def test_excluded_ids_that_are_not_there_are_an_error(tmp_path):
-    write_rows(tmp_path / "t.csv", [{"id": f"r{i}", "cif": "x"} for i in range(3)])
+def test_excluded_ids_are_listed_and_those_not_there_are_an_error(tmp_path, capsys):
+    write_rows(tmp_path / "t.csv", [{"id": f"r{i}", "cif": rock_salt()} for i in "012"])
     ids = [f"no-{i}" for i in range(7)]
     corpus = tmp_path / "corpus.toml"
     corpus.write_text(TABLE + f"path='t.csv'\nexclude_ids={['r1', *ids]}")
-    with pytest.raises(SourceError) as caught:
-        items(str(corpus))
-    message = str(caught.value)
-    assert "source a: exclude_ids: 7 not found in it: no-0, no-1" in message
-    assert f"{', '.join(ids[:5])}; its ids are like r2" in message
+    assert run(tmp_path / "out", corpus) == 1
+    message = "source a: exclude_ids: 7 not found in it: no-0, no-1"
+    assert message in capsys.readouterr().err
     (tmp_path / "ids.txt").write_text("\ufeffr1\n\n")
     corpus.write_text("\ufeff" + TABLE + "path='t.csv'\nexclude_ids='ids.txt'")
-    kept = [item.id for item in items(str(corpus)) if item.kind != "reject"]
-    assert kept == ["r0", "r2"]
+    assert run(tmp_path / "out", corpus) == 0
+    assert rejects(tmp_path / "out") == {"a/r1": "excluded"}
+    (source,) = manifest(tmp_path / "out")["sources"]
+    assert (source["n_read"], source["n_excluded"], source["n_rejected"]) == (2, 1, 0)
 
 
 def test_a_byte_order_mark_changes_nothing(tmp_path):
@@ -263,11 +272,10 @@ def test_a_bad_row_of_json_costs_that_row_alone(tmp_path):
     assert found[1].payload[1] == "found ['b'], expected 2 values"
 
 
-def test_a_value_too_deep_to_be_handed_to_a_worker_names_its_rows(tmp_path):
+def test_a_value_too_deep_to_be_handed_to_a_worker_names_its_rows():
     value = LITHIUM
     for _ in range(2000):
         value = {"lattice": value}
-    source = TableSource(name="t")
-    object.__setattr__(source, "items", lambda: iter([RawItem("deep", value, "auto")]))
+    group = [(Position(0, 0, 0), RawItem("deep", value, "auto"))]
     with pytest.raises(SourceError, match="one of deep to deep is nested too deeply"):
-        list(chunks([source], "salt"))
+        pack(group, "t", "salt", 0)

@@ -63,6 +63,12 @@ class Listing(NamedTuple):
     here: str = ""
 
 
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @dataclass(frozen=True)
 class Source:
     """One origin of crystals with its provenance.
@@ -135,23 +141,9 @@ class Source:
         return ", ".join(names[:3]) + more
 
     def items(self) -> Iterator[RawItem]:
-        """Yield every crystal of every piece.
-
-        Raises:
-            SourceError: an excluded id was never met, or as `read`.
-        """
-        missing = set(self.exclude_ids)
-        item = None
+        """Yield every crystal of every piece."""
         for piece in self.pieces():
-            for item in self.kept(piece):
-                missing.discard(item.id)
-                yield item
-        if missing:
-            raise SourceError(
-                f"source {self.name}: exclude_ids: {len(missing)} not found in "
-                f"it: {', '.join(sorted(missing)[:5])}; "
-                + (f"its ids are like {item.id}" if item else "it is empty")
-            )
+            yield from self.kept(piece)
 
     def kept(self, piece: Piece) -> Iterator[RawItem]:
         """Yield a piece's crystals; an excluded one as a reject that says so."""
@@ -167,8 +159,7 @@ class Source:
         for piece in self.pieces():
             digest.update(piece.name.encode() + b"\0")
             if piece.path.is_file():  # reading a named pipe would wait for ever
-                with open(piece.path, "rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
+                digest.update(bytes.fromhex(file_sha256(piece.path)))
         return digest.hexdigest()
 
 
