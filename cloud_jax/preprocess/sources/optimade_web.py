@@ -1,0 +1,212 @@
+"""Polite HTTP for a harvest that takes days: paced, repeated, limited in time."""
+
+import email.utils
+import json
+import random
+import threading
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+
+import cloud_jax
+
+FIRST_ATTEMPTS = 3  # where nothing has ever answered: there may be no network
+LONGEST_PAUSE_S = 60.0
+LONGEST_WAIT_S = 600.0  # that a server may ask for
+MAX_BYTES = 256 * 2**20  # of one answer
+_AGAIN = (408, 425, 429)  # and 5xx: HTTP statuses that may pass
+_HEADERS = {"User-Agent": f"cloud_jax/{cloud_jax.__version__} (OPTIMADE harvest)"}
+
+
+class WebError(Exception):
+    """An answer did not come.
+
+    Attributes:
+        status: the HTTP status of a refusal that another attempt would not change.
+    """
+
+    def __init__(self, message: str, status: int = 0):
+        super().__init__(message)
+        self.status = status
+
+
+class OutOfTimeError(Exception):
+    """The time for the whole harvest is up, or it was interrupted."""
+
+
+class _AgainError(Exception):
+    """Another attempt may help; `wait_s` is what the server asked for."""
+
+    def __init__(self, message: str, wait_s: float = 0.0):
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+class Pace:
+    """When the next request may go to each server; shared by all threads.
+
+    Args:
+        requests_per_second: to one server.
+        time_limit_s: of the whole harvest; 0 is none.
+    """
+
+    def __init__(self, requests_per_second: float, time_limit_s: float):
+        self._interval = 1.0 / requests_per_second
+        self._end = time.monotonic() + time_limit_s if time_limit_s else float("inf")
+        self._free: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self.stopped = threading.Event()
+
+    def wait(self, server: str) -> None:
+        """Wait for the server's turn.
+
+        Raises:
+            OutOfTimeError: the time is up, or would be before the turn comes.
+        """
+        with self._lock:
+            turn = max(time.monotonic(), self._free.get(server, 0.0))
+            if turn > self._end:
+                raise OutOfTimeError("the time limit of the harvest is reached")
+            self._free[server] = turn + self._interval
+        if self.stopped.wait(max(0.0, turn - time.monotonic())):
+            raise OutOfTimeError("the harvest was interrupted")
+
+    def hold(self, server: str, seconds: float) -> None:
+        """Send nothing to a server for a while."""
+        with self._lock:
+            until = time.monotonic() + seconds
+            self._free[server] = max(until, self._free.get(server, 0.0))
+
+
+class Web:
+    """Answers in JSON, one connection.
+
+    Args:
+        pace: shared with the other databases.
+        attempts: for one answer.
+        backoff_s: pause before the second attempt, doubled each time, give or take a
+            half.
+        request_limit_s: for one attempt, to the last byte.
+    """
+
+    def __init__(
+        self, pace: Pace, *, attempts: int, backoff_s: float, request_limit_s: float
+    ):
+        self.pace = pace
+        self._attempts, self._backoff_s = attempts, backoff_s
+        self._limit_s = request_limit_s
+        self._session = requests.Session()
+        self._session.headers.update(_HEADERS)
+        self._answered = False
+
+    def __enter__(self) -> "Web":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
+
+    def json(self, url: str, *, listing: bool = False) -> dict:
+        """Return an answer.
+
+        Args:
+            url: to ask.
+            listing: whether its `data` must be a list.
+
+        Raises:
+            WebError: it does not come.
+            OutOfTimeError: the time is up.
+        """
+        server = urlsplit(url).netloc
+        attempt = 0
+        while True:
+            self.pace.wait(server)
+            attempt += 1
+            try:
+                return _parse(self._get(url), listing)
+            except _AgainError as error:
+                most = self._attempts if self._answered else FIRST_ATTEMPTS
+                if attempt >= min(most, self._attempts):
+                    raise WebError(f"{error}, {attempt} times") from None
+                pause = self._backoff_s * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
+                wait_s = min(error.wait_s, LONGEST_WAIT_S)
+                self.pace.hold(server, wait_s or min(pause, LONGEST_PAUSE_S))
+
+    def text(self, url: str) -> str:
+        """Return an answer in words; empty if there is none. One attempt."""
+        self.pace.wait(urlsplit(url).netloc)
+        try:
+            return self._get(url).decode("utf-8", "replace")
+        except (_AgainError, WebError):
+            return ""
+
+    def _get(self, url: str) -> bytes:
+        """One attempt."""
+        end = time.monotonic() + self._limit_s
+        try:
+            with self._session.get(url, stream=True, timeout=self._limit_s) as answer:
+                self._answered = True
+                body = _read(answer, end)
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise _AgainError(_reason(error)) from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            # A body cut short or compressed wrongly; and a URL that is none.
+            raise _AgainError(_reason(error)) from None
+        if answer.status_code == 200:
+            return body
+        message = f"HTTP {answer.status_code}{_details(body)}"
+        if answer.status_code in _AGAIN or answer.status_code >= 500:
+            raise _AgainError(message, _retry_after(answer.headers))
+        raise WebError(message, answer.status_code)
+
+
+def _read(answer: requests.Response, end: float) -> bytes:
+    parts, size = [], 0
+    # read1 returns what has come, so that a trickle meets the time limit too.
+    while part := answer.raw.read1(2**16, decode_content=True):
+        parts.append(part)
+        size += len(part)
+        if time.monotonic() > end:
+            raise _AgainError("the answer took too long")
+        if size > MAX_BYTES:
+            raise WebError(f"an answer of more than {MAX_BYTES:,} bytes")
+    return b"".join(parts)
+
+
+def _parse(body: bytes, listing: bool) -> dict:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        raise _AgainError(f"found {body[:60]!r}, expected JSON") from None
+    if not isinstance(answer, dict) or not isinstance(
+        answer.get("data"), list if listing else list | dict
+    ):
+        raise _AgainError(f"found {body[:60]!r}, expected an OPTIMADE answer with data")
+    return answer
+
+
+def _retry_after(headers: Any) -> float:
+    """Seconds that the server asks us to wait: a number or a date."""
+    asked = headers.get("Retry-After", "").strip()
+    if asked.isdecimal():
+        return float(asked)
+    try:
+        then = email.utils.parsedate_to_datetime(asked).timestamp()
+        return max(0.0, then - time.time())
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return 0.0
+
+
+def _details(body: bytes) -> str:
+    """What an OPTIMADE server says of an error."""
+    try:
+        errors = json.loads(body)["errors"]
+        return ": " + "; ".join(str(e.get("detail") or e.get("title")) for e in errors)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ""
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:200]
