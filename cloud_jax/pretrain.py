@@ -260,6 +260,7 @@ def write_model(job: Job, found: dict[str, Any], *, active: bool) -> None:
             "kind": "encoder",
             "encoder": dataclasses.asdict(config),
             **{k: manifest[k] for k in ("symprec", "angle_tolerance", "max_tokens")},
+            "symmetry": manifest.get("symmetry", "spglib"),
             "provenance": {"hashes": job.hashes},
         },
         vocabulary=job.store.vocabulary,

@@ -160,6 +160,7 @@ def test_a_prepared_dataset_brings_vocabulary_tolerances_and_sentences(
         "deduplicate": "canonical",
         "symprec": 0.1,
         "angle_tolerance": 5.0,
+        "symmetry": "moyopy",
     }
     (dataset / "manifest.json").write_text(json.dumps(manifest))
     records = [
@@ -175,6 +176,7 @@ def test_a_prepared_dataset_brings_vocabulary_tolerances_and_sentences(
         kind=configuration.finetuning,
     )
     job = prepare(config)
-    assert job.origin == {"symprec": 0.1, "angle_tolerance": 5.0, "max_tokens": 128}
+    search = {"symprec": 0.1, "angle_tolerance": 5.0, "symmetry": "moyopy"}
+    assert job.origin == search | {"max_tokens": 128}
     assert job.table.sentences == [record.canonical for record, _ in crystals(40)]
     assert job.table.n_atoms.tolist() == [record.n_atoms for record, _ in crystals(40)]

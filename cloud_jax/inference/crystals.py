@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from cloud_jax.models.folder import Model
+from cloud_jax.models.folder import DESCRIPTION, Model, ModelFolderError
 from cloud_jax.preprocess.pipeline import Options, Record, Reject
 from cloud_jax.scope import Rejection
+from cloud_jax.scope.symmetry import finder
 
 # A generator's letters are no news where the space group is: one flag says it.
 _ROLES = ("element", "wyckoff", "count", "fraction")
@@ -46,12 +47,23 @@ class Crystal(NamedTuple):
 
 
 def options_of(model: Model) -> Options:
-    """How the model's training crystals were parsed."""
+    """How the model's training crystals were parsed.
+
+    Raises:
+        ModelFolderError: what searched their symmetry is not here.
+    """
     description = model.description
+    try:
+        finder(description["symmetry"])
+    except (ModuleNotFoundError, ValueError) as error:
+        raise ModelFolderError(
+            f"{model.directory / DESCRIPTION}, field symmetry: {error}"
+        ) from error
     return Options(
         dialect=model.vocabulary.dialect,
         symprec=description["symprec"],
         angle_tolerance=description["angle_tolerance"],
+        symmetry=description["symmetry"],
         max_tokens=description["max_tokens"],
     )
 

@@ -147,6 +147,7 @@ def load_model(directory: Path) -> Model:
         raise ModelFolderError(
             f"{path} is damaged or not a model's: {type(error).__name__}: {error}"
         ) from error
+    description.setdefault("symmetry", "spglib")  # before there was a choice
     if found[0] != FORMAT or found[1] > VERSION:
         raise ModelFolderError(
             f"{path}: found {found[0]} version {found[1]}, this program reads {FORMAT} "

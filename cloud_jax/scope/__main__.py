@@ -111,7 +111,7 @@ def _reading(scope) -> list[str]:
     )
     lines = [
         f"space group {number} ({symbol}), point group {point_group}, found at "
-        f"{scope.symprec:g} A by spglib {scope.spglib_version}"
+        f"{scope.symprec:g} A by {scope.finder}"
     ]
     for orbit, count in Counter(scope.orbits).items():
         atoms = "atom" if orbit.multiplicity == 1 else "atoms"

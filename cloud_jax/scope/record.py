@@ -1,6 +1,8 @@
 """The frozen record of one crystal: everything later stages may want."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,24 @@ class Orbit:
         return f"{self.multiplicity}{self.letter}"
 
 
+class Sites(NamedTuple):
+    """What a symmetry search says of a cell.
+
+    Attributes:
+        space_group: number, 1 to 230.
+        letters: Wyckoff letter of each site.
+        orbits: of each site a number that equals that of all sites of its orbit.
+        n_primitive: atoms in the primitive cell.
+        symprec: distance tolerance that gave the space group, angstrom.
+    """
+
+    space_group: int
+    letters: Sequence[str]
+    orbits: Sequence[int]
+    n_primitive: int
+    symprec: float
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """One crystal without its coordinates.
@@ -37,7 +57,7 @@ class Scope:
         volume_per_atom: angstrom^3.
         symprec: distance tolerance that gave the space group, angstrom.
         angle_tolerance: degrees.
-        spglib_version: version that gave the space group.
+        finder: package that gave the space group and its version, `spglib 2.8.0`.
         flags: any of `disordered`, `decorated`, `isotope`, `first_of_several`,
             `symprec_lowered`.
     """
@@ -49,7 +69,7 @@ class Scope:
     volume_per_atom: float
     symprec: float
     angle_tolerance: float
-    spglib_version: str
+    finder: str
     flags: tuple[str, ...] = ()
 
     @property

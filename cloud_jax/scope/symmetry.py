@@ -1,4 +1,4 @@
-"""A cell's symmetry: one call of spglib, then bookkeeping."""
+"""A cell's symmetry: one call of spglib or moyopy, then bookkeeping."""
 
 import math
 from collections import Counter
@@ -9,13 +9,15 @@ import numpy as np
 import spglib
 from jaxtyping import Float
 
+from cloud_jax.scope import moyo
 from cloud_jax.scope.cell import Cell, Occupants
-from cloud_jax.scope.record import Orbit, Scope
+from cloud_jax.scope.record import Orbit, Scope, Sites
 from cloud_jax.scope.rejection import Rejection
 from cloud_jax.scope.space_groups import wyckoff_multiplicities
 
 DISORDER_POLICIES = ("majority", "reject")
-_LADDER = (1.0, 0.1, 0.01)  # factors on symprec, tried until spglib finds a group
+FINDERS = ("spglib", "moyopy")
+_LADDER = (1.0, 0.1, 0.01)  # factors on symprec, tried until there is a group
 _MAX_DENOMINATOR = 100  # of occupancies: 1/3, 0.05 and 0.98 are exact
 
 
@@ -25,23 +27,26 @@ def encode(
     symprec: float = 0.01,
     angle_tolerance: float = 5.0,
     disorder: str = "majority",
+    symmetry: str = "spglib",
 ) -> Scope:
     """Find the symmetry of a cell and record it.
 
     Args:
         cell: the structure; its atoms may come in any order.
-        symprec: distance tolerance of the symmetry search, angstrom. Where spglib
-            finds no group, a tenth and a hundredth are tried and the record is
-            flagged `symprec_lowered`.
-        angle_tolerance: degrees; -1 leaves it to spglib.
+        symprec: distance tolerance of the symmetry search, angstrom. Where no group is
+            found, a tenth and a hundredth are tried and the record is flagged
+            `symprec_lowered`.
+        angle_tolerance: degrees; -1 leaves it to the search.
         disorder: what to do with a partially occupied site: `majority` names the
             orbit by its most abundant element and flags the record `disordered`,
             `reject` refuses.
+        symmetry: who searches, `spglib` or `moyopy`.
 
     Raises:
         Rejection: disordered (policy), overlapping atoms, no symmetry found, or
             amounts that are no ratio of small integers.
-        ValueError: an unknown policy.
+        ValueError: an unknown policy or search.
+        ModuleNotFoundError: moyopy is not installed.
     """
     if disorder not in DISORDER_POLICIES:
         raise ValueError(f"disorder={disorder!r}: expected one of {DISORDER_POLICIES}")
@@ -49,53 +54,91 @@ def encode(
         raise Rejection("disordered", "a site is partially occupied")
     order = _electronegativity_order(cell.species)
     species = [cell.species[i] for i in order]
-    kinds = {kind: i + 1 for i, kind in enumerate(dict.fromkeys(species))}
-    spglib_cell = (cell.lattice, cell.fractional[order], [kinds[s] for s in species])
-    _check_overlap(cell.lattice, spglib_cell[1], symprec)
-    dataset, used = _symmetry(spglib_cell, symprec, angle_tolerance)
+    numbers = {kind: i + 1 for i, kind in enumerate(dict.fromkeys(species))}
+    kinds = [numbers[kind] for kind in species]
+    fractional = cell.fractional[order]
+    _check_overlap(cell.lattice, fractional, symprec)
+    name = finder(symmetry)
+    sites = _search(symmetry, cell.lattice, fractional, kinds, symprec, angle_tolerance)
 
-    multiplicities = wyckoff_multiplicities(dataset.number)
+    multiplicities = wyckoff_multiplicities(sites.space_group)
     orbits: dict[int, Orbit] = {}
-    letters = dataset.wyckoffs
-    for site, orbit in enumerate(dataset.crystallographic_orbits.tolist()):
+    for kind, orbit, letter in zip(species, sites.orbits, sites.letters, strict=True):
         if orbit not in orbits:
-            letter = letters[site]
-            orbits[orbit] = Orbit(
-                _majority(species[site]), multiplicities[letter], letter
-            )
-    n_atoms = int(dataset.mapping_to_primitive.max()) + 1
+            orbits[orbit] = Orbit(_majority(kind), multiplicities[letter], letter)
     flags = set(cell.flags)
     if cell.is_disordered:
         flags.add("disordered")
-    if used != symprec:
+    if sites.symprec < symprec:
         flags.add("symprec_lowered")
     return Scope(
-        space_group=int(dataset.number),
+        space_group=sites.space_group,
         orbits=tuple(orbits.values()),
         composition=_reduced_composition(species),
-        n_atoms=n_atoms,
+        n_atoms=sites.n_primitive,
         volume_per_atom=cell.volume / len(species),
-        symprec=used,
+        symprec=sites.symprec,
         angle_tolerance=angle_tolerance,
-        spglib_version=spglib.__version__,
+        finder=name,
         flags=tuple(sorted(flags)),
     )
 
 
-def _symmetry(spglib_cell: tuple, symprec: float, angle_tolerance: float):
+@cache
+def finder(symmetry: str) -> str:
+    """Name and version of the package that searches, `spglib 2.8.0`.
+
+    Raises:
+        ValueError: neither `spglib` nor `moyopy`.
+        ModuleNotFoundError: it is not installed; the message says how to.
+    """
+    if symmetry not in FINDERS:
+        raise ValueError(f"symmetry={symmetry!r}: expected one of {FINDERS}")
+    package = spglib if symmetry == "spglib" else moyo.moyopy()
+    return f"{symmetry} {package.__version__}"
+
+
+def _search(
+    symmetry: str,
+    lattice: Float[np.ndarray, "3 3"],
+    fractional: Float[np.ndarray, "n 3"],
+    kinds: list[int],
+    symprec: float,
+    angle_tolerance: float,
+) -> Sites:
+    find = _spglib if symmetry == "spglib" else moyo.find
     for factor in _LADDER:
-        try:
-            dataset = spglib.get_symmetry_dataset(
-                spglib_cell, symprec * factor, angle_tolerance
-            )
-        except spglib.SpglibError:
-            dataset = None
-        if dataset is not None and dataset.number > 0:
-            return dataset, symprec * factor
+        sites = find(lattice, fractional, kinds, symprec * factor, angle_tolerance)
+        if sites is not None:
+            return sites
     raise Rejection(
         "symmetry_failed",
-        f"spglib finds no space group at symprec {symprec}, {symprec * _LADDER[1]:g} "
-        f"or {symprec * _LADDER[2]:g}",
+        f"{symmetry} finds no space group at symprec {symprec}, "
+        f"{symprec * _LADDER[1]:g} or {symprec * _LADDER[2]:g}",
+    )
+
+
+def _spglib(
+    lattice: Float[np.ndarray, "3 3"],
+    fractional: Float[np.ndarray, "n 3"],
+    kinds: list[int],
+    symprec: float,
+    angle_tolerance: float,
+) -> Sites | None:
+    try:
+        dataset = spglib.get_symmetry_dataset(
+            (lattice, fractional, kinds), symprec, angle_tolerance
+        )
+    except spglib.SpglibError:
+        return None
+    if dataset is None or not dataset.number:
+        return None
+    return Sites(
+        space_group=int(dataset.number),
+        letters=dataset.wyckoffs,
+        orbits=dataset.crystallographic_orbits.tolist(),
+        n_primitive=int(dataset.mapping_to_primitive.max()) + 1,
+        symprec=symprec,
     )
 
 

@@ -36,8 +36,9 @@ from cloud_jax.training.finetuning import Member
 from cloud_jax.training.targets import Target, check_physics, n_outputs
 from cloud_jax.tuning.amounts import target_amounts
 
-_ORIGIN = ("symprec", "angle_tolerance", "max_tokens")
-SYMPREC, ANGLE_TOLERANCE = 0.01, 5.0  # of the symmetry search, where no model says
+# Of the symmetry search, where no model says.
+_SEARCH = {"symprec": 0.01, "angle_tolerance": 5.0, "symmetry": "spglib"}
+_ORIGIN = (*_SEARCH, "max_tokens")
 
 
 class Job(NamedTuple):
@@ -209,7 +210,7 @@ def untrained_origin(config: Any) -> tuple[Vocabulary, dict[str, Any]]:
     Raises:
         ValueError: the dataset cannot be used.
     """
-    origin = {"symprec": SYMPREC, "angle_tolerance": ANGLE_TOLERANCE}
+    origin = _SEARCH
     if config.data.dataset:
         folder = Path(config.data.dataset)
         manifest = read_manifest(folder)

@@ -1,0 +1,93 @@
+"""The symmetry search of moyopy: Rust, several times as fast as spglib.
+
+    pip install moyopy
+
+Both search with the same meaning of the tolerances and number Wyckoff positions in the
+same setting of each group (the smallest Hall number), but where operations found at a
+tolerance form no group, spglib lowers it by 5 % at a time and moyopy by half, so that
+the two may settle on different groups (`scripts/compare_symmetry.py` counts them).
+"""
+
+import logging
+from functools import cache
+from math import hypot, radians
+from types import ModuleType
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from cloud_jax.scope.record import Sites
+
+# moyopy multiplies the lattice symmetries that it finds until they close, and where
+# the tolerance of angles lets in shears they never do: it runs for ever. A shear moves
+# lattice points by a good part of a lattice vector, which is 2 angstrom at least: an
+# angle that moves them by a tenth of that is no shear, nor half or a quarter of one.
+_MAX_DISPLACEMENT = 0.2  # angstrom
+
+
+@cache
+def moyopy() -> ModuleType:
+    """Import moyopy.
+
+    Raises:
+        ModuleNotFoundError: it is not installed; the message says how to.
+    """
+    try:
+        import moyopy as module
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            'symmetry="moyopy" needs the package moyopy, which is not installed: '
+            'pip install moyopy, or use symmetry="spglib"',
+            name="moyopy",
+        ) from error
+    # It warns of each tolerance that it lowers; the record says so as well.
+    logging.getLogger("moyo").setLevel(logging.ERROR)
+    return module
+
+
+def find(
+    lattice: Float[np.ndarray, "3 3"],
+    fractional: Float[np.ndarray, "n 3"],
+    kinds: Int[np.ndarray, " n"] | list[int],
+    symprec: float,
+    angle_tolerance: float,
+) -> Sites | None:
+    """Search the symmetry of a cell.
+
+    Args:
+        lattice: cell vectors in rows, angstrom.
+        fractional: fractional coordinates.
+        kinds: equal numbers for equal atoms.
+        symprec: angstrom.
+        angle_tolerance: degrees, lowered in long cells to an angle that moves the end
+            of the longest vector by 0.2 angstrom; below 0 leaves it to moyopy.
+
+    Returns:
+        What was found, None if nothing was.
+
+    Raises:
+        ModuleNotFoundError: moyopy is not installed.
+    """
+    moyo = moyopy()
+    basis = lattice.tolist()
+    angle = None
+    if angle_tolerance >= 0:
+        longest = max(hypot(*vector) for vector in basis)
+        angle = min(radians(angle_tolerance), _MAX_DISPLACEMENT / longest)
+    try:
+        dataset = moyo.MoyoDataset(
+            moyo.Cell(basis, fractional.tolist(), kinds),
+            symprec=symprec,
+            angle_tolerance=angle,
+            setting=moyo.Setting.spglib(),
+            rotate_basis=False,
+        )
+    except ValueError:
+        return None
+    return Sites(
+        space_group=dataset.number,
+        letters=dataset.wyckoffs,
+        orbits=dataset.orbits,
+        n_primitive=max(dataset.mapping_std_prim) + 1,
+        symprec=dataset.symprec,
+    )
