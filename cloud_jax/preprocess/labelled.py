@@ -17,11 +17,10 @@ from jaxtyping import Float, Int
 
 from cloud_jax.preprocess.crystals import (
     encode_structures,
-    file_sha256,
     join_dataset,
 )
 from cloud_jax.preprocess.options import Options
-from cloud_jax.preprocess.rows import Row, TableError, read_rows
+from cloud_jax.preprocess.rows import LabelledTable, Row, TableError, open_table
 from cloud_jax.scope import Rejection, Vocabulary, build_vocabulary
 
 _MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-"))
@@ -50,7 +49,7 @@ class Table(NamedTuple):
         group: values of the group column, or None.
         rows: number of each row in the file, from 0; bad ones counted.
         rejects: the rows set aside, by line.
-        sha256: of the file.
+        sha256: of the file or files.
     """
 
     ids: list[str]
@@ -95,17 +94,23 @@ def read_table(
     vocabulary: Vocabulary | None = None,
     symprec: float = 0.01,
     angle_tolerance: float = 5.0,
+    symmetry: str = "spglib",
     max_tokens: int = 128,
     processes: int | None = None,
     keep_in: Path | None = None,
+    data_dir: str | Path = "data",
 ) -> Table:
-    """Read a CSV (also .gz, .bz2, .zip) or Parquet file of labelled crystals.
+    """Read a table of labelled crystals.
+
+    It is a CSV, JSON (MatBench's, or a list of objects) or JSON lines file (each also
+    .gz, .bz2, .zip), a Parquet file, or a public data set by its word, such as
+    `matbench:phonons`, which has the columns `id`, `structure`, `fold` and its targets.
 
     Exactly one of `structure_column`, `scope_column` and `dataset` says where the
     sentences come from.
 
     Args:
-        path: of the table.
+        path: of the table, or the word of a public data set.
         id_column: column with a different name for each row.
         targets: columns with numbers.
         structure_column: its cells are the path of a structure file, from the table's
@@ -120,16 +125,17 @@ def read_table(
         vocabulary: of a model; the dialect's own by default.
         symprec: distance tolerance of the symmetry search, angstrom.
         angle_tolerance: degrees.
+        symmetry: who searches, `spglib` or `moyopy`.
         max_tokens: longest sentence, [CLS] and [SEP] included.
         processes: that read structures; all cores by default.
         keep_in: file for what structures became, so that they are read once.
+        data_dir: folder of public data sets: looked in first, downloaded to.
 
     Raises:
         TableError: the file or a column is missing, a target is constant, the dataset
-            was made with another symprec, no row is left, or the processes that read
-            structures cannot work.
+            was made with another symmetry search, no row is left, or the processes
+            that read structures cannot work.
     """
-    path = Path(path)
     ways = [way for way in (structure_column, scope_column, dataset) if way]
     if len(ways) != 1:
         raise TableError(
@@ -140,22 +146,24 @@ def read_table(
         dialect=dialect,
         symprec=symprec,
         angle_tolerance=angle_tolerance,
+        symmetry=symmetry,
         max_tokens=max_tokens,
     )
     columns = _Columns(
         id_column, tuple(targets), n_atoms_column, split_column, group_column
     )
-    rows = _read_columns(path, columns, scope_column, structure_column)
+    table = open_table(path, data_dir)
+    rows = _read_columns(table, columns, scope_column, structure_column)
     good = [row for row in rows if not row.problem]
     if structure_column:
         processes = processes or len(os.sched_getaffinity(0))
         encode_structures(
-            path, structure_column, good, options, processes, keep_in=keep_in
+            table, structure_column, good, options, processes, keep_in=keep_in
         )
     elif dataset:
         join_dataset(Path(dataset), good, options)
     _tokenise(good, vocabulary or build_vocabulary(dialect), max_tokens)
-    return _assemble(path, rows, columns)
+    return _assemble(path, rows, columns, table.sha256(_names(columns)))
 
 
 def write_rejects(path: str | Path, rejects: Sequence[RowReject]) -> None:
@@ -179,14 +187,22 @@ def _reasons(rejects: Sequence[RowReject]) -> str:
     )
 
 
+def _names(columns: _Columns) -> list[str]:
+    named = [columns.id, *columns.targets, columns.n_atoms, columns.split]
+    return list(filter(None, [*named, columns.group]))
+
+
 def _read_columns(
-    path: Path, columns: _Columns, scope_column: str | None, structure: str | None
+    table: LabelledTable,
+    columns: _Columns,
+    scope_column: str | None,
+    structure: str | None,
 ) -> list[Row]:
     """Read everything but structures; a bad row gets its problem."""
-    named = [columns.id, *columns.targets, *columns[2:], scope_column, structure]
+    named = [*_names(columns), *filter(None, (scope_column, structure))]
     rows: list[Row] = []
     lines: dict[str, int] = {}
-    for number, (line, values) in enumerate(read_rows(path, list(filter(None, named)))):
+    for number, (line, values) in enumerate(table.rows(named)):
         row = Row(number, line)
         rows.append(row)
         try:
@@ -265,7 +281,9 @@ def _tokenise(rows: list[Row], vocabulary: Vocabulary, max_tokens: int) -> None:
             row.problem = "too_long", f"found {n} tokens, expected at most {max_tokens}"
 
 
-def _assemble(path: Path, rows: list[Row], columns: _Columns) -> Table:
+def _assemble(
+    path: str | Path, rows: list[Row], columns: _Columns, sha256: str
+) -> Table:
     used = [row for row in rows if not row.problem]
     rejects = [
         RowReject(row.line, row.id, row.problem[0], " ".join(row.problem[1].split()))
@@ -295,5 +313,5 @@ def _assemble(path: Path, rows: list[Row], columns: _Columns) -> Table:
         group=[row.group for row in used] if columns.group else None,
         rows=np.array([row.number for row in used], dtype=np.int64),
         rejects=rejects,
-        sha256=file_sha256(path),
+        sha256=sha256,
     )

@@ -1,17 +1,27 @@
-"""The rows of a CSV or Parquet file, each with its line: what an error can point at."""
+"""The rows of a labelled table, each with its line: what an error can point at.
+
+A table is a file, or a public data set with labels by its word (`matbench:phonons`).
+"""
 
 import csv
+import hashlib
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+from zipfile import BadZipFile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cloud_jax.preprocess.sources.source import MAX_ITEM_BYTES
-from cloud_jax.preprocess.sources.table import open_text
+from cloud_jax.preprocess.sources.benchmark import Benchmark
+from cloud_jax.preprocess.sources.compressed import open_text
+from cloud_jax.preprocess.sources.corpus import KINDS
+from cloud_jax.preprocess.sources.json_stream import line_rows, split_rows
+from cloud_jax.preprocess.sources.source import MAX_ITEM_BYTES, SourceError
+
+Rows = Iterator[tuple[int, dict[str, Any] | str]]
 
 
 class TableError(ValueError):
@@ -34,43 +44,128 @@ class Row:
     problem: tuple[str, str] | None = None  # code, message
 
 
-def read_rows(
-    path: Path, columns: Sequence[str]
-) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Yield the line of each row and the values of some columns.
+class LabelledTable(Protocol):
+    """Where rows come from: a file, or a public data set."""
+
+    name: str
+    folder: Path
+
+    def rows(self, columns: Sequence[str]) -> Rows:
+        """Yield the line of each row and {column: value}, or what is wrong with it.
+
+        Raises:
+            TableError: it is missing or damaged, or lacks a column.
+        """
+
+    def sha256(self, columns: Sequence[str]) -> str:
+        """Hash of the files that some columns come from."""
+
+
+def open_table(where: str | Path, data_dir: str | Path = "data") -> LabelledTable:
+    """Return the table of a file, or of a word such as `matbench:phonons`.
 
     Args:
-        path: `*.parquet`, or `*.csv` (also .gz, .bz2, .zip).
-        columns: names to read.
-
-    Yields:
-        The physical line on which the row begins, from 1 (of Parquet, which has no
-        lines, the number of the row), and {column: value}; or in its place what is
-        wrong with the row.
+        where: `*.csv`, `*.json` or `*.jsonl` (each also .gz, .bz2 or .zip),
+            `*.parquet`, or the word of a public data set with labels.
+        data_dir: folder of public data sets.
 
     Raises:
-        TableError: the file is missing, damaged or of another kind, or lacks a column.
+        TableError: a word of no such data set.
     """
-    suffixes = [suffix.lower() for suffix in path.suffixes]
+    kind, _, text = str(where).partition(":")
+    source_class = KINDS.get(kind)
+    if source_class is None or not issubclass(source_class, Benchmark):
+        return TableFile(Path(where))
     try:
-        if ".csv" in suffixes:
-            yield from _csv_rows(path, columns)
-        elif ".parquet" in suffixes:
-            yield from _parquet_rows(path, columns)
-        else:
+        return BenchmarkTable(source_class.from_word(text, str(data_dir)))
+    except SourceError as error:
+        raise TableError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class BenchmarkTable:
+    """The rows of a public data set; what is missing is downloaded when it is read."""
+
+    source: Benchmark
+
+    @property
+    def name(self) -> str:
+        """The word's text as a name."""
+        return self.source.name
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are."""
+        return Path(self.source.data_dir)
+
+    def rows(self, columns: Sequence[str]) -> Rows:
+        """Yield the number of each row, from 1, and its values."""
+        _check(columns, self.source.columns, self.source.name)
+        try:
+            self.source.fetch(columns)
+            for number, row in enumerate(self.source.rows(columns), 1):
+                bad = isinstance(row, str)
+                yield number, row if bad else {name: row.get(name) for name in columns}
+        except SourceError as error:
+            raise TableError(str(error)) from error
+
+    def sha256(self, columns: Sequence[str]) -> str:
+        """Hash of the files that some columns come from."""
+        return self.source.table_sha256(columns)
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """The rows of a file."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The file's name without suffixes."""
+        return self.path.name.split(".")[0]
+
+    @property
+    def folder(self) -> Path:
+        """The file's folder: paths in it are relative to that."""
+        return self.path.parent
+
+    def sha256(self, columns: Sequence[str]) -> str:
+        """Hash of the file's bytes."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def rows(self, columns: Sequence[str]) -> Rows:
+        """Yield the physical line on which a row begins, and its values.
+
+        Lines count from 1. Of JSON and Parquet, which have no lines, it is the number
+        of the row.
+        """
+        suffixes = [suffix.lower() for suffix in self.path.suffixes]
+        readers = {
+            ".csv": _csv_rows,
+            ".parquet": _parquet_rows,
+            ".jsonl": _json_lines,
+            ".json": _json_rows,
+        }
+        reader = next((readers[s] for s in reversed(suffixes) if s in readers), None)
+        if reader is None:
             raise TableError(
-                f"{path}: found suffix {path.suffix!r}, expected .csv (also .csv.gz, "
-                ".csv.bz2, .csv.zip) or .parquet"
+                f"{self.path}: found suffix {self.path.suffix!r}, expected .csv, .json "
+                "or .jsonl (each also .gz, .bz2 or .zip) or .parquet"
             )
-    except (
-        OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error, pa.ArrowInvalid
-    ) as error:  # fmt: skip
-        raise TableError(f"{path}: cannot be read ({error})") from error
+        try:
+            yield from reader(self.path, columns)
+        except SourceError as error:
+            raise TableError(str(error)) from error
+        except (
+            OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error, BadZipFile,
+            pa.ArrowInvalid,
+        ) as error:  # fmt: skip
+            raise TableError(f"{self.path}: cannot be read ({error})") from error
 
 
-def _csv_rows(
-    path: Path, columns: Sequence[str]
-) -> Iterator[tuple[int, dict[str, str] | str]]:
+def _csv_rows(path: Path, columns: Sequence[str]) -> Rows:
     csv.field_size_limit(MAX_ITEM_BYTES)
     with open_text(path) as file:
         above, text = 1, file.readline()
@@ -88,9 +183,7 @@ def _csv_rows(
             begins = above + reader.line_num + 1
 
 
-def _parquet_rows(
-    path: Path, columns: Sequence[str]
-) -> Iterator[tuple[int, dict[str, Any]]]:
+def _parquet_rows(path: Path, columns: Sequence[str]) -> Rows:
     with pq.ParquetFile(path) as file:
         _check(columns, file.schema_arrow.names, path)
         number = 0
@@ -100,10 +193,36 @@ def _parquet_rows(
                 yield number, row
 
 
-def _check(columns: Sequence[str], found: Sequence[str], path: Path) -> None:
+def _json_rows(path: Path, columns: Sequence[str]) -> Rows:
+    yield from _object_rows(path, columns, enumerate(split_rows(path), 1))
+
+
+def _json_lines(path: Path, columns: Sequence[str]) -> Rows:
+    yield from _object_rows(path, columns, line_rows(path))
+
+
+def _object_rows(
+    path: Path, columns: Sequence[str], rows: Iterable[tuple[int, Any]]
+) -> Rows:
+    """Take some columns of objects; the first good one stands for the header."""
+    known = False
+    for line, row in rows:
+        if isinstance(row, dict):
+            if not known:
+                _check(columns, list(row), path)
+                known = True
+            missing = [name for name in columns if name not in row]
+            if not missing:
+                row = {name: row[name] for name in columns}
+            else:
+                row = f"lacks {', '.join(missing)}"
+        yield line, row
+
+
+def _check(columns: Sequence[str], found: Sequence[str], where: str | Path) -> None:
     missing = [name for name in columns if name not in found]
     if missing:
         raise TableError(
-            f"{path}: found columns {', '.join(found) or 'none'}; expected "
+            f"{where}: found columns {', '.join(found) or 'none'}; expected "
             f"{', '.join(missing)} too"
         )

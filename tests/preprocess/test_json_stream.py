@@ -31,7 +31,7 @@ class Drops(io.StringIO):
         return super().read(3)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(VALUES), st.sampled_from([None, 1]))
 def test_elements_are_what_the_standard_library_reads(values, indent):
     text = json.dumps(values, indent=indent)
@@ -41,7 +41,7 @@ def test_elements_are_what_the_standard_library_reads(values, indent):
     assert stream.peek() == ""
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.dictionaries(st.text(), VALUES))
 def test_members_are_what_the_standard_library_reads(values):
     stream = JsonStream(Drops(json.dumps(values)), Path("x"))

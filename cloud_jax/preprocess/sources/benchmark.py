@@ -13,8 +13,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from cloud_jax.preprocess.sources.columns import pick
 from cloud_jax.preprocess.sources.download import RemoteFile, find, find_or_fetch
+from cloud_jax.preprocess.sources.json_stream import split_rows
 from cloud_jax.preprocess.sources.source import Piece, RawItem, Source, SourceError
+from cloud_jax.preprocess.sources.table import csv_rows
 
 ID, STRUCTURE, FOLD = "id", "structure", "fold"
 
@@ -36,6 +39,11 @@ class Benchmark(Source):
 
     kind: ClassVar[str]  # the word before the colon
     data_dir: str = "data"
+
+    def _describe(self, licence: str, citation: str) -> None:
+        """Take the publisher's licence and citation where the user gives none."""
+        object.__setattr__(self, "licence", self.licence or licence)
+        object.__setattr__(self, "citation", self.citation or citation)
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -122,6 +130,57 @@ def where(data_dir: str, *files: RemoteFile) -> str:
         except SourceError as error:
             return str(error).partition(": it is")[0]
     return ""
+
+
+def official_rows(
+    path: Path, marks: Sequence[dict[str, str]], columns: Sequence[str]
+) -> Iterator[dict[str, Any] | str]:
+    """Yield the rows of a file whose order is official, each with its id and fold.
+
+    Args:
+        path: of a JSON file of columns and data.
+        marks: {column: value} of each row, to be added.
+        columns: that each row must have.
+
+    Raises:
+        SourceError: the file is damaged or has another number of rows.
+    """
+    number = -1
+    for number, row in enumerate(split_rows(path)):
+        if number < len(marks) and isinstance(row, dict):
+            row = row | marks[number]
+            missing = [name for name in columns if name not in row]
+            if missing and number == 0:
+                raise SourceError(
+                    f"{path}: found columns {', '.join(row)}; expected "
+                    f"{', '.join(missing)} too: it is another task's file"
+                )
+        yield row
+    if number + 1 != len(marks):
+        raise SourceError(
+            f"{path}: found {number + 1:,} rows, expected {len(marks):,}: ids and "
+            "folds are official only with all of them: get the file again"
+        )
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
+    """Read some columns of a CSV: the values of each row by its first column.
+
+    Raises:
+        SourceError: the file is damaged or lacks a column.
+    """
+    with csv_rows(path) as (header, rows):
+        places = [pick(header, name, (), path) for name in columns]
+        found = {}
+        for number, row in enumerate(rows, 1):
+            if len(row) != len(header):
+                raise SourceError(
+                    f"{path}: row {number}: found {len(row)} fields, expected "
+                    f"{len(header)}: get the file again"
+                )
+            key, *values = (row[place] for place in places)
+            found[key] = values
+        return found
 
 
 def fold_names(n: int, seed: int) -> list[str]:

@@ -14,16 +14,26 @@ from pathlib import Path
 from typing import Any
 
 from cloud_jax.preprocess.sources.cif import CifSource
+from cloud_jax.preprocess.sources.discovery import DiscoverySource
 from cloud_jax.preprocess.sources.embedded import EmbeddedSource
+from cloud_jax.preprocess.sources.matbench import MatbenchSource
+from cloud_jax.preprocess.sources.optimade import OptimadeSource
+from cloud_jax.preprocess.sources.phonon import PhononSource
 from cloud_jax.preprocess.sources.source import Source, SourceError
 from cloud_jax.preprocess.sources.strings import StringsSource
 from cloud_jax.preprocess.sources.table import TableSource
+from cloud_jax.preprocess.sources.unconvbench import UnconvbenchSource
 
 KINDS: dict[str, type[Source]] = {
     "embedded": EmbeddedSource,
     "cif": CifSource,
     "strings": StringsSource,
     "table": TableSource,
+    "optimade": OptimadeSource,
+    "matbench": MatbenchSource,
+    "discovery": DiscoverySource,
+    "unconvbench": UnconvbenchSource,
+    "phonon": PhononSource,
 }
 
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from cloud_jax.preprocess.sources.compressed import open_text
 from cloud_jax.preprocess.sources.source import MAX_ITEM_BYTES, SourceError
-from cloud_jax.preprocess.sources.table import open_text
 
 _BLOCK = 2**18
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -25,13 +25,12 @@ _AFTER_VALUE = frozenset(",]}: \t\r\n")
 class JsonStream:
     """A position in a JSON text, of which only a few values are held.
 
-    Args:
+    Attributes:
         file: the text.
-        path: for messages.
     """
 
     def __init__(self, file: TextIO, path: Path):
-        self._file, self._path = file, path
+        self.file, self._path = file, path
         self._text, self._at = "", 0
         self._decode = json.JSONDecoder().raw_decode
 
@@ -105,7 +104,7 @@ class JsonStream:
         return found
 
     def _more(self, size: int) -> bool:
-        block = self._file.read(size)
+        block = self.file.read(size)
         self._text, self._at = self._text[self._at :] + block, 0
         return bool(block)
 
@@ -161,6 +160,24 @@ def split_rows(path: Path) -> Iterator[dict[str, Any] | str]:
             f"{path}: found {', '.join(head) or 'no key'} first; expected columns, a "
             "list of names, and then data, a list of rows"
         )
+
+
+def line_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Yield the number of each JSON line and its object, or what is wrong with it.
+
+    Raises:
+        SourceError: the file cannot be read.
+    """
+    with open_json(path) as stream:
+        for number, line in enumerate(stream.file, 1):
+            if line.isspace():
+                continue
+            try:
+                row = json.loads(line)
+            except (json.JSONDecodeError, RecursionError) as error:
+                row = f"no JSON: {error}"
+            found = f"found {line[:40]!r}, expected an object"
+            yield number, row if isinstance(row, dict | str) else found
 
 
 def column_pairs(path: Path, names: str, values: str) -> Iterator[tuple[str, Any]]:

@@ -12,14 +12,13 @@ from typing import Any, ClassVar, NamedTuple
 from cloud_jax.preprocess.sources.benchmark import (
     FOLD,
     ID,
-    STRUCTURE,
     Benchmark,
     Target,
     fold_names,
+    official_rows,
     where,
 )
 from cloud_jax.preprocess.sources.download import RemoteFile
-from cloud_jax.preprocess.sources.json_stream import split_rows
 from cloud_jax.preprocess.sources.source import Listing, SourceError
 
 FOLD_SEED = 18012019  # matbench's, of every task
@@ -134,18 +133,13 @@ class MatbenchSource(Benchmark):
             raise SourceError(
                 f"matbench:{self.task}: expected one of {', '.join(TASKS)}"
             )
+        task = TASKS[self.task]
+        self._describe(task.licence, f"{_DUNN}, {task.citation}")
 
     @classmethod
     def from_word(cls, text: str, data_dir: str) -> "MatbenchSource":
         """`matbench:phonons` and so on."""
-        task = TASKS.get(text)
-        return cls(
-            name=f"matbench_{text}",
-            licence=task.licence if task else "",
-            citation=f"{_DUNN}, {task.citation}" if task else "",
-            data_dir=data_dir,
-            task=text,
-        )
+        return cls(name=f"matbench_{text}", data_dir=data_dir, task=text)
 
     @classmethod
     def listings(cls, data_dir: str) -> list[Listing]:
@@ -177,17 +171,7 @@ class MatbenchSource(Benchmark):
 
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any] | str]:
         """Yield the rows in official order with official ids and folds."""
-        path = self.path(task_file(self.task))
-        ids, number = official_ids(self.task), -1
+        ids = official_ids(self.task)
         folds = official_folds(self.task) if FOLD in columns else ids
-        for number, row in enumerate(split_rows(path)):
-            if number < len(ids) and isinstance(row, dict):
-                row = row | {ID: ids[number], FOLD: folds[number]}
-                missing = {STRUCTURE, *self.columns} - row.keys()
-                row = f"lacks {', '.join(sorted(missing))}" if missing else row
-            yield row
-        if number + 1 != len(ids):
-            raise SourceError(
-                f"{path}: found {number + 1:,} rows, expected the {len(ids):,} of "
-                f"matbench_{self.task}: without them folds and ids are not official"
-            )
+        marks = [{ID: name, FOLD: fold} for name, fold in zip(ids, folds, strict=True)]
+        yield from official_rows(self.path(task_file(self.task)), marks, self.columns)
