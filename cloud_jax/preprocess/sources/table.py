@@ -1,17 +1,14 @@
-"""Tables of structures: CSV, JSON, JSON lines and npz, compressed or not.
+"""Tables of structures: CSV, Parquet, JSON, JSON lines, npz, and the files of ASE.
 
-CSV and JSON lines are streamed. JSON is read whole (it has no rows to stream), and an
-npz is a few flat arrays, 60 bytes an atom.
+All are streamed; an npz is a few flat arrays, 60 bytes an atom.
 """
 
-import bz2
 import csv
 import glob
-import gzip
-import io
 import json
 import zipfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +16,21 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from cloud_jax.preprocess.sources.ase_files import (
+    database_items,
+    database_size,
+    frame_items,
+)
+from cloud_jax.preprocess.sources.columns import (
+    ID_COLUMNS,
+    STRUCTURE_COLUMNS,
+    cell_item,
+    pick,
+    pick_id,
+)
+from cloud_jax.preprocess.sources.compressed import open_text
+from cloud_jax.preprocess.sources.json_tables import json_items, row_items
+from cloud_jax.preprocess.sources.parquet import parquet_items, parquet_size
 from cloud_jax.preprocess.sources.source import (
     MAX_ITEM_BYTES,
     PathSource,
@@ -27,8 +39,6 @@ from cloud_jax.preprocess.sources.source import (
     SourceError,
 )
 
-STRUCTURE_COLUMNS = ("cif", "structure", "poscar", "atoms", "bulk_atoms")
-ID_COLUMNS = ("material_id", "mp_id", "id", "jid", "qmof_id", "mbid", "file")
 _NPZ_KEYS = ("n_sites", "Z", "frac", "lattice")
 
 
@@ -53,7 +63,9 @@ class TableSource(FileSource):
 
     Attributes:
         column: column or key of the structure; the first known name by default. Its
-            cells are CIF or POSCAR text, or pymatgen, ASE or JARVIS dicts.
+            cells are CIF or POSCAR text, or the dicts of pymatgen, ASE or JARVIS (as
+            JSON text or nested columns). Without such a column a row may have columns
+            for lattice vectors, positions and elements.
         id_column: column or key of the id; the first known name by default, else the
             row number.
         splits: of a JSON file {split: {id: structure}}, the splits to read.
@@ -66,33 +78,49 @@ class TableSource(FileSource):
     def read(self, piece: Piece) -> Iterator[RawItem]:
         """Yield one structure a row."""
         path = piece.path
-        suffixes = [s.lower() for s in path.suffixes]
         try:
-            if ".npz" in suffixes:
-                yield from _npz_items(path)
-            elif ".csv" in suffixes:
-                yield from self._csv_items(path)
-            elif ".jsonl" in suffixes:
-                with open_text(path) as file:
-                    yield from self._row_items(_json_lines(file), path)
-            elif ".json" in suffixes:
-                yield from self._json_items(path)
-            else:
-                raise SourceError(
-                    f"{path}: found suffix {path.suffix!r}, expected .csv, .json, "
-                    ".jsonl (each also .gz or .bz2, JSON also .zip) or .npz"
-                )
-        except (OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile) as error:
+            yield from self._reader(path)(path)
+        except (
+            OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error
+        ) as error:  # fmt: skip
             raise SourceError(f"{path}: cannot be read ({error})") from error
-        except json.JSONDecodeError as error:
-            raise SourceError(f"{path}: is damaged ({error})") from error
-        except RecursionError:
-            raise SourceError(f"{path}: is nested too deeply to be read") from None
+
+    def count(self) -> int | None:
+        """How many rows the files have, if each of them says so."""
+        sizes = {".parquet": parquet_size, ".pq": parquet_size, ".db": database_size}
+        paths = [piece.path for piece in self.pieces()]
+        if {path.suffix.lower() for path in paths} <= sizes.keys():
+            return sum(sizes[path.suffix.lower()](path) for path in paths)
+        return None
+
+    def _reader(self, path: Path) -> Callable[[Path], Iterator[RawItem]]:
+        """Choose by the last suffix that says no compression."""
+        suffixes = [s.lower() for s in path.suffixes]
+        if suffixes and suffixes[-1] in (".gz", ".bz2", ".zip"):
+            suffixes.pop()
+        names = self.column, self.id_column
+        readers = {
+            ".npz": npz_items,
+            ".csv": self._csv_items,
+            ".jsonl": self._json_lines,
+            ".json": lambda path: json_items(path, *names, self.splits),
+            ".parquet": lambda path: parquet_items(path, *names),
+            ".db": lambda path: database_items(path, self.id_column),
+            ".xyz": lambda path: frame_items(path, self.id_column),
+        }
+        same = {".ndjson": ".jsonl", ".pq": ".parquet", ".extxyz": ".xyz"}
+        suffix = suffixes[-1] if suffixes else ""
+        if same.get(suffix, suffix) not in readers:
+            raise SourceError(
+                f"{path}: found suffix {path.suffix!r}, expected .csv, .json, .jsonl, "
+                ".xyz (each also .gz, .bz2 or .zip), .parquet, .npz or .db"
+            )
+        return readers[same.get(suffix, suffix)]
 
     def _csv_items(self, path: Path) -> Iterator[RawItem]:
         with csv_rows(path) as (header, rows):
             column = pick(header, self.column, STRUCTURE_COLUMNS, path)
-            id_at = _pick_id(header, self.id_column, path)
+            id_at = pick_id(header, self.id_column, path)
             for number, row in enumerate(rows):
                 if len(row) == len(header) + 1:  # pandas: an index without a name
                     del row[0]
@@ -101,93 +129,29 @@ class TableSource(FileSource):
                     problem = f"found {len(row)} fields, expected {len(header)}"
                     yield RawItem(name, ("bad_row", problem), "reject")
                 else:
-                    yield _item(name if id_at is None else row[id_at], row[column])
+                    yield cell_item(name if id_at is None else row[id_at], row[column])
 
-    def _json_items(self, path: Path) -> Iterator[RawItem]:
+    def _json_lines(self, path: Path) -> Iterator[RawItem]:
         with open_text(path) as file:
-            data = json.load(file)
-        if isinstance(data, dict) and {"columns", "data"} <= data.keys():
-            yield from self._row_items(_column_rows(data, path), path)
-        elif isinstance(data, list):
-            yield from self._row_items(data, path)
-        elif isinstance(data, dict):
-            yield from self._mapping_items(data, path)
-        else:
-            raise SourceError(f"{path}: expected a JSON list or object of structures")
-
-    def _mapping_items(self, data: dict, path: Path) -> Iterator[RawItem]:
-        unknown = set(self.splits) - data.keys()
-        if unknown:
-            raise SourceError(
-                f"{path}: found splits {sorted(data)}, expected {sorted(unknown)} too"
-            )
-        nested = data and all(
-            isinstance(v, dict) and not _is_structure(v) for v in data.values()
-        )
-        groups = [data[s] for s in self.splits or data] if nested else [data]
-        for group in groups:
-            for name, structure in group.items():
-                yield _item(name, structure)
-
-    def _row_items(self, rows: Any, path: Path) -> Iterator[RawItem]:
-        for number, row in enumerate(rows):
-            name = f"{path.name}:{number}"
-            if isinstance(row, str) or _is_structure(row):
-                yield _item(name, row)
-                continue
-            if not isinstance(row, dict):
-                found = f"expected an object, found {type(row).__name__}"
-                problem = str(row) if isinstance(row, ValueError) else found
-                yield RawItem(name, ("bad_row", problem), "reject")
-                continue
-            keys = list(row)
-            try:
-                id_at = _pick_id(keys, self.id_column, path)
-                column = keys[pick(keys, self.column, STRUCTURE_COLUMNS, path)]
-            except SourceError as error:
-                if number == 0:  # the wrong file or column, rather than a wrong row
-                    raise
-                yield RawItem(name, ("bad_row", str(error)), "reject")
-                continue
-            yield _item(name if id_at is None else str(row[keys[id_at]]), row[column])
+            yield from row_items(_lines(file), path, self.column, self.id_column)
 
 
-def _json_lines(file: TextIO) -> Iterator[Any]:
+def _lines(file: TextIO) -> Iterator[Any]:
     """Yield what each line holds; of a bad one a ValueError that says why."""
-    for number, line in enumerate(file, 1):
-        if line.isspace():
-            continue
-        try:
-            row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            row = ValueError(f"line {number} is no JSON: {error}")
-        yield row
-
-
-def _column_rows(data: dict, path: Path) -> Iterator[dict | ValueError]:
-    """Yield the rows of {columns, data}; of a bad one a ValueError that says why."""
-    columns, rows = data["columns"], data["data"]
-    names = isinstance(columns, list) and all(isinstance(c, str) for c in columns)
-    if not names or not isinstance(rows, list):
-        raise SourceError(f"{path}: expected columns, a list of names, and data, rows")
-    for row in rows:
-        if isinstance(row, list) and len(row) == len(columns):
-            yield dict(zip(columns, row, strict=True))
-        else:
-            yield ValueError(f"found {str(row)[:80]}, expected {len(columns)} values")
-
-
-def open_text(path: Path) -> TextIO:
-    """Open a text file, decompressing .gz, .bz2 and one-member .zip."""
-    suffix = path.suffix.lower()
-    if suffix == ".zip":
-        archive = zipfile.ZipFile(path)
-        members = [m for m in archive.namelist() if not m.endswith("/")]
-        if len(members) != 1:
-            raise SourceError(f"{path}: found {len(members)} members, expected one")
-        return io.TextIOWrapper(archive.open(members[0]), "utf-8-sig", newline="")
-    opener = {".gz": gzip.open, ".bz2": bz2.open}.get(suffix, open)
-    return opener(path, "rt", encoding="utf-8-sig", newline="")
+    number = 0
+    while line := file.readline(MAX_ITEM_BYTES):
+        number += 1
+        if len(line) == MAX_ITEM_BYTES:
+            while line and not line.endswith("\n"):
+                line = file.readline(MAX_ITEM_BYTES)
+            yield ValueError(
+                f"line {number} is longer than {MAX_ITEM_BYTES} characters"
+            )
+        elif not line.isspace():
+            try:
+                yield json.loads(line)
+            except (json.JSONDecodeError, RecursionError) as error:
+                yield ValueError(f"line {number} is no JSON: {error}")
 
 
 @contextmanager
@@ -211,41 +175,7 @@ def csv_rows(path: Path) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
         raise SourceError(f"{path}: cannot be read ({error})") from error
 
 
-def pick(header: Sequence[str], wanted: str, known: Sequence[str], path: Path) -> int:
-    """Return the index of the wanted column, or of the first known one.
-
-    Raises:
-        SourceError: there is none.
-    """
-    for name in (wanted,) if wanted else known:
-        if name in header:
-            return header.index(name)
-    raise SourceError(
-        f"{path}: found columns {', '.join(header)}; expected "
-        f"{wanted or ' or '.join(known)}: name it in a corpus file (column = ...)"
-    )
-
-
-def _pick_id(header: Sequence[str], wanted: str, path: Path) -> int | None:
-    if wanted:
-        return pick(header, wanted, (), path)
-    return next((header.index(n) for n in ID_COLUMNS if n in header), None)
-
-
-def _is_structure(value: Any) -> bool:
-    """Whether a dict is one crystal: pymatgen, ASE or JARVIS keys."""
-    return isinstance(value, dict) and (
-        "lattice" in value or "lattice_mat" in value or "cell" in value
-    )
-
-
-def _item(name: str, structure: Any) -> RawItem:
-    if isinstance(structure, str) and "\n" not in structure:
-        structure = structure.replace("\\n", "\n")  # line breaks as two characters
-    return RawItem(name, structure, "auto")
-
-
-def _npz_items(path: Path) -> Iterator[RawItem]:
+def npz_items(path: Path) -> Iterator[RawItem]:
     """Flat arrays: `n_sites` [N], `Z` [sum], `frac` [sum, 3], `lattice` [N, 3, 3]."""
     try:
         with np.load(path, allow_pickle=False) as data:
