@@ -1,7 +1,9 @@
 """The command line: `python -m cloud_jax.preprocess --output DIR SOURCE...`."""
 
 import argparse
+import importlib.util
 import os
+import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -10,8 +12,12 @@ _SOURCES = """\
 sources:
   embedded       1,369 crystals inside pymatgen and jarvis-tools, nothing to download
   cif:PATH       a CIF, POSCAR or JSON file, a folder, a quoted pattern, a zip or tar
+  table:PATH     rows with structures: CSV, Parquet, JSON, JSON lines, npz, an ASE
+                 database, extended XYZ (text also .gz or .bz2)
   strings:PATH   a CSV with a column of ready paper-dialect strings
-  table:PATH     CSV, JSON, JSON lines (plain, .gz, .bz2, JSON also .zip) or npz
+  optimade:NAME  a provider of the OPTIMADE network, a URL, or a folder of its pages
+  matbench:TASK, discovery:SET, unconvbench:TASK, phonon
+                 public data sets, looked for in --data-dir, else downloaded to it
   corpus.toml    a list of such sources with names, licences and columns, for instance
                    [[source]]
                    kind = "table"
@@ -22,6 +28,7 @@ sources:
                    exclude_ids = "ids.txt"   # a list, or a file with one id a line
                    reserved = false          # true: keep these crystals, and all that
                                              # equal them, out of the dataset
+--list-sources says of each public data set what it is and whether it is here.
 
 exit status: 0 built or already there, 1 failed, 2 wrong usage, 3 built but more than
 --max-reject-fraction of the crystals were rejected
@@ -55,8 +62,9 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("sources", nargs="+", metavar="SOURCE", help="see below")
-    add("--output", type=Path, required=True, help="dataset folder; resumes if cut off")
+    add("sources", nargs="*", metavar="SOURCE", help="see below")
+    add("--output", type=Path, help="dataset folder; resumes if cut off")
+    add("--list-sources", action="store_true", help="describe all public data sets")
     add("--dialect", choices=("canonical", "paper"), default="canonical")
     add("--max-tokens", type=_positive(int), default=128, help="longest sentence (128)")
     add(
@@ -78,20 +86,38 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     )
     add("--data-dir", default="data", help="folder of public data sets (data)")
     add("--max-reject-fraction", type=_fraction, default=0.05, help="(0.05)")
-    return parser.parse_args(words)
+    arguments = parser.parse_args(words)
+    if not arguments.list_sources and not (arguments.sources and arguments.output):
+        parser.error("expected --output DIR and at least one SOURCE, or --list-sources")
+    return arguments
+
+
+def _engine(arguments: argparse.Namespace):
+    from cloud_jax.preprocess.workers import Limits
+
+    limits = Limits(arguments.time_limit, arguments.memory_limit)
+    if arguments.engine == "local":
+        from cloud_jax.preprocess import local
+
+        return partial(local.run, workers=arguments.workers, limits=limits)
+    from cloud_jax.preprocess import beam
+
+    return partial(beam.run, pipeline_options=arguments.beam_options, limits=limits)
 
 
 def main(words: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
     arguments = parse_arguments(words)
+    if arguments.list_sources:
+        print(list_sources(arguments.data_dir))
+        return 0
     from cloud_jax.lock import LockedError
-    from cloud_jax.preprocess import local
     from cloud_jax.preprocess.build import OutputError, build
     from cloud_jax.preprocess.dataset import EmptyDatasetError
     from cloud_jax.preprocess.options import Options, Request
     from cloud_jax.preprocess.sources.corpus import read_sources
     from cloud_jax.preprocess.sources.source import SourceError
-    from cloud_jax.preprocess.workers import EngineError, Limits
+    from cloud_jax.preprocess.workers import EngineError
 
     request = Request(
         Options(
@@ -111,11 +137,7 @@ def main(words: list[str] | None = None) -> int:
             request,
             read_sources(arguments.sources, arguments.data_dir),
             arguments.output,
-            engine=partial(
-                local.run,
-                workers=arguments.workers,
-                limits=Limits(arguments.time_limit, arguments.memory_limit),
-            ),
+            engine=_engine(arguments),
         )
     except (
         SourceError, OutputError, EmptyDatasetError, EngineError, LockedError
@@ -144,6 +166,21 @@ def main(words: list[str] | None = None) -> int:
         )
         return 3
     return 0
+
+
+def list_sources(data_dir: str) -> str:
+    """Describe every public data set, and say which are in `data_dir`."""
+    from cloud_jax.preprocess.sources.corpus import KINDS
+
+    blocks = []
+    for kind in KINDS.values():
+        for listing in kind.listings(data_dir):
+            here = f"here: {listing.here}" if listing.here else "not here"
+            blocks.append(
+                f"{listing.word}  [{here}]\n  {listing.what}\n  {listing.size}; "
+                f"licence: {listing.licence}; cite: {listing.citation}"
+            )
+    return "\n".join(blocks)
 
 
 def summary(manifest: dict, output: Path, existed: bool) -> str:

@@ -21,6 +21,7 @@ from crystals import (
     write_rows,
 )
 
+from cloud_jax.preprocess.__main__ import main
 from cloud_jax.preprocess.chunks import Position, pack
 from cloud_jax.preprocess.pipeline import read_cell
 from cloud_jax.preprocess.sources.corpus import read_sources
@@ -279,3 +280,15 @@ def test_a_value_too_deep_to_be_handed_to_a_worker_names_its_rows():
     group = [(Position(0, 0, 0), RawItem("deep", value, "auto"))]
     with pytest.raises(SourceError, match="one of deep to deep is nested too deeply"):
         pack(group, "t", "salt", 0)
+
+
+def test_the_list_of_public_sets_says_what_is_here(tmp_path, capsys):
+    assert main(["--list-sources", "--data-dir", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert "embedded  [here: in the installed packages]" in text
+    assert "matbench:phonons  [not here]" in text
+    (tmp_path / "any").mkdir()
+    (tmp_path / "any" / "matbench_phonons.json.gz").touch()
+    assert main(["--list-sources", "--data-dir", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert f"matbench:phonons  [here: {tmp_path}/any/matbench_phonons.json.gz]" in text

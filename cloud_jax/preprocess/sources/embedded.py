@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloud_jax.preprocess.sources.source import (
+    Listing,
     Piece,
     RawItem,
     Source,
@@ -50,6 +51,20 @@ class EmbeddedSource(Source):
         if text:
             raise SourceError(f"embedded:{text}: expected just embedded")
         return cls(name="embedded")
+
+    @classmethod
+    def listings(cls, data_dir: str) -> list[Listing]:
+        """The one set."""
+        return [
+            Listing(
+                "embedded",
+                "AFLOW prototypes of pymatgen and minerals of jarvis-tools",
+                "1,369 structures",
+                cls.licence,
+                cls.citation,
+                "in the installed packages",
+            )
+        ]
 
     def pieces(self) -> tuple[Piece, Piece]:
         """The two packaged files."""
