@@ -29,12 +29,12 @@ import jax
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
-from scipy.constants import gas_constant, value
 
 from cloud_jax.evaluation.figures import parity_plot
 from cloud_jax.evaluation.metrics import regression_metrics
 from cloud_jax.inference.predictor import Predictor, load
 from cloud_jax.physics import debye
+from cloud_jax.preprocess.sources.phonon import integrate
 
 TEMPERATURES_K = (100.0, 300.0, 600.0)
 LABELS_K = 300.0
@@ -44,55 +44,6 @@ PROPERTIES = {
     "internal_energy": ("u_j_per_mol_cell", "J/mol"),
 }
 CLOSE = 0.01  # of the C_v label
-# h c / k in cm K (CODATA, by SciPy): a wave number in cm^-1 to a temperature.
-KELVIN_CM = 100 * value("second radiation constant")
-
-
-def mode_energy(
-    kelvin: Float[np.ndarray, " F"], temperature_k: float
-) -> Float[np.ndarray, " F"]:
-    """U of a mol of modes, J/mol, zero-point energy included."""
-    x = kelvin / temperature_k
-    return gas_constant * temperature_k * (x / 2 + x / np.expm1(x))
-
-
-def mode_heat_capacity(
-    kelvin: Float[np.ndarray, " F"], temperature_k: float
-) -> Float[np.ndarray, " F"]:
-    """C_v of a mol of modes, J/(mol K)."""
-    half = kelvin / temperature_k / 2
-    return gas_constant * (half / np.sinh(half)) ** 2
-
-
-MODES = {"heat_capacity": mode_heat_capacity, "internal_energy": mode_energy}
-
-
-def integrate(
-    frequency_cm: Float[np.ndarray, " F"],
-    dos: Float[np.ndarray, "N F"],
-    n_atoms: Float[np.ndarray, " N"],
-) -> dict[tuple[str, float], Float[np.ndarray, " N"]]:
-    """C_v and U at each temperature, per mol of cells of n_atoms.
-
-    Gauss-Legendre between the points, whose nodes leave out frequency 0, where the
-    integrands have but a limit (R, and R T).
-
-    Args:
-        frequency_cm: wave numbers, ascending.
-        dos: of each crystal, on any scale.
-        n_atoms: of each cell.
-    """
-    x, weight = np.polynomial.legendre.leggauss(8)
-    step = np.diff(frequency_cm)[:, None]
-    nodes = (frequency_cm[:-1, None] + step * (x + 1) / 2).ravel()
-    density = np.stack([np.interp(nodes, frequency_cm, row) for row in dos])
-    density *= (step * weight / 2).ravel()
-    density *= (3 * n_atoms / density.sum(axis=1))[:, None]
-    return {
-        (name, kelvin): density @ of_mode(KELVIN_CM * nodes, kelvin)
-        for name, of_mode in MODES.items()
-        for kelvin in TEMPERATURES_K
-    }
 
 
 def read(table: Path, dos: Path) -> tuple[pd.DataFrame, dict]:
@@ -106,7 +57,13 @@ def read(table: Path, dos: Path) -> tuple[pd.DataFrame, dict]:
         if list(stored["ids"]) != list(frame["id"]):
             raise SystemExit(f"{dos} and {table} do not list the same ids")
         frequencies, densities = stored["frequency_cm"], stored["dos"]
-    return frame, integrate(frequencies, densities, frame["n_atoms"].to_numpy())
+    n_atoms = frame["n_atoms"].to_numpy(dtype=float)
+    found = integrate(frequencies, densities, n_atoms, np.array(TEMPERATURES_K))
+    return frame, {
+        (name, kelvin): values[:, i]
+        for name, values in zip(PROPERTIES, found, strict=True)
+        for i, kelvin in enumerate(TEMPERATURES_K)
+    }
 
 
 def predict(model: Predictor, rows: pd.DataFrame) -> dict:

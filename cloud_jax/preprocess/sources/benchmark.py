@@ -74,6 +74,14 @@ class Benchmark(Source):
         """
         raise NotImplementedError
 
+    def crystals(self, path: Path) -> Iterator[tuple[str, Any] | str]:
+        """Yield id and structure (or item) of each row, or what is wrong with it.
+
+        Raises:
+            SourceError: the file is damaged.
+        """
+        raise NotImplementedError
+
     def fetch(self, columns: Sequence[str] = (STRUCTURE,)) -> None:
         """Bring the files that some columns need.
 
@@ -90,14 +98,14 @@ class Benchmark(Source):
         return [Piece(path.name, path)]
 
     def read(self, piece: Piece) -> Iterator[RawItem]:
-        """Yield the structure of every row."""
-        for number, row in enumerate(self.rows((STRUCTURE,))):
+        """Yield the crystals of a file."""
+        for number, row in enumerate(self.crystals(piece.path)):
             if isinstance(row, str):
                 yield RawItem(f"row-{number}", ("bad_row", row), "reject")
-            elif isinstance(row[STRUCTURE], RawItem):
-                yield row[STRUCTURE]
+            elif isinstance(row[1], RawItem):
+                yield row[1]
             else:
-                yield RawItem(row[ID], row[STRUCTURE], "auto")
+                yield RawItem(*row, "auto")
 
     def path(self, *files: RemoteFile) -> Path:
         """Where one of some alternative files is.
@@ -121,6 +129,61 @@ class Benchmark(Source):
         return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class OrderedBenchmark(Benchmark):
+    """One file `{index, columns, data}`, where the place of a row is its identity.
+
+    Without all its rows, in their order, ids and folds would not be the official ones.
+    """
+
+    @property
+    def file(self) -> RemoteFile:
+        """The published file."""
+        raise NotImplementedError
+
+    def ids(self) -> list[str]:
+        """The official id of each row."""
+        raise NotImplementedError
+
+    def folds(self) -> list[str]:
+        """Of each row the name of the fold that tests it."""
+        raise NotImplementedError
+
+    def wanted(self, columns: Sequence[str]) -> list[tuple[RemoteFile, ...]]:
+        """The one file."""
+        return [(self.file,)]
+
+    def crystals(self, path: Path) -> Iterator[tuple[str, Any] | str]:
+        """Yield official id and structure of each row."""
+        for row in self._rows(path, self.ids()):
+            yield row if isinstance(row, str) else (row[ID], row[STRUCTURE])
+
+    def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any] | str]:
+        """Yield the rows in official order with official ids and folds."""
+        folds = self.folds() if FOLD in columns else [""] * len(self.ids())
+        yield from self._rows(self.path(self.file), folds)
+
+    def _rows(self, path: Path, folds: Sequence[str]) -> Iterator[dict[str, Any] | str]:
+        ids, number = self.ids(), -1
+        for number, row in enumerate(split_rows(path)):
+            if number >= len(ids):
+                continue  # counted, to say how many
+            if isinstance(row, dict):
+                row = row | {ID: ids[number], FOLD: folds[number]}
+                missing = [name for name in self.columns if name not in row]
+                if missing and number == 0:
+                    raise SourceError(
+                        f"{path}: found columns {', '.join(row)}; expected "
+                        f"{', '.join(missing)} too: it is another task's file"
+                    )
+            yield row
+        if number + 1 != len(ids):
+            raise SourceError(
+                f"{path}: found {number + 1:,} rows, expected {len(ids):,}: ids and "
+                "folds are official only with all of them: get the file again"
+            )
+
+
 def where(data_dir: str, *files: RemoteFile) -> str:
     """Where one of some alternative files is, for a listing; empty if nowhere."""
     for file in files:
@@ -130,37 +193,6 @@ def where(data_dir: str, *files: RemoteFile) -> str:
         except SourceError as error:
             return str(error).partition(": it is")[0]
     return ""
-
-
-def official_rows(
-    path: Path, marks: Sequence[dict[str, str]], columns: Sequence[str]
-) -> Iterator[dict[str, Any] | str]:
-    """Yield the rows of a file whose order is official, each with its id and fold.
-
-    Args:
-        path: of a JSON file of columns and data.
-        marks: {column: value} of each row, to be added.
-        columns: that each row must have.
-
-    Raises:
-        SourceError: the file is damaged or has another number of rows.
-    """
-    number = -1
-    for number, row in enumerate(split_rows(path)):
-        if number < len(marks) and isinstance(row, dict):
-            row = row | marks[number]
-            missing = [name for name in columns if name not in row]
-            if missing and number == 0:
-                raise SourceError(
-                    f"{path}: found columns {', '.join(row)}; expected "
-                    f"{', '.join(missing)} too: it is another task's file"
-                )
-        yield row
-    if number + 1 != len(marks):
-        raise SourceError(
-            f"{path}: found {number + 1:,} rows, expected {len(marks):,}: ids and "
-            "folds are official only with all of them: get the file again"
-        )
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:

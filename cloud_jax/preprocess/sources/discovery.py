@@ -151,11 +151,9 @@ class DiscoverySource(Benchmark):
         paths = [self.path(*PARTS[part]) for part in self.parts]
         return [Piece(path.name, path) for path in paths]
 
-    def read(self, piece: Piece) -> Iterator[RawItem]:
-        """Yield the structures of a part."""
-        for name, structure in _structures(piece.path):
-            known = isinstance(structure, RawItem)
-            yield structure if known else RawItem(name, structure, "auto")
+    def crystals(self, path: Path) -> Iterator[tuple[str, Any]]:
+        """Yield the cells of a part."""
+        return _structures(path)
 
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield the rows of each part in the order of its cells."""
@@ -167,7 +165,7 @@ class DiscoverySource(Benchmark):
             else:
                 energies = _energies_of_arrays(path) if E_FORM in columns else {}
             fold = {FOLD: "train" if part == "mp" else "test"}
-            for name, structure in _structures(path):
+            for name, structure in self.crystals(path):
                 values = [*energies.get(name, ()), None, None, None][:3]
                 row = dict(zip((E_FORM, E_HULL, UNIQUE), values, strict=True))
                 yield {ID: name, STRUCTURE: structure} | row | fold

@@ -5,17 +5,13 @@ SHA-256 are those of matminer's dataset_metadata.json (v0.9), targets and units 
 of matbench's matbench_v0.1_dataset_metadata.json, ids and folds those of its code.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from cloud_jax.preprocess.sources.benchmark import (
-    FOLD,
-    ID,
-    Benchmark,
+    OrderedBenchmark,
     Target,
     fold_names,
-    official_rows,
     where,
 )
 from cloud_jax.preprocess.sources.download import RemoteFile
@@ -118,7 +114,7 @@ def official_folds(name: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class MatbenchSource(Benchmark):
+class MatbenchSource(OrderedBenchmark):
     """One task.
 
     Attributes:
@@ -161,17 +157,19 @@ class MatbenchSource(Benchmark):
         """The task's one target."""
         return (Target(*TASKS[self.task][:2]),)
 
-    def wanted(self, columns: Sequence[str]) -> list[tuple[RemoteFile, ...]]:
-        """The task's one file."""
-        return [(task_file(self.task),)]
+    @property
+    def file(self) -> RemoteFile:
+        """The task's file."""
+        return task_file(self.task)
+
+    def ids(self) -> list[str]:
+        """MatBench's ids."""
+        return official_ids(self.task)
+
+    def folds(self) -> list[str]:
+        """MatBench's folds."""
+        return official_folds(self.task)
 
     def count(self) -> int:
         """Rows of the file."""
         return TASKS[self.task].rows
-
-    def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any] | str]:
-        """Yield the rows in official order with official ids and folds."""
-        ids = official_ids(self.task)
-        folds = official_folds(self.task) if FOLD in columns else ids
-        marks = [{ID: name, FOLD: fold} for name, fold in zip(ids, folds, strict=True)]
-        yield from official_rows(self.path(task_file(self.task)), marks, self.columns)

@@ -149,11 +149,15 @@ class PhononSource(Benchmark):
         """Structures, with labels or without."""
         return 1521
 
+    def crystals(self, path: Path) -> Iterator[tuple[str, str]]:
+        """Yield all structures, with labels or without."""
+        yield from map(tuple, _read(path, 2))
+
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield all structures; if a label is wanted, those that have one."""
+        """Yield the crystals that have labels, if a label is wanted."""
         path, labels = self.path(DENSITIES), self._labels(columns)
         missing = set(labels)
-        for name, structure in _read(path, 2):
+        for name, structure in self.crystals(path):
             if not labels or name in labels:
                 missing.discard(name)
                 yield {ID: name, STRUCTURE: structure} | labels.get(name, {})

@@ -6,17 +6,13 @@ properties and the benchmark" (2024). Names, sizes, ids and folds are those of i
 figshare article 26657428, which gives their addresses and MD5.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from cloud_jax.preprocess.sources.benchmark import (
-    FOLD,
-    ID,
-    Benchmark,
+    OrderedBenchmark,
     Target,
     fold_names,
-    official_rows,
     where,
 )
 from cloud_jax.preprocess.sources.download import RemoteFile
@@ -90,7 +86,7 @@ def official_folds(name: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class UnconvbenchSource(Benchmark):
+class UnconvbenchSource(OrderedBenchmark):
     """One task.
 
     Attributes:
@@ -132,17 +128,19 @@ class UnconvbenchSource(Benchmark):
         """The task's one target."""
         return (Target(TASKS[self.task].column, TASKS[self.task].unit),)
 
-    def wanted(self, columns: Sequence[str]) -> list[tuple[RemoteFile, ...]]:
-        """The task's one file."""
-        return [(task_file(self.task),)]
+    @property
+    def file(self) -> RemoteFile:
+        """The task's file."""
+        return task_file(self.task)
+
+    def ids(self) -> list[str]:
+        """UnconvBench's ids."""
+        return official_ids(self.task)
+
+    def folds(self) -> list[str]:
+        """UnconvBench's folds."""
+        return official_folds(self.task)
 
     def count(self) -> int:
         """Rows of the file."""
         return TASKS[self.task].rows
-
-    def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any] | str]:
-        """Yield the rows in published order with published ids and folds."""
-        ids = official_ids(self.task)
-        folds = official_folds(self.task) if FOLD in columns else ids
-        marks = [{ID: name, FOLD: fold} for name, fold in zip(ids, folds, strict=True)]
-        yield from official_rows(self.path(task_file(self.task)), marks, self.columns)
