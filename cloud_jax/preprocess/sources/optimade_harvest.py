@@ -28,6 +28,7 @@ from cloud_jax.preprocess.sources.optimade_pages import (
     write_page,
 )
 from cloud_jax.preprocess.sources.optimade_server import (
+    OFFLINE,
     Manners,
     endpoint,
     next_url,
@@ -38,6 +39,7 @@ from cloud_jax.preprocess.sources.optimade_web import (
     Pace,
     Web,
     WebError,
+    mapping,
 )
 from cloud_jax.preprocess.sources.source import SourceError
 
@@ -157,7 +159,7 @@ class _Harvest:
         mend_log(self.folder)
         pages = read_log(self.folder)
         self._describe()
-        n_here = sum(page.n for page in pages.values())
+        n_here = sum(page.n for page in pages.values() if self._has(page.number))
         with tqdm(
             desc=self.folder.name,
             total=next((p.total for p in reversed(pages.values()) if p.total), None),
@@ -291,11 +293,10 @@ class _Harvest:
             info = server_info(self.web, self.base_url)
         except WebError as error:
             raise SourceError(
-                f"{endpoint(self.base_url)}/info: {error}. Without a network, copy a "
-                "harvest made elsewhere to this folder or name it: optimade:FOLDER"
+                f"{endpoint(self.base_url)}/info: {error}. {OFFLINE}"
             ) from None
-        data = info["data"] if isinstance(info.get("data"), dict) else {}
-        attributes, meta = data.get("attributes") or {}, info.get("meta") or {}
+        attributes = mapping(mapping(info.get("data")).get("attributes"))
+        meta = mapping(info.get("meta"))
         values = asked | self.about
         values["begun"] = datetime.date.today().isoformat()
         values["server"] = {
@@ -323,7 +324,7 @@ def _kept(entry: Any) -> dict:
 
 
 def _total(answer: dict, query: Query) -> int | None:
-    meta = answer.get("meta") or {}
+    meta = mapping(answer.get("meta"))
     total = meta.get("data_returned")
     if total is None and not query.filter:
         total = meta.get("data_available")

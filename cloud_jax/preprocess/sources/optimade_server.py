@@ -10,11 +10,16 @@ from cloud_jax.preprocess.sources.optimade_web import (
     Pace,
     Web,
     WebError,
+    mapping,
 )
 from cloud_jax.preprocess.sources.source import SourceError
 
 _NOT_FOR_ALL = ("test", "no")  # an index asks not to harvest these children
 _LINK_PAGES = 100
+OFFLINE = (
+    "Without a network, copy a harvest made elsewhere to data/optimade/NAME, or name "
+    "its folder: optimade:FOLDER"
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ def databases_of(base_url: str, manners: Manners) -> dict[str, str]:
                 if url is None:
                     break
         except (WebError, OutOfTimeError) as error:
-            raise SourceError(f"{base_url}: {error}") from None
+            raise SourceError(f"{base_url}: {error}. {OFFLINE}") from None
     if not children:
         raise SourceError(f"{base_url}: is an index without databases")
     return children
@@ -79,19 +84,17 @@ def folder_name(text: str) -> str:
 
 def _child(entry: Any) -> tuple[str, str] | None:
     """Name and base URL that an index gives, if it is a database to harvest."""
-    if not isinstance(entry, dict):
-        return None
-    values = entry.get("attributes") or entry
+    values = mapping(mapping(entry).get("attributes"))
     url = values.get("base_url")
     url = url.get("href") if isinstance(url, dict) else url
     if values.get("link_type") != "child" or values.get("aggregate") in _NOT_FOR_ALL:
         return None
-    return (folder_name(str(entry.get("id"))), url) if url else None
+    return (folder_name(str(entry.get("id"))), str(url)) if url else None
 
 
 def _is_index(info: dict) -> bool:
-    data = info.get("data") or {}
-    return bool(data.get("is_index") or (data.get("attributes") or {}).get("is_index"))
+    data = mapping(info.get("data"))
+    return bool(data.get("is_index") or mapping(data.get("attributes")).get("is_index"))
 
 
 def server_info(web: Web, base_url: str) -> dict:
@@ -113,8 +116,8 @@ def server_info(web: Web, base_url: str) -> dict:
                 "expected 1"
             ) from None
         return {}
-    attributes = info["data"] if isinstance(info["data"], dict) else {}
-    version = (attributes.get("attributes") or {}).get("api_version") or ""
+    attributes = mapping(mapping(info["data"]).get("attributes"))
+    version = attributes.get("api_version") or ""
     if version and not str(version).lstrip("v").startswith("1"):
         raise SourceError(f"{base_url}: serves OPTIMADE {version}, expected version 1")
     return info
@@ -126,9 +129,9 @@ def next_url(url: str, answer: dict) -> str | None:
     Raises:
         SourceError: it is no web address.
     """
-    link = (answer.get("links") or {}).get("next")
+    link = mapping(answer.get("links")).get("next")
     link = link.get("href") if isinstance(link, dict) else link
-    over = (answer.get("meta") or {}).get("more_data_available") is False
+    over = mapping(answer.get("meta")).get("more_data_available") is False
     if not link or over or not answer["data"]:
         return None
     following = urljoin(url, str(link))

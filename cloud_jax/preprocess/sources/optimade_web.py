@@ -162,6 +162,11 @@ class Web:
         raise WebError(message, answer.status_code)
 
 
+def mapping(value: Any) -> dict:
+    """A JSON object, or an empty one where a server put something else."""
+    return value if isinstance(value, dict) else {}
+
+
 def _read(answer: requests.Response, end: float) -> bytes:
     parts, size = [], 0
     # read1 returns what has come, so that a trickle meets the time limit too.
@@ -208,5 +213,8 @@ def _details(body: bytes) -> str:
         return ""
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
+    """What lies at the bottom of an error, without the libraries in between."""
+    while error.__context__ is not None:
+        error = error.__context__
     return f"{type(error).__name__}: {error}"[:200]
