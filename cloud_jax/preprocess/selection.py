@@ -148,19 +148,11 @@ def elect(
     )
     gone = np.flatnonzero(~fates.kept & ~fates.reserved)
     survivors = fates.survivor[gone]
-    merged: dict[int, list[str]] = {}
-    names = records["id"].take(gone).to_pylist()
-    for survivor, name in zip(survivors.tolist(), names, strict=True):
-        merged.setdefault(survivor, []).append(name)
     kept_at = np.flatnonzero(fates.kept)
-    kept = records.take(kept_at)
-    kept = kept.append_column(
-        "merged_ids",
-        pa.array(
-            [sorted(merged.get(i, ())) for i in kept_at.tolist()],
-            pa.list_(pa.string()),
-        ),
-    ).append_column("validation", pa.array(fates.validation[kept_at]))
+    merged = _merged_ids(records["id"].take(pa.array(gone)), survivors, kept_at)
+    kept = records.take(pa.array(kept_at))
+    kept = kept.append_column("merged_ids", merged)
+    kept = kept.append_column("validation", pa.array(fates.validation[kept_at]))
     lost = np.flatnonzero(fates.reserved & ~is_reserved_source)
     sides = np.array(SPLITS)[fates.validation[kept_at].astype(int)]
     counts = tally("split", sides)
@@ -171,6 +163,17 @@ def elect(
         _reserved_rejects(records.take(lost)),
         counts,
     )
+
+
+def _merged_ids(
+    ids: pa.ChunkedArray, survivor: Int[np.ndarray, " M"], kept: Int[np.ndarray, " K"]
+) -> pa.ListArray:
+    """List for each kept index, ascending, the ids of those that it stands for."""
+    table = pa.table({"survivor": survivor, "id": ids})
+    table = table.sort_by([("survivor", "ascending"), ("id", "ascending")])
+    ends = np.searchsorted(table["survivor"].to_numpy(), kept, side="right")
+    offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, table["id"].combine_chunks())
 
 
 def _reserved_rejects(records: pa.Table) -> pa.Table:

@@ -63,10 +63,9 @@ class Shuffle:
         options = pa.ipc.IpcWriteOptions(compression="zstd")
         path = self._path(self._n_runs)
         with pa.ipc.new_file(path, self._schema, options=options) as run:
-            start = 0
+            start, empty = 0, pa.RecordBatch.from_pylist([], schema=self._schema)
             for end in ends.tolist():
                 rows = table.slice(start, end - start).to_batches()
-                empty = pa.RecordBatch.from_pylist([], schema=self._schema)
                 run.write_batch(rows[0] if rows else empty)
                 start = end
         self._n_runs += 1
