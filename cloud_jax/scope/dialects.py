@@ -16,7 +16,7 @@ oxidation labels of the input.
 """
 
 import math
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -46,7 +46,12 @@ def sentence(scope: Scope, dialect: str) -> str:
         parts = _canonical_orbits(scope), _canonical_composition(scope)
     else:
         raise ValueError(f"dialect {dialect!r}: expected one of {DIALECTS}")
-    return " | ".join((" ".join(generator_string(scope.space_group)), *parts))
+    return " | ".join((_generators(scope.space_group), *parts))
+
+
+@cache
+def _generators(number: int) -> str:
+    return " ".join(generator_string(number))
 
 
 def _paper_orbits(scope: Scope) -> str:
@@ -56,9 +61,13 @@ def _paper_orbits(scope: Scope) -> str:
 def _paper_composition(scope: Scope) -> str:
     total = sum(count for _, count in scope.composition)
     return " ".join(
-        f"{element} {np.round(count / total, 2)!s}"
-        for element, count in scope.composition
+        f"{element} {_fraction(count / total)}" for element, count in scope.composition
     )
+
+
+@lru_cache(maxsize=4096)
+def _fraction(value: float) -> str:
+    return str(np.round(value, 2))
 
 
 @cache
@@ -74,18 +83,24 @@ def _canonical_composition(scope: Scope) -> str:
 
 
 def _canonical_orbits(scope: Scope) -> str:
-    number = scope.space_group
     elements = sorted({orbit.element for orbit in scope.orbits}, key=_rank)
     index = {element: i for i, element in enumerate(elements)}
-    pairs = [(index[orbit.element], orbit.letter) for orbit in scope.orbits]
+    pairs = sorted((index[orbit.element], orbit.letter) for orbit in scope.orbits)
+    least = _least(scope.space_group, tuple(pairs))
+    return " ".join(f"{elements[i]} {symbol}" for i, symbol in least)
+
+
+@lru_cache(maxsize=16384)  # many crystals share a prototype
+def _least(
+    number: int, pairs: tuple[tuple[int, str], ...]
+) -> tuple[tuple[int, str], ...]:
+    """The least of the relabelings of (element, letter) pairs, letters as symbols."""
     least = min(
         sorted((i, _letter_order(relabeling[letter])) for i, letter in pairs)
         for relabeling in wyckoff_relabelings(number)
     )
     multiplicity = wyckoff_multiplicities(number)
-    return " ".join(
-        f"{elements[i]} {multiplicity[letter]}{letter}" for i, (_, letter) in least
-    )
+    return tuple((i, f"{multiplicity[letter]}{letter}") for i, (_, letter) in least)
 
 
 def _letter_order(letter: str) -> tuple[bool, str]:
