@@ -86,7 +86,20 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     )
     add("--data-dir", default="data", help="folder of public data sets (data)")
     add("--max-reject-fraction", type=_fraction, default=0.05, help="(0.05)")
+    add("--engine", choices=("local", "beam"), default="local", help="beam: clusters")
+    add(
+        "--beam-options",
+        type=shlex.split,
+        default=[],
+        metavar="'NAME=VALUE ...'",
+        help="of Apache Beam, for instance 'runner=FlinkRunner flink_master=HOST:8081'",
+    )
     arguments = parser.parse_args(words)
+    if arguments.engine == "beam" and not importlib.util.find_spec("apache_beam"):
+        parser.error(
+            "--engine beam needs Apache Beam, which is not installed: "
+            "pip install -r requirements-cluster.txt"
+        )
     if not arguments.list_sources and not (arguments.sources and arguments.output):
         parser.error("expected --output DIR and at least one SOURCE, or --list-sources")
     return arguments

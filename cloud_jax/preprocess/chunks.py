@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import os
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from pyarrow import feather
 from cloud_jax.preprocess.pipeline import Record, Reject
 from cloud_jax.preprocess.schemas import RESULTS
 from cloud_jax.preprocess.selection import duplicate_key, hash64, hash128, split_group
-from cloud_jax.preprocess.sources.source import RawItem, Source, SourceError
+from cloud_jax.preprocess.sources.source import Piece, RawItem, Source, SourceError
 
 CHUNK_ITEMS = 128  # about a quarter of a second of work, all that a kill can cost
 CHUNK_BYTES = 4 * 2**20  # of text or arrays: a few huge files do not fill the memory
@@ -55,16 +55,35 @@ def chunks(sources: Sequence[Source], salt: str) -> Iterator[Chunk]:
     """
     counter = itertools.count()
     for index, source in enumerate(sources):
-        items = numbered_items(index, source)
-        while group := _take(items):
-            yield pack(group, source.name, salt, next(counter))
+        yield from cut(index, source, enumerate(source.pieces()), salt, counter)
 
 
-def numbered_items(index: int, source: Source) -> Iterator[tuple[Position, RawItem]]:
-    """Yield all items of a source with their positions."""
-    for at, piece in enumerate(source.pieces()):
-        for number, item in enumerate(source.kept(piece)):
-            yield Position(index, at, number), item
+def cut(
+    index: int,
+    source: Source,
+    pieces: Iterable[tuple[int, Piece]],
+    salt: str,
+    counter: Iterator[int],
+) -> Iterator[Chunk]:
+    """Cut some pieces of a source into chunks.
+
+    Args:
+        index: of the source.
+        source: that the pieces are of.
+        pieces: with their places in the source.
+        salt: what else decides the results.
+        counter: numbers the chunks.
+
+    Raises:
+        SourceError: a piece cannot be read.
+    """
+    items = (
+        (Position(index, at, number), item)
+        for at, piece in pieces
+        for number, item in enumerate(source.kept(piece))
+    )
+    while group := _take(items):
+        yield pack(group, source.name, salt, next(counter))
 
 
 def pack(

@@ -64,7 +64,7 @@ def _source_entry(
         "licence": source.licence,
         "citation": source.citation,
         "records": topics["read"][index,],
-        "rejected": dict(sorted(rejected.items(), key=lambda item: -item[1])),
+        "rejected": dict(sorted(rejected.items(), key=lambda kv: (-kv[1], kv[0]))),
         "reserved": topics["reserved"][index,],
         "merged_into": {
             sources[k[1]].name: n for k, n in sorted(merged.items()) if k[0] == index

@@ -229,7 +229,7 @@ def _worker_environment() -> Iterator[None]:
     finally:
         for name, value in before.items():
             if value is None:
-                del os.environ[name]
+                os.environ.pop(name, None)  # another thread's pool may have
             else:
                 os.environ[name] = value
 

@@ -1,0 +1,327 @@
+"""The engine of many machines: the same functions over Apache Beam's collections.
+
+Beam runs them on this machine, or on Flink, Spark or Dataflow, as its options say. What
+it writes equals what the local engine writes, to the byte.
+
+    pieces -> chunks -> records, rejects -> buckets of equal keys -> shards
+                  guarded processes         one worker elects        one worker writes
+
+Every worker must see the output folder and the files of the sources under the names
+that they have on the machine that starts the run (NFS, a mounted bucket), and needs
+this package and requirements.txt: a shared environment, or a container image. A worker
+holds one bucket or one shard in memory. Beam repeats what a lost machine was doing; a
+run that was ended starts over.
+"""
+
+import itertools
+import os
+import pickle
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.pvalue import AsList, AsSingleton, TaggedOutput
+
+from cloud_jax.preprocess.chunks import CHUNK_BYTES, Chunk, cut, read_part
+from cloud_jax.preprocess.dataset import (
+    SPLITS,
+    Written,
+    check_not_empty,
+    n_shards_of,
+    reject_lines,
+    write_rejects,
+)
+from cloud_jax.preprocess.options import Options, Request
+from cloud_jax.preprocess.schemas import RECORDS, REJECTS
+from cloud_jax.preprocess.selection import elect, shard_of
+from cloud_jax.preprocess.sources.source import Piece, Source, SourceError
+from cloud_jax.preprocess.tally import Tally, tally_results
+from cloud_jax.preprocess.workers import EngineError, Limits, Pool
+
+if TYPE_CHECKING:
+    from cloud_jax.preprocess.shards import Shard
+
+# DirectRunner would download a program written in Go; this one is inside Beam.
+_RUNNER = "FnApiRunner"
+_BUCKET_RECORDS = 131_072
+_TABLES = 256  # chunks whose records go to the buckets together: fewer, larger pieces
+_WRITTEN = "written.pickle"
+
+
+def run(
+    request: Request,
+    sources: Sequence[Source],
+    work: Path,
+    scratch: Path,
+    *,
+    salt: str,
+    pipeline_options: Sequence[str],
+    limits: Limits,
+) -> Written:
+    """Bring every crystal of the sources into shards, tables and counts.
+
+    Args:
+        request: what decides the bytes.
+        sources: in order.
+        work: an existing folder that all workers see.
+        scratch: an existing empty folder, on the same file system, for the files of
+            the dataset.
+        salt: what else decides what becomes of a crystal.
+        pipeline_options: Beam's, `name=value` or `name`; without a `runner` it is one
+            process of this machine.
+        limits: of one record.
+
+    Raises:
+        SourceError: a source cannot be read.
+        EngineError: the pipeline failed.
+        EmptyDatasetError: nothing is left to write.
+        OSError: a file cannot be written.
+    """
+    folder = work.absolute() / "beam"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    flags = [f"runner={_RUNNER}", *pipeline_options]
+    options = PipelineOptions([f"--{flag.removeprefix('--')}" for flag in flags])
+    print(f"Apache Beam, {options.view_as(StandardOptions).runner}", file=sys.stderr)
+    try:
+        with beam.Pipeline(options=options) as pipeline:
+            _build(pipeline, request, sources, folder, scratch.absolute(), salt, limits)
+    except (SourceError, EngineError, OSError):
+        raise
+    except Exception as error:  # of any kind, whatever the runner makes of it
+        raise EngineError(f"the Beam pipeline failed: {error}") from error
+    if not (folder / _WRITTEN).is_file():
+        raise EngineError(
+            f"the Beam pipeline ended without {folder / _WRITTEN}: its workers must "
+            "write into the folder that this machine sees under this name"
+        )
+    written = pickle.loads((folder / _WRITTEN).read_bytes())
+    files = [_rejects_file(folder, index) for index in range(len(sources))]
+    write_rejects(scratch, (f.read_text("utf-8") for f in files if f.is_file()))
+    check_not_empty(written.counts, sources, scratch)
+    return written
+
+
+def _build(
+    pipeline: beam.Pipeline,
+    request: Request,
+    sources: Sequence[Source],
+    folder: Path,
+    scratch: Path,
+    salt: str,
+    limits: Limits,
+) -> None:
+    """Lay out the pipeline; its last step leaves a `Written` in the folder."""
+    sources = [replace(source) for source in sources]  # without what they remember
+    names = [source.name for source in sources]
+    reserved = [source.reserved for source in sources]
+    results = (
+        pipeline
+        | "pieces" >> beam.Create(list(_groups(sources)))
+        | "spread pieces" >> beam.Reshuffle()
+        | "read" >> beam.FlatMap(_read, sources, salt, folder)
+        | "spread chunks" >> beam.Reshuffle()
+        | "process" >> beam.ParDo(_Process(names, request.options, limits))
+    )
+    read = results | "tally results" >> beam.Map(tally_results) | "sum" >> _sum()
+    elected = (
+        results
+        | "collect" >> beam.BatchElements(_TABLES, _TABLES)
+        | "key" >> beam.FlatMap(_by_key, AsSingleton(read))
+        | "equals" >> beam.GroupByKey()
+        | "elect" >> beam.FlatMap(_elect, request, reserved).with_outputs()
+    )
+    kept = elected.counts | "sum kept" >> _sum()
+    shards = (
+        elected.kept
+        | "order" >> beam.FlatMap(_by_order, AsSingleton(kept))
+        | "shards" >> beam.GroupByKey()
+        | "write shard" >> beam.Map(_write_shard, folder, scratch, names)
+    )
+    rejects = (
+        ((results | "reasons" >> beam.Map(_rejects)), elected.reserved)
+        | "rejects" >> beam.Flatten()
+        | "source" >> beam.FlatMap(_by_source)
+        | "sources" >> beam.GroupByKey()
+        | "write rejects" >> beam.Map(_write_rejects, folder, sources)
+    )
+    _ = (
+        pipeline
+        | "end" >> beam.Create([folder / _WRITTEN])
+        | "sum up"
+        >> beam.Map(
+            _write_summary,
+            AsSingleton(read),
+            AsSingleton(kept),
+            AsList(shards),
+            AsList(rejects),
+        )
+    )
+
+
+def _sum() -> beam.PTransform:
+    return beam.CombineGlobally(_add)
+
+
+def _add(tallies: Iterable[Tally]) -> Tally:
+    """Add tallies up; Beam's coders may have made plain dicts of some."""
+    total: Tally = Tally()
+    for tally in tallies:
+        total.update(tally)
+    return total
+
+
+def _groups(
+    sources: Sequence[Source],
+) -> Iterator[tuple[int, list[tuple[int, Piece]]]]:
+    """Yield source indices with pieces that are read one after the other.
+
+    A large file is alone; many small ones share chunks.
+    """
+    for index, source in enumerate(sources):
+        group, size = [], 0
+        for at, piece in enumerate(source.pieces()):
+            path = piece.path.absolute()
+            group.append((at, piece._replace(path=path)))
+            size += path.stat().st_size if path.is_file() else 0
+            if size >= CHUNK_BYTES:
+                yield index, group
+                group, size = [], 0
+        if group:
+            yield index, group
+
+
+def _read(
+    group: tuple[int, list[tuple[int, Piece]]],
+    sources: Sequence[Source],
+    salt: str,
+    folder: Path,
+) -> Iterator[Chunk]:
+    if not folder.is_dir():
+        raise EngineError(
+            f"worker {socket.gethostname()} does not see {folder}: --output must be on "
+            "a file system that all workers share, under the same name"
+        )
+    index, pieces = group
+    return cut(index, sources[index], pieces, salt, itertools.count())
+
+
+class _Process(beam.DoFn):
+    """Chunks to tables of results, in a guarded process beside the Beam worker."""
+
+    def __init__(self, names: Sequence[str], options: Options, limits: Limits):
+        self._arguments = {"source_names": names, "options": options, "limits": limits}
+
+    def setup(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="cloud-jax-")
+        self._pool = Pool(1, directory=Path(self._folder.name), **self._arguments)
+
+    def process(self, chunk: Chunk) -> Iterator[pa.Table]:
+        (part,) = self._pool.run([chunk], lambda n_items, done_before: None)
+        yield read_part(part)
+        part.unlink()
+
+    def teardown(self) -> None:
+        self._pool.close()
+        self._folder.cleanup()
+
+
+def _distribute(table: pa.Table, bucket: np.ndarray) -> Iterator[tuple[int, pa.Table]]:
+    """Yield the rows of each bucket that has any."""
+    for index in np.unique(bucket).tolist():
+        yield index, table.filter(bucket == index)
+
+
+def _by_key(tables: list[pa.Table], read: Tally) -> Iterator[tuple[int, pa.Table]]:
+    """Send records that may be equal to one bucket."""
+    table = pa.concat_tables(tables)
+    records = table.filter(pc.is_null(table["code"])).select(RECORDS.names)
+    n_buckets = -(-sum(read.values()) // _BUCKET_RECORDS)
+    return _distribute(records, shard_of(records["key_high"].to_numpy(), n_buckets))
+
+
+def _elect(
+    bucket: tuple[int, Iterable[pa.Table]], request: Request, reserved: Sequence[bool]
+) -> Iterator[Any]:
+    elected = elect(pa.concat_tables(bucket[1]), request, reserved)
+    return (TaggedOutput(name, value) for name, value in elected._asdict().items())
+
+
+def _by_order(
+    kept: pa.Table, counts: Tally
+) -> Iterator[tuple[tuple[str, int, int], pa.Table]]:
+    """Send records to their shard: split, index, number of shards."""
+    for split, is_validation in zip(SPLITS, (False, True), strict=True):
+        rows = kept.filter(pc.equal(kept["validation"], is_validation))
+        n_shards = n_shards_of(counts.get(("split", split), 0))
+        shard = shard_of(rows["order"].to_numpy(), n_shards)
+        for index, table in _distribute(rows, shard):
+            yield (split, index, n_shards), table
+
+
+def _write_shard(
+    group: tuple[tuple[str, int, int], Iterable[pa.Table]],
+    folder: Path,
+    scratch: Path,
+    names: Sequence[str],
+) -> "Shard":
+    """Write a shard and its table; they appear whole, however often Beam does this."""
+    from cloud_jax.preprocess import shards  # TensorFlow
+
+    (split, index, n_shards), tables = group
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        own = Path(name)
+        (own / shards.TABLES).mkdir()
+        rows = pa.concat_tables(tables)
+        shard = shards.write_shard(own, split, index, n_shards, rows, names)
+        for file in [path for path in own.rglob("*") if path.is_file()]:
+            os.replace(file, scratch / file.relative_to(own))
+    return shard
+
+
+def _rejects(table: pa.Table) -> pa.Table:
+    return table.filter(pc.is_valid(table["code"])).select(REJECTS.names)
+
+
+def _by_source(rejects: pa.Table) -> Iterator[tuple[int, pa.Table]]:
+    return _distribute(rejects, rejects["source"].to_numpy())
+
+
+def _rejects_file(folder: Path, source: int) -> Path:
+    return folder / f"rejects-{source:05d}.csv"
+
+
+def _write_rejects(
+    group: tuple[int, Iterable[pa.Table]], folder: Path, sources: Sequence[Source]
+) -> int:
+    index, tables = group
+    lines = reject_lines(pa.concat_tables(tables), sources)
+    _write(_rejects_file(folder, index), lines.encode())
+    return index
+
+
+def _write_summary(
+    path: Path, read: Tally, kept: Tally, shards: list["Shard"], rejects: list[int]
+) -> None:
+    """Leave a `Written` to the process that waits; `rejects` only must be done."""
+    shards = sorted(shards, key=lambda shard: (SPLITS.index(shard.split), shard.file))
+    counts = _add([read, kept, *(shard.counts for shard in shards)])
+    _write(path, pickle.dumps(Written(shards, counts)))
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file at once, although others may be writing the same."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as own:
+        file = Path(own) / path.name
+        file.write_bytes(data)
+        os.replace(file, path)
