@@ -9,7 +9,12 @@ import gzip
 import hashlib
 import io
 import json
-from functools import cache
+import subprocess
+import sys
+import threading
+from functools import cache, partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,6 +109,30 @@ def test_matbench_folds_and_ids_are_the_official_ones(task):
     assert len(set(ids)) == len(folds) == matbench.TASKS[task].rows
 
 
+def test_the_script_that_checks_them_tells_a_difference(tmp_path):
+    published = {}
+    for task in matbench.TASKS:
+        folds = np.array(matbench.official_folds(task))
+        tests = {fold: np.flatnonzero(folds == fold).tolist() for fold in set(folds)}
+        published[f"matbench_{task}"] = tests
+    one = published["matbench_mp_gap"]
+    one["fold_0"][0], one["fold_1"][0] = one["fold_1"][0], one["fold_0"][0]
+    path = put(tmp_path, "folds.json.gz", packed(published))
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.check_matbench", path],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1, done.stderr
+    found = [line.split()[:3] for line in done.stdout.splitlines()]
+    assert found == [
+        [task, "folds", "DIFFER" if task == "mp_gap" else "official"]
+        for task in matbench.TASKS
+    ]
+
+
 def test_the_fold_column_makes_the_folds_of_matbench():
     found = folds_from_column(matbench.official_folds("phonons"))
     official = folds_from_k(1265, 5, 18012019)
@@ -167,6 +196,32 @@ def test_a_word_is_a_source_of_the_command(phonons, tmp_path):
     assert "10.1038/sdata.2018.65" in source["citation"]
 
 
+class Files(SimpleHTTPRequestHandler):
+    """Serve a folder and say nothing."""
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_a_labelled_table_that_is_not_here_is_downloaded(
+    phonons, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    handler = partial(Files, directory=phonons / "mine")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        monkeypatch.setattr(
+            matbench, "_URL", f"http://127.0.0.1:{server.server_port}/{{}}"
+        )
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        folder = tmp_path / "empty"
+        rows = list(open_table("matbench:phonons", folder).rows(["id"]))
+        server.shutdown()
+        thread.join()
+    assert len(rows) == 10
+    assert (folder / "matbench" / "matbench_phonons.json.gz").is_file()
+
+
 def test_the_listing_says_what_is_here(phonons):
     words = {}
     for kind in (
@@ -181,7 +236,10 @@ def test_the_listing_says_what_is_here(phonons):
     assert not words["matbench:mp_gap"].here
     assert all(x.what and x.size and x.licence and x.citation for x in words.values())
     for word in words:
-        assert read_sources([word])[0].licence == words[word].licence
+        source = read_sources([word])[0]
+        assert source.licence == words[word].licence
+        assert {target.column for target in source.targets} < set(source.columns)
+    assert read_sources(["phonon"])[0].targets[1].unit == "J/mol"
 
 
 def test_a_damaged_or_missing_file_is_named(phonons):

@@ -11,7 +11,7 @@ import pytest
 from crystals import LITHIUM, LITHIUM_POSCAR, paper_string, rock_salt, run, write_rows
 
 from cloud_jax.preprocess.labelled import read_table, write_rejects
-from cloud_jax.preprocess.rows import TableError
+from cloud_jax.preprocess.rows import TableError, open_table
 
 SALT = "1 6 a O D D a D O D b O O O c O O O d O O O e O O O 0 | Na 4a Cl 4b | Na 1 Cl 1"
 ASE = {
@@ -92,6 +92,34 @@ def test_a_parquet_table_may_hold_structures_as_objects(tmp_path):
     assert table.ids == ["7", "8"]
     assert table.n_atoms.tolist() == [1, 1]
     assert [(r.line, r.code) for r in table.rejects] == [(3, "missing_target")]
+
+
+def test_json_lines_and_lists_are_tables_too(tmp_path):
+    rows = [{"id": i, "s": LITHIUM, "y": i, "z": None} for i in range(3)]
+    lines = [json.dumps(row) for row in rows]
+    lines[1:1] = ["", "{broken", '{"id": 7}', "[1]"]
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
+    (tmp_path / "t.json").write_text(json.dumps([*rows, 5]))
+    arguments = {"id_column": "id", "structure_column": "s", "targets": ("y",)}
+    table = read_table(tmp_path / "t.jsonl", processes=1, **arguments)
+    assert table.ids == ["0", "1", "2"]
+    assert table.n_atoms.tolist() == [1, 1, 1]
+    assert [(r.line, r.code) for r in table.rejects] == [
+        (3, "bad_row"),
+        (4, "bad_row"),
+        (5, "bad_row"),
+    ]
+    assert "lacks y, s" in table.rejects[1].message
+    found = list(open_table(tmp_path / "t.json").rows(["id", "y"]))
+    assert found[1] == (2, {"id": 1, "y": 1})
+    assert found[3] == (4, "found '5', expected an object")
+    with pytest.raises(
+        TableError, match=r"t\.json: found columns id, s, y, z; expected"
+    ):
+        list(open_table(tmp_path / "t.json").rows(["cv"]))
+    (tmp_path / "t.json").write_text('{"columns": ["y"], "data": [[1], [2')
+    with pytest.raises(TableError, match=r"t\.json: is damaged"):
+        list(open_table(tmp_path / "t.json").rows(["y"]))
 
 
 def test_every_bad_row_is_listed_and_the_others_are_used(tmp_path):
