@@ -34,7 +34,8 @@ _NOT_ATOMS = frozenset(("va", "vac", "vacancy", "dummy", "x", "xx", "n/a"))
 
 MAX_SITES = 10_000  # a sentence needs none so large; the symmetry search takes 10 s
 _LENGTHS = (0.1, 1e4)  # of cell vectors, angstrom
-_FARTHEST = 1e3  # fractional coordinate: beyond it the last digits are lost
+FARTHEST = 1e3  # fractional coordinate: beyond it the last digits are lost
+_LEAST_VOLUME = 0.5  # angstrom^3 an atom; hydrogen at 500 GPa has 1.2
 
 Occupants = tuple[tuple[str, float], ...]  # ((element, occupancy), ...), sorted
 
@@ -77,7 +78,7 @@ class Cell:
         if self.lattice.shape != (3, 3) or not np.isfinite(self.lattice).all():
             raise Rejection("bad_lattice", "expected nine finite cell vector entries")
         farthest = np.abs(self.fractional).max()
-        if farthest > _FARTHEST:
+        if farthest > FARTHEST:
             raise Rejection(
                 "bad_coordinates",
                 f"found the fractional coordinate {farthest:g}, expected about 0 to 1",
@@ -92,6 +93,12 @@ class Cell:
         box = math.prod(lengths)
         if self.volume <= 1e-3 * box:
             raise Rejection("bad_lattice", f"the cell is flat, {self.volume:.3g} A^3")
+        if self.volume < _LEAST_VOLUME * len(self.species):
+            raise Rejection(
+                "bad_lattice",
+                f"the cell has {self.volume / len(self.species):.3g} A^3 an atom, "
+                f"expected at least {_LEAST_VOLUME:g}: is it in nm?",
+            )
 
     @cached_property
     def volume(self) -> float:
@@ -99,7 +106,7 @@ class Cell:
         (a, b, c), (d, e, f), (g, h, i) = self.lattice.tolist()
         return abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
 
-    @property
+    @cached_property
     def is_disordered(self) -> bool:
         """Whether any site is mixed or partially occupied."""
         return not all(isinstance(species, str) for species in self.species)
@@ -190,7 +197,8 @@ def _occupants(site: tuple[tuple[str, float], ...], flags: set[str]) -> str | Oc
     if not (0 < total <= 1.005) or min(amounts.values()) < 0:
         raise Rejection(
             "occupancy",
-            f"found occupancies {amounts} on one site, expected a sum in (0, 1]",
+            f"found occupancies {amounts} on one site, expected a sum in (0, 1]: is an "
+            "atom listed twice?",
         )
     amounts = {element: n for element, n in amounts.items() if n > 1e-6}
     if len(amounts) == 1 and total > 0.995:

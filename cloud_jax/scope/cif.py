@@ -12,7 +12,7 @@ import gemmi
 import numpy as np
 from jaxtyping import Float
 
-from cloud_jax.scope.cell import MAX_SITES, Cell, element_of
+from cloud_jax.scope.cell import FARTHEST, MAX_SITES, Cell, element_of
 from cloud_jax.scope.rejection import Rejection
 
 SITE_TOLERANCE = 1e-4  # fractional; images closer than this are one site, as pymatgen
@@ -86,7 +86,9 @@ def _parse(text: str) -> gemmi.cif.Document:
         raise Rejection("unreadable", f"not a CIF but a web page or XML: {found!r}")
     if not text.isascii():  # names of authors; nothing that is read here
         text = text.encode("ascii", "replace").decode()
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if "\r" in text:  # alone it ends a line on old Macs, but for gemmi no comment
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines = text.split("\n")
     for _ in range(_MAX_REMARKS):
         try:
             return gemmi.cif.read_string(text)
@@ -143,8 +145,9 @@ def _read_block(block: gemmi.cif.Block, table: gemmi.cif.Table) -> Cell:
         table = [row for row, here in zip(table, present, strict=True) if here]
         sites = [site for site in sites if site[0][1] != 0.0]
         fractional = fractional[present]
-    if not np.isfinite(fractional).all():
-        row = int(np.flatnonzero(~np.isfinite(fractional).all(axis=1))[0])
+    usable = (np.abs(fractional) <= FARTHEST).all(axis=1)  # NaN is not
+    if not usable.all():
+        row = int(np.flatnonzero(~usable)[0])
         raise Rejection(
             "bad_coordinates",
             f"atom {row + 1} ({sites[row][0][0]}): found {', '.join(table[row])}, "

@@ -246,7 +246,8 @@ def test_a_long_table_is_streamed(tmp_path, kind):
         table = {"cell": [cell], "positions": [positions], "numbers": [[1, 1]]}
         pq.write_table(pa.table({k: v * n for k, v in table.items()}), path)
     elif kind == "xyz":
-        path.write_text('1\nLattice="3 0 0 0 3 0 0 0 3"\nCu 0 0 0\n' * n)
+        frame = f'1\nLattice="3 0 0 0 3 0 0 0 3" note={"x" * 400}\nCu 0 0 0\n'
+        path.write_text(frame * n)
     else:
         row = json.dumps({"poscar": LITHIUM_POSCAR, "e": 1})
         path.write_text(

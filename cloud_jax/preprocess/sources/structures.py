@@ -1,6 +1,7 @@
 """Structure files: what the name says, and the data blocks of a CIF of several."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from cloud_jax.preprocess.sources.source import RawItem
@@ -30,13 +31,16 @@ def file_items(name: str, data: bytes) -> Iterator[RawItem]:
     Args:
         name: id of the file; a name that says nothing is taken for a CIF.
         data: its bytes; each data block with atoms becomes `name#block` if there are
-            several of different names (of equal names it is no CIF: a worker says so).
+            several, the second of one name `name#block.2`.
     """
     kind = kind_of(name) or "cif"
     blocks = list(_blocks(data)) if kind == "cif" else []
-    if len(blocks) > 1 and len(dict(blocks)) == len(blocks):
+    if len(blocks) > 1:
+        seen: Counter[str] = Counter()
         for block, text in blocks:
-            yield RawItem(f"{name}#{block}", text, kind)
+            seen[block] += 1
+            times = f".{seen[block]}" if seen[block] > 1 else ""
+            yield RawItem(f"{name}#{block}{times}", text, kind)
     else:
         yield RawItem(name, data, kind)
 
