@@ -285,10 +285,10 @@ def test_a_value_too_deep_to_be_handed_to_a_worker_names_its_rows():
 def test_the_list_of_public_sets_says_what_is_here(tmp_path, capsys):
     assert main(["--list-sources", "--data-dir", str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    assert "embedded  [here: in the installed packages]" in text
+    assert "embedded  [in the installed packages]" in text
     assert "matbench:phonons  [not here]" in text
     (tmp_path / "any").mkdir()
     (tmp_path / "any" / "matbench_phonons.json.gz").touch()
     assert main(["--list-sources", "--data-dir", str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    assert f"matbench:phonons  [here: {tmp_path}/any/matbench_phonons.json.gz]" in text
+    assert f"matbench:phonons  [{tmp_path}/any/matbench_phonons.json.gz: found SHA" in text
