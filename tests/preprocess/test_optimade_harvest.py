@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -360,3 +361,14 @@ requests_per_second = 0.5
     (tmp_path / "corpus.toml").write_text(text.replace("0.5", "0"))
     with pytest.raises(SourceError, match=r"requests_per_second .* more than 0"):
         read_sources([str(tmp_path / "corpus.toml")])
+
+
+def test_two_providers_come_side_by_side_and_one_that_fails_stops_no_other(
+    server, tmp_path
+):
+    good = source(planned(server, {}), tmp_path)
+    dead = replace(good, name="dead", provider="http://127.0.0.1:9")
+    with pytest.raises(SourceError, match=r"source dead: .*refused"):
+        OptimadeSource.fetch_all([dead, good])
+    assert good.count() == N_SMALL
+    assert dead.count() == 0

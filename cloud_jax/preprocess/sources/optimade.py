@@ -7,8 +7,10 @@ read without a network.
 """
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -61,12 +63,13 @@ class OptimadeSource(Source):
     filter: str = ""
     page_limit: int = 0
     max_pages: int = 0
-    requests_per_second: float = 1.0
-    attempts: int = 8
-    backoff_s: float = 1.0
-    request_limit_s: float = 120.0
-    time_limit_s: float = 0.0
-    data_dir: str = "data"
+    # What is got does not depend on how it is got: these do not make another source.
+    requests_per_second: float = field(default=1.0, compare=False)
+    attempts: int = field(default=8, compare=False)
+    backoff_s: float = field(default=1.0, compare=False)
+    request_limit_s: float = field(default=120.0, compare=False)
+    time_limit_s: float = field(default=0.0, compare=False)
+    data_dir: str = field(default="data", compare=False)
 
     def __post_init__(self):
         if self.requests_per_second <= 0 or self.request_limit_s <= 0:
@@ -80,9 +83,9 @@ class OptimadeSource(Source):
                 f"{', '.join(PROVIDERS)}, NAME/DATABASE of one of these, a URL or the "
                 f"folder of a harvest (with {LOG} in it or one below)"
             )
-        for field in ("licence", "citation"):
-            if not getattr(self, field):
-                object.__setattr__(self, field, self._stated(field))
+        for name in ("licence", "citation"):
+            if not getattr(self, name):
+                object.__setattr__(self, name, self._stated(name))
 
     @classmethod
     def from_word(cls, text: str, data_dir: str) -> "OptimadeSource":
@@ -125,26 +128,29 @@ class OptimadeSource(Source):
         Raises:
             SourceError: some do not come.
         """
-        if self._is_folder:
-            return
-        from cloud_jax.preprocess.sources import optimade_harvest as harvesting
+        self.fetch_all([self])
 
-        query = harvesting.Query(self.filter, self._page_limit, self.max_pages)
-        manners = harvesting.Manners(
-            self.requests_per_second, self.attempts, self.backoff_s,
-            self.request_limit_s, self.time_limit_s,
-        )  # fmt: skip
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with lock(self.folder):
-                folders = {
-                    self.folder / name: url
-                    for name, url in self._databases(manners).items()
-                }
-                about = {"licence": self.licence, "citation": self.citation}
-                harvesting.harvest(folders, query, manners, about)
-        except LockedError as error:
-            raise SourceError(f"source {self.name}: {error}") from None
+    @classmethod
+    def fetch_all(cls, sources: Sequence["OptimadeSource"]) -> None:
+        """Harvest some sources, their servers side by side.
+
+        Raises:
+            SourceError: some pages do not come; what can be had has come.
+        """
+        from cloud_jax.preprocess.sources.optimade_harvest import harvest
+
+        with ExitStack() as locks:
+            tasks, problems = [], []
+            for source in sources:
+                if source._is_folder:
+                    continue
+                source.folder.mkdir(parents=True, exist_ok=True)
+                try:
+                    locks.enter_context(lock(source.folder))
+                    tasks += source._tasks()
+                except (LockedError, SourceError) as error:
+                    problems.append(f"source {source.name}: {error}")
+            harvest(tasks, problems)
 
     def pieces(self) -> list[Piece]:
         """The pages, database by database.
@@ -231,18 +237,34 @@ class OptimadeSource(Source):
     def _page_limit(self) -> int:
         return self.page_limit or (self._known.page_limit if self._known else 0)
 
-    def _stated(self, field: str) -> str:
+    def _stated(self, name: str) -> str:
         """Licence or citation, of the table or as the harvest wrote it down."""
         if self._known:
-            return getattr(self._known, field)
+            return getattr(self._known, name)
         folders = _databases_in(self.folder)
-        stated = [str(read_json(f / PROVIDER).get(field) or "") for f in folders]
+        stated = [str(read_json(f / PROVIDER).get(name) or "") for f in folders]
         return "; ".join(dict.fromkeys(filter(None, stated)))
 
     def _pages(self, folder: Path) -> list:
         pages = read_log(folder).values()
         last = self.max_pages or float("inf")
         return [page for page in pages if page.n and page.number < last]
+
+    def _tasks(self) -> list:
+        """Every database to harvest."""
+        from cloud_jax.preprocess.sources.optimade_harvest import Query, Task
+        from cloud_jax.preprocess.sources.optimade_web import Manners
+
+        query = Query(self.filter, self._page_limit, self.max_pages)
+        manners = Manners(
+            self.requests_per_second, self.attempts, self.backoff_s,
+            self.request_limit_s, self.time_limit_s,
+        )  # fmt: skip
+        about = {"licence": self.licence, "citation": self.citation}
+        return [
+            Task(self.folder / name, url, query, manners, about)
+            for name, url in self._databases(manners).items()
+        ]
 
     def _databases(self, manners) -> dict[str, str]:
         """Name and URL of each database, written down so that a resume asks none."""
@@ -251,9 +273,16 @@ class OptimadeSource(Source):
             return known
         from cloud_jax.preprocess.sources.optimade_server import databases_of
 
-        found = dict(self._known.databases) if self._known else {}
-        for url in self._known.indexes if self._known else (self._at,):
-            found |= databases_of(url, manners)
+        if self._known is None:
+            found = databases_of(self._at, manners)
+        else:
+            found = dict(self._known.databases)
+            try:
+                for url in self._known.indexes:
+                    found |= databases_of(url, manners)
+            except SourceError as error:  # the next fetch asks again
+                print(f"source {self.name}: {error}", file=sys.stderr)
+                return found
         write_json(path, found)
         return found
 

@@ -7,7 +7,7 @@ kill and stops a database at its first HTTP error or broken page.
 
 import datetime
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,12 +29,12 @@ from cloud_jax.preprocess.sources.optimade_pages import (
 )
 from cloud_jax.preprocess.sources.optimade_server import (
     OFFLINE,
-    Manners,
     endpoint,
     next_url,
     server_info,
 )
 from cloud_jax.preprocess.sources.optimade_web import (
+    Manners,
     OutOfTimeError,
     Pace,
     Web,
@@ -43,7 +43,7 @@ from cloud_jax.preprocess.sources.optimade_web import (
 )
 from cloud_jax.preprocess.sources.source import SourceError
 
-DATABASES_AT_ONCE = 6
+DATABASES_AT_ONCE = 16
 BAD_PAGES_IN_A_ROW = 3  # then the server is down, rather than the page bad
 FIELDS = (
     "lattice_vectors", "cartesian_site_positions", "species", "species_at_sites",
@@ -67,31 +67,46 @@ class Query:
     max_pages: int = 0
 
 
-def harvest(
-    folders: Mapping[Path, str], query: Query, manners: Manners, about: dict
-) -> None:
-    """Bring every database that is not here yet, or not wholly, into its folder.
+@dataclass(frozen=True)
+class Task:
+    """One database to harvest.
 
-    Args:
-        folders: of each folder its base URL.
+    Attributes:
+        folder: of its pages.
+        base_url: of its server.
         query: what to ask.
         manners: how.
-        about: licence, citation and the like, for `provider.json`.
+        about: licence and citation, for `provider.json`.
+    """
+
+    folder: Path
+    base_url: str
+    query: Query
+    manners: Manners
+    about: dict
+
+
+def harvest(tasks: Sequence[Task], problems: Sequence[str] = ()) -> None:
+    """Bring the pages that are not here into their folders, servers side by side.
+
+    Args:
+        tasks: the databases.
+        problems: with others, to be told of at the end.
 
     Raises:
         SourceError: what does not come, and why; the other databases are whole.
     """
-    pace = Pace(manners.requests_per_second, manners.time_limit_s)
-    problems: list[str] = []
+    pace = Pace()
+    problems = list(problems)
 
-    def one(folder: Path) -> None:
-        with manners.web(pace) as web:
+    def one(task: Task) -> None:
+        with Web(pace, task.manners) as web:
             try:
-                _Harvest(folder, folders[folder], query, web, about).run()
+                _Harvest(task, web).run()
             except (SourceError, OutOfTimeError) as error:
-                problems.append(f"{folder}: {error}")
+                problems.append(f"{task.folder}: {error}")
 
-    todo = [folder for folder in folders if missing(folder, query)]
+    todo = [task for task in tasks if missing(task.folder, task.query)]
     with ThreadPoolExecutor(DATABASES_AT_ONCE) as pool:
         try:
             list(pool.map(one, todo))
@@ -149,9 +164,9 @@ def past(page: Page, n_before: int) -> str | None:
 class _Harvest:
     """One database."""
 
-    def __init__(self, folder: Path, url: str, query: Query, web: Web, about: dict):
-        self.folder, self.base_url, self.query = folder, url, query
-        self.web, self.about = web, about
+    def __init__(self, task: Task, web: Web):
+        self.folder, self.base_url, self.query = task.folder, task.base_url, task.query
+        self.web, self.about = web, task.about
         self.bad: list[Page] = []  # logged when a later page has come
 
     def run(self) -> None:

@@ -1,11 +1,11 @@
 """What an OPTIMADE server says of itself: its version, its databases, its next page."""
 
 import re
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from cloud_jax.preprocess.sources.optimade_web import (
+    Manners,
     OutOfTimeError,
     Pace,
     Web,
@@ -22,33 +22,13 @@ OFFLINE = (
 )
 
 
-@dataclass(frozen=True)
-class Manners:
-    """How a server is asked; see `Pace` and `Web`."""
-
-    requests_per_second: float
-    attempts: int
-    backoff_s: float
-    request_limit_s: float
-    time_limit_s: float
-
-    def web(self, pace: Pace) -> Web:
-        """Open a connection."""
-        return Web(
-            pace,
-            attempts=self.attempts,
-            backoff_s=self.backoff_s,
-            request_limit_s=self.request_limit_s,
-        )
-
-
 def databases_of(base_url: str, manners: Manners) -> dict[str, str]:
     """Name and base URL of the databases at a URL: itself, or an index's children.
 
     Raises:
         SourceError: it cannot be asked.
     """
-    with manners.web(Pace(manners.requests_per_second, manners.time_limit_s)) as web:
+    with Web(Pace(), manners) as web:
         try:
             info = server_info(web, base_url)
             if not _is_index(info):

@@ -5,6 +5,7 @@ import json
 import random
 import threading
 import time
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,26 @@ LONGEST_WAIT_S = 600.0  # that a server may ask for
 MAX_BYTES = 256 * 2**20  # of one answer
 _AGAIN = (408, 425, 429)  # and 5xx: HTTP statuses that may pass
 _HEADERS = {"User-Agent": f"cloud_jax/{cloud_jax.__version__} (OPTIMADE harvest)"}
+
+
+@dataclass(frozen=True)
+class Manners:
+    """How a server is asked.
+
+    Attributes:
+        requests_per_second: to one server, by all that ask it.
+        attempts: for one answer.
+        backoff_s: pause before the second attempt, doubled each time, give or take a
+            half.
+        request_limit_s: for one attempt, to the last byte.
+        time_limit_s: of the whole harvest; 0 is none.
+    """
+
+    requests_per_second: float
+    attempts: int
+    backoff_s: float
+    request_limit_s: float
+    time_limit_s: float
 
 
 class WebError(Exception):
@@ -46,21 +67,15 @@ class _AgainError(Exception):
 
 
 class Pace:
-    """When the next request may go to each server; shared by all threads.
+    """When the next request may go to each server; shared by all threads."""
 
-    Args:
-        requests_per_second: to one server.
-        time_limit_s: of the whole harvest; 0 is none.
-    """
-
-    def __init__(self, requests_per_second: float, time_limit_s: float):
-        self._interval = 1.0 / requests_per_second
-        self._end = time.monotonic() + time_limit_s if time_limit_s else float("inf")
+    def __init__(self):
+        self._begun = time.monotonic()
         self._free: dict[str, float] = {}
         self._lock = threading.Lock()
         self.stopped = threading.Event()
 
-    def wait(self, server: str) -> None:
+    def wait(self, server: str, manners: Manners) -> None:
         """Wait for the server's turn.
 
         Raises:
@@ -68,9 +83,9 @@ class Pace:
         """
         with self._lock:
             turn = max(time.monotonic(), self._free.get(server, 0.0))
-            if turn > self._end:
+            if manners.time_limit_s and turn > self._begun + manners.time_limit_s:
                 raise OutOfTimeError("the time limit of the harvest is reached")
-            self._free[server] = turn + self._interval
+            self._free[server] = turn + 1.0 / manners.requests_per_second
         if self.stopped.wait(max(0.0, turn - time.monotonic())):
             raise OutOfTimeError("the harvest was interrupted")
 
@@ -86,18 +101,11 @@ class Web:
 
     Args:
         pace: shared with the other databases.
-        attempts: for one answer.
-        backoff_s: pause before the second attempt, doubled each time, give or take a
-            half.
-        request_limit_s: for one attempt, to the last byte.
+        manners: how to ask.
     """
 
-    def __init__(
-        self, pace: Pace, *, attempts: int, backoff_s: float, request_limit_s: float
-    ):
-        self.pace = pace
-        self._attempts, self._backoff_s = attempts, backoff_s
-        self._limit_s = request_limit_s
+    def __init__(self, pace: Pace, manners: Manners):
+        self._pace, self._manners = pace, manners
         self._session = requests.Session()
         self._session.headers.update(_HEADERS)
         self._answered = False
@@ -122,21 +130,21 @@ class Web:
         server = urlsplit(url).netloc
         attempt = 0
         while True:
-            self.pace.wait(server)
+            self._pace.wait(server, self._manners)
             attempt += 1
             try:
                 return _parse(self._get(url), listing)
             except _AgainError as error:
-                most = self._attempts if self._answered else FIRST_ATTEMPTS
-                if attempt >= min(most, self._attempts):
+                most = self._manners.attempts
+                if attempt >= (most if self._answered else min(most, FIRST_ATTEMPTS)):
                     raise WebError(f"{error}, {attempt} times") from None
-                pause = self._backoff_s * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
-                wait_s = min(error.wait_s, LONGEST_WAIT_S)
-                self.pace.hold(server, wait_s or min(pause, LONGEST_PAUSE_S))
+                pause = self._manners.backoff_s * 2 ** (attempt - 1)
+                pause = min(pause * random.uniform(0.5, 1.5), LONGEST_PAUSE_S)
+                self._pace.hold(server, min(error.wait_s, LONGEST_WAIT_S) or pause)
 
     def text(self, url: str) -> str:
         """Return an answer in words; empty if there is none. One attempt."""
-        self.pace.wait(urlsplit(url).netloc)
+        self._pace.wait(urlsplit(url).netloc, self._manners)
         try:
             return self._get(url).decode("utf-8", "replace")
         except (_AgainError, WebError):
@@ -144,9 +152,10 @@ class Web:
 
     def _get(self, url: str) -> bytes:
         """One attempt."""
-        end = time.monotonic() + self._limit_s
+        limit_s = self._manners.request_limit_s
+        end = time.monotonic() + limit_s
         try:
-            with self._session.get(url, stream=True, timeout=self._limit_s) as answer:
+            with self._session.get(url, stream=True, timeout=limit_s) as answer:
                 self._answered = True
                 body = _read(answer, end)
         except (requests.ConnectionError, requests.Timeout) as error:

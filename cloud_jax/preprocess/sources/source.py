@@ -113,6 +113,16 @@ class Source:
             SourceError: it cannot be had; the message says what is wanted where.
         """
 
+    @classmethod
+    def fetch_all(cls, sources: Sequence["Source"]) -> None:
+        """Bring what is missing of some sources of this class.
+
+        Raises:
+            SourceError: as `fetch`.
+        """
+        for source in sources:
+            source.fetch()
+
     def pieces(self) -> Sequence[Piece]:
         """The files that hold the crystals, in the order in which they are read.
 
