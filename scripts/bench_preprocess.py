@@ -2,12 +2,13 @@
 
     python -m scripts.bench_preprocess                        # the embedded crystals
     python -m scripts.bench_preprocess --limit 2000 table:wbm.npz cif:folder
+    python -m scripts.bench_preprocess --symmetry spglib moyopy table:wbm.npz
 
-`spglib` is the floor, the symmetry search alone on cells that are already arrays;
-`process` is everything that happens to one crystal, in one process; `command` is the
-whole `python -m cloud_jax.preprocess` with its processes, imports, shards and tables,
-its peak memory summed over all of them. Floor and `process` alternate in blocks of
-crystals, so that a busy machine slows both.
+`search` is the symmetry search alone on cells that are already arrays, that of spglib
+is the floor; `process` is everything that happens to one crystal, in one process;
+`command` is the whole `python -m cloud_jax.preprocess` with its processes, imports,
+shards and tables, its peak memory summed over all of them. The first two are CPU time
+and alternate in blocks of crystals, so that a busy machine slows both.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -25,21 +27,25 @@ import psutil
 BLOCK = 100
 
 
-def measure_crystals(words: list[str], limit: int, dialect: str) -> list[dict]:
-    """Time spglib alone and the whole per-crystal work on the same crystals."""
-    import numpy as np
-    import spglib
-
+def measure_crystals(
+    words: list[str], limit: int, dialect: str, searches: list[str]
+) -> list[dict]:
+    """Time the searches alone and the whole per-crystal work on the same crystals."""
     from cloud_jax.preprocess import pipeline
     from cloud_jax.preprocess.sources.corpus import read_sources
     from cloud_jax.scope.rejection import Rejection
 
-    options = pipeline.Options(dialect=dialect)
     pairs = ((s.name, item) for s in read_sources(words) for item in s.items())
     pairs = list(itertools.islice(pairs, limit))
-    pipeline.process(pairs[0][1], "warm", options)
-    spent = {"spglib": 0.0, "process": 0.0}
-    n_cells = n_records = n_sites = 0
+    options = {
+        name: pipeline.Options(dialect=dialect, symmetry=name) for name in searches
+    }
+    for name in searches:
+        pipeline.process(pairs[0][1], "warm", options[name])
+    alone = dict.fromkeys(("spglib", *searches), 0.0)
+    whole = dict.fromkeys(searches, 0.0)
+    n_records: Counter = Counter()
+    n_cells = n_sites = 0
     for start in range(0, len(pairs), BLOCK):
         block = pairs[start : start + BLOCK]
         cells = []
@@ -49,48 +55,65 @@ def measure_crystals(words: list[str], limit: int, dialect: str) -> list[dict]:
             except Rejection:
                 continue
             kinds = {kind: i for i, kind in enumerate(dict.fromkeys(cell.species))}
-            numbers = np.array([kinds[kind] for kind in cell.species])
+            numbers = [kinds[kind] for kind in cell.species]
             cells.append((cell.lattice, cell.fractional, numbers))
-        began = time.perf_counter()
-        for cell in cells:
-            try:
-                spglib.get_symmetry_dataset(cell, 0.01, 5.0)
-            except spglib.SpglibError:
-                continue
-        middle = time.perf_counter()
-        results = [pipeline.process(item, name, options) for name, item in block]
-        spent["spglib"] += middle - began
-        spent["process"] += time.perf_counter() - middle
+        for name in alone:
+            alone[name] += _search(name, cells)
+        for name in searches:
+            began = time.process_time()
+            results = [pipeline.process(item, s, options[name]) for s, item in block]
+            whole[name] += time.process_time() - began
+            n_records[name] += sum(isinstance(r, pipeline.Record) for r in results)
         n_cells += len(cells)
         n_sites += sum(len(cell[2]) for cell in cells)
-        n_records += sum(isinstance(r, pipeline.Record) for r in results)
-    floor = spent["spglib"] / max(n_cells, 1)
-    whole = spent["process"] / len(pairs)
-    return [
-        {
-            "benchmark": "spglib",
-            "crystals": n_cells,
-            "mean_sites": round(n_sites / max(n_cells, 1), 1),
-            "ms_per_crystal": round(1e3 * floor, 3),
-            "crystals_per_second_per_core": round(1 / floor, 1) if floor else None,
-        },
-        {
-            "benchmark": "process",
-            "crystals": len(pairs),
-            "records": n_records,
-            "ms_per_crystal": round(1e3 * whole, 3),
-            "crystals_per_second_per_core": round(1 / whole, 1),
-            "times_the_floor": round(whole / floor, 2) if floor else None,
-        },
+    floor = alone["spglib"] / max(n_cells, 1)
+
+    def line(benchmark: str, name: str, n: int, seconds: float) -> dict:
+        each = seconds / max(n, 1)
+        return {
+            "benchmark": benchmark,
+            "symmetry": name,
+            "crystals": n,
+            "ms_per_crystal": round(1e3 * each, 3),
+            "crystals_per_second_per_core": round(1 / each, 1) if each else None,
+            "times_the_floor": round(each / floor, 2) if floor else None,
+        }
+
+    mean = {"mean_sites": round(n_sites / max(n_cells, 1), 1)}
+    lines = [line("search", name, n_cells, alone[name]) | mean for name in alone]
+    return lines + [
+        line("process", name, len(pairs), whole[name]) | {"records": n_records[name]}
+        for name in searches
     ]
 
 
-def measure_command(words: list[str], workers: int, dialect: str) -> dict:
+def _search(name: str, cells: list[tuple]) -> float:
+    """Seconds that the symmetry search of some cells takes, and nothing else."""
+    import spglib
+
+    from cloud_jax.scope import moyo
+
+    began = time.process_time()
+    for cell in cells:
+        if name == "moyopy":
+            moyo.find(*cell, 0.01, 5.0)
+            continue
+        try:
+            spglib.get_symmetry_dataset(cell, 0.01, 5.0)
+        except spglib.SpglibError:
+            continue
+    return time.process_time() - began
+
+
+def measure_command(
+    words: list[str], workers: int, dialect: str, symmetry: str
+) -> dict:
     """Run the command in a scratch folder and watch its memory."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "cloud_jax.preprocess", *words]
         command += ["--output", f"{folder}/dataset", "--workers", str(workers)]
-        command += ["--dialect", dialect, "--max-reject-fraction", "0.99"]
+        command += ["--dialect", dialect, "--symmetry", symmetry]
+        command += ["--max-reject-fraction", "0.99"]
         began = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         peak = {"total": 0, "parent": 0, "worker": 0}
@@ -105,6 +128,7 @@ def measure_command(words: list[str], workers: int, dialect: str) -> dict:
     n_read = sum(source["n_read"] for source in manifest["sources"])
     return {
         "benchmark": "command",
+        "symmetry": symmetry,
         "crystals": n_read,
         "workers": workers,
         "seconds": round(seconds, 2),
@@ -137,13 +161,18 @@ def main() -> None:
     parser.add_argument(
         "--dialect", choices=("canonical", "paper"), default="canonical"
     )
+    parser.add_argument(
+        "--symmetry", nargs="+", choices=("spglib", "moyopy"), default=["spglib"]
+    )
     arguments = parser.parse_args()
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"  # before numpy is imported: as in the workers
-    for line in measure_crystals(arguments.sources, arguments.limit, arguments.dialect):
+    words, dialect = arguments.sources, arguments.dialect
+    for line in measure_crystals(words, arguments.limit, dialect, arguments.symmetry):
         print(json.dumps(line), flush=True)
-    line = measure_command(arguments.sources, arguments.workers, arguments.dialect)
-    print(json.dumps(line), flush=True)
+    for symmetry in arguments.symmetry:
+        line = measure_command(words, arguments.workers, dialect, symmetry)
+        print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":
