@@ -73,22 +73,21 @@ class Cell:
                 f"found coordinates of shape {self.fractional.shape} for "
                 f"{len(self.species)} sites, expected ({len(self.species)}, 3)",
             )
-        if not np.isfinite(self.fractional).all():
-            raise Rejection("bad_coordinates", "a coordinate is not a finite number")
-        if self.lattice.shape != (3, 3) or not np.isfinite(self.lattice).all():
-            raise Rejection("bad_lattice", "expected nine finite cell vector entries")
         farthest = np.abs(self.fractional).max()
-        if farthest > FARTHEST:
+        if not farthest <= FARTHEST:  # NaN neither
             raise Rejection(
                 "bad_coordinates",
                 f"found the fractional coordinate {farthest:g}, expected about 0 to 1",
             )
+        if self.lattice.shape != (3, 3):
+            raise Rejection("bad_lattice", "expected three cell vectors")
         lengths = [math.hypot(*vector) for vector in self.lattice.tolist()]
-        if min(lengths) < _LENGTHS[0] or max(lengths) > _LENGTHS[1]:
+        if not all(_LENGTHS[0] <= length <= _LENGTHS[1] for length in lengths):
+            found = " ".join(f"{length:g}" for length in lengths)
             raise Rejection(
                 "bad_lattice",
-                f"found cell vectors of {min(lengths):g} to {max(lengths):g} A, "
-                f"expected {_LENGTHS[0]:g} to {_LENGTHS[1]:g} A",
+                f"found cell vectors of {found} A, expected {_LENGTHS[0]:g} to "
+                f"{_LENGTHS[1]:g} A",
             )
         box = math.prod(lengths)
         if self.volume <= 1e-3 * box:

@@ -88,7 +88,7 @@ def _parse(text: str) -> gemmi.cif.Document:
         text = text.encode("ascii", "replace").decode()
     if "\r" in text:  # alone it ends a line on old Macs, but for gemmi no comment
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    lines = text.split("\n")
+    lines: list[str] = []
     for _ in range(_MAX_REMARKS):
         try:
             return gemmi.cif.read_string(text)
@@ -97,6 +97,7 @@ def _parse(text: str) -> gemmi.cif.Document:
         except ValueError as error:
             found = _SYNTAX.match(str(error))
             number, problem = int(found[1]), found[2][:80]
+            lines = lines or text.split("\n")
             line = lines[number - 1].strip() if number <= len(lines) else ""
             remark = line.startswith("_") and not line.lower().startswith(_ONCE)
             if not remark or problem != "parse error" or len(line.split()) < 3:
@@ -140,13 +141,15 @@ def _read_block(block: gemmi.cif.Block, table: gemmi.cif.Table) -> Cell:
         )
     fractional = np.array([[gemmi.cif.as_number(v) for v in row] for row in table])
     sites = _occupants(block, len(fractional))
-    if 0.0 in (amount for ((_, amount),) in sites):  # listed, but not there
-        present = np.array([amount != 0.0 for ((_, amount),) in sites])
+    present = np.array([amount != 0.0 for ((_, amount),) in sites])
+    if not present.any():
+        raise Rejection("no_atoms", "all atoms have occupancy 0")
+    if not present.all():  # listed, but not there
         table = [row for row, here in zip(table, present, strict=True) if here]
         sites = [site for site in sites if site[0][1] != 0.0]
         fractional = fractional[present]
-    usable = (np.abs(fractional) <= FARTHEST).all(axis=1)  # NaN is not
-    if not usable.all():
+    if not np.abs(fractional).max() <= FARTHEST:  # NaN neither
+        usable = (np.abs(fractional) <= FARTHEST).all(axis=1)
         row = int(np.flatnonzero(~usable)[0])
         raise Rejection(
             "bad_coordinates",

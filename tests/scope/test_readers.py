@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -72,6 +73,7 @@ def test_operations_from_the_space_group_name_when_none_are_listed():
         ("loop_", "_space_group_name_H-M_alt nonsense\nloop_", "bad_symmetry"),
         ("loop_", "_symmetry_equiv_pos_as_xyz 'x,y,oops'\nloop_", "bad_symmetry"),
         ("0.5 0.5 0.5 1.0", "0.5 0.5 0.5 1.7", "occupancy"),
+        ("0 0 0 1", "0 0 0 half", "occupancy"),
         ("data_test", "no block here", "unreadable"),
         (CIF, "", "no_atoms"),
         (CIF, "\x00\x01\x02", "unreadable"),
@@ -112,6 +114,12 @@ def test_rows_on_one_point_are_one_mixed_site():
 )
 def test_elements_of_odd_labels(symbol, element):
     assert element_of(symbol) == element
+
+
+def test_atoms_of_occupancy_zero_are_not_there():
+    assert read_cif(CIF.replace("0.5 0.5 0.5 1.0", "0.5 0.5 0.5 0")).species == ("Cs",)
+    none = re.sub(r" 1(\.0)?$", " 0.", CIF, flags=re.MULTILINE)
+    assert code_of(lambda: read_cif(none)) == "no_atoms"
 
 
 def test_deuterium_is_hydrogen_and_flagged():
