@@ -2,10 +2,16 @@
 
     pip install moyopy
 
-Both search with the same meaning of the tolerances and number Wyckoff positions in the
-same setting of each group (the smallest Hall number), but where operations found at a
-tolerance form no group, spglib lowers it by 5 % at a time and moyopy by half, so that
-the two may settle on different groups (`scripts/compare_symmetry.py` counts them).
+Wyckoff letters are those of the setting that spglib takes, the smallest Hall number of
+the group. The two differ in three ways (`scripts/compare_symmetry.py` counts how often):
+
+- of origins and axes that the group's normaliser makes equal they may take different
+  ones, so the paper dialect may differ; the canonical one does not hang on it;
+- moyopy measures how far atoms miss their images after the best translation, spglib
+  after the one that brings a first atom to its place: at one tolerance moyopy may find
+  the higher symmetry of a crystal that nearly has it;
+- where the operations found form no group, spglib lowers the tolerance by 5 % and
+  moyopy by half, until they do.
 """
 
 import logging
