@@ -81,7 +81,8 @@ def finetuning() -> ConfigDict:
     c.workdir = ""  # empty: runs/NAME, NAME being the config file's
 
     c.data = ConfigDict()
-    c.data.table = ""  # CSV or Parquet: one row a crystal
+    c.data.table = ""  # CSV, Parquet or JSON, a row a crystal; or matbench:phonons ...
+    c.data.folder = "data"  # of public data sets: looked in first, downloaded to
     c.data.id_column = "id"
     c.data.structure_column = "structure"  # path, CIF or POSCAR text, or JSON
     c.data.scope_column = ""  # ready sentences instead of structures
@@ -141,7 +142,8 @@ def finetuning() -> ConfigDict:
 # Keys that may change when a run resumes: where things are and how often they are
 # written, not what is computed.
 FREE = ("workdir", "data.path", "data.build", "mesh", "evaluate.every_steps")
-FREE += ("checkpoint", "log", "distributed", "data.table", "data.dataset")
+FREE += ("checkpoint", "log", "distributed", "data.folder")
+FREE += ("data.table", "data.dataset")
 FREE += ("model.checkpoint", "members_at_once")  # told apart by hashes and groups
 FREE += ("model.checkpoint", "folds.file")  # a run knows the hashes of what they name
 

@@ -121,12 +121,12 @@ def test_a_task_that_is_one_of_several_is_refused(command, capsys, monkeypatch):
 
 
 def test_workers_that_cannot_work_are_an_error(command, capsys, monkeypatch):
-    from cloud_jax.preprocess import local
+    from cloud_jax.preprocess import workers
 
     def fail(*_, **__):
-        raise local.EngineError("a worker died 3 times before its first record")
+        raise workers.EngineError("a worker died 3 times before its first record")
 
-    monkeypatch.setattr(local, "run", fail)
+    monkeypatch.setattr(workers.Pool, "run", fail)
     arguments = ("--config.data.scope_column=", "--config.data.structure_column=scope")
     assert command(*arguments) == finetune.EXIT_FAILED
     assert "column scope: a worker died 3 times" in capsys.readouterr().err

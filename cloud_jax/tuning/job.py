@@ -279,7 +279,10 @@ def read(config: Any, vocabulary: Vocabulary, origin: dict[str, Any]) -> Table:
     """
     c = config.data
     if not c.table:
-        raise ValueError("config.data.table is empty: name a CSV or Parquet file")
+        raise ValueError(
+            "config.data.table is empty: name a CSV, Parquet or JSON file, or a public "
+            "data set (python -m cloud_jax.preprocess --list-sources)"
+        )
     scope = c.scope_column or None
     dataset = c.dataset or None
     return read_table(
@@ -295,6 +298,7 @@ def read(config: Any, vocabulary: Vocabulary, origin: dict[str, Any]) -> Table:
         dialect=c.dialect,
         vocabulary=vocabulary,
         keep_in=Path(config.workdir) / "structures.json",
+        data_dir=c.folder,
         **origin,
     )
 
