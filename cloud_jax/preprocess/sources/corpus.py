@@ -109,6 +109,8 @@ def _build_source(
     if "path" in table:
         paths = _as_tuple(table.pop("path"))
         table["paths"] = tuple(str(folder / path) for path in paths)
+    if "archive" in table:
+        table["archive"] = str(folder / table["archive"])
     if "splits" in table:
         table["splits"] = _as_tuple(table["splits"])
     ids = table.get("exclude_ids", [])

@@ -36,6 +36,7 @@ from cloud_jax.preprocess.sources.source import (
 )
 
 _DATABASES = "databases.json"
+_URL = ("http://", "https://")
 _COUNTED = "structures on 2 July 2024"
 
 
@@ -46,8 +47,9 @@ class OptimadeSource(Source):
     The harvest lies in `data_dir/optimade/NAME/DATABASE/`, see `optimade_pages`.
 
     Attributes:
-        provider: name of a provider of the paper, NAME/DATABASE, a base URL, or the
-            folder of a harvest; the source's name by default.
+        provider: name of a provider of the paper, NAME/DATABASE or a base URL; the
+            source's name by default.
+        archive: folder of a harvest made before, in place of a provider.
         filter: in OPTIMADE's language, for instance `nelements<=3`.
         page_limit: structures a page; by default what the provider grants.
         max_pages: of each database; 0 for all.
@@ -64,6 +66,7 @@ class OptimadeSource(Source):
     page_limit: int = 0
     max_pages: int = 0
     # What is got does not depend on how it is got: these do not make another source.
+    archive: str = field(default="", compare=False)
     requests_per_second: float = field(default=1.0, compare=False)
     attempts: int = field(default=8, compare=False)
     backoff_s: float = field(default=1.0, compare=False)
@@ -77,9 +80,10 @@ class OptimadeSource(Source):
                 f"source {self.name}: expected requests_per_second and request_limit_s "
                 "of more than 0"
             )
-        if self._known is None and not self._is_url and not self._is_folder:
+        known = bool(self._known) or self._at.startswith(_URL)
+        if not (_databases_in(Path(self.archive)) if self.archive else known):
             raise SourceError(
-                f"source {self.name}: found provider {self._at!r}, expected "
+                f"source {self.name}: found {self.archive or self._at!r}, expected "
                 f"{', '.join(PROVIDERS)}, NAME/DATABASE of one of these, a URL or the "
                 f"folder of a harvest (with {LOG} in it or one below)"
             )
@@ -95,15 +99,16 @@ class OptimadeSource(Source):
                 f"expected a provider after the colon: {', '.join(PROVIDERS)}, a URL "
                 "or the folder of a harvest"
             )
-        if text.startswith(("http://", "https://")):
+        archive = ""
+        if text.startswith(_URL):
             from cloud_jax.preprocess.sources.optimade_server import folder_name
 
             name = folder_name(text)
         elif text.split("/")[0] in PROVIDERS:
             name = text.rstrip("/").replace("/", "-")
         else:
-            name = Path(text).name or "harvest"
-        return cls(name=name, provider=text, data_dir=data_dir)
+            name, text, archive = Path(text).name or "harvest", "", text
+        return cls(name=name, provider=text, archive=archive, data_dir=data_dir)
 
     @classmethod
     def listings(cls, data_dir: str) -> list[Listing]:
@@ -142,7 +147,7 @@ class OptimadeSource(Source):
         with ExitStack() as locks:
             tasks, problems = [], []
             for source in sources:
-                if source._is_folder:
+                if source.archive:
                     continue
                 source.folder.mkdir(parents=True, exist_ok=True)
                 try:
@@ -204,28 +209,19 @@ class OptimadeSource(Source):
     @property
     def folder(self) -> Path:
         """Of the harvest."""
-        if self._is_folder:
-            return Path(self._at)
+        if self.archive:
+            return Path(self.archive)
         return Path(self.data_dir) / "optimade" / self.name
 
     @property
     def _at(self) -> str:
         return self.provider or self.name
 
-    @property
-    def _is_url(self) -> bool:
-        return self._at.startswith(("http://", "https://"))
-
-    @cached_property
-    def _is_folder(self) -> bool:
-        known = self._known is not None or self._is_url
-        return not known and bool(_databases_in(Path(self._at)))
-
     @cached_property
     def _known(self) -> Provider | None:
         """The provider of the paper, with the one database that is asked for."""
         name, _, database = self._at.rstrip("/").partition("/")
-        provider = PROVIDERS.get(name)
+        provider = None if self.archive else PROVIDERS.get(name)
         if provider is None or not database:
             return provider
         if database not in provider.databases:

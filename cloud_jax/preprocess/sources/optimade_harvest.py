@@ -99,6 +99,14 @@ def harvest(tasks: Sequence[Task], problems: Sequence[str] = ()) -> None:
     pace = Pace()
     problems = list(problems)
 
+    todo = []
+    for task in tasks:
+        try:
+            _check_query(task)
+            todo += [task] if missing(task.folder, task.query) else []
+        except SourceError as error:
+            problems.append(f"{task.folder}: {error}")
+
     def one(task: Task) -> None:
         with Web(pace, task.manners) as web:
             try:
@@ -106,7 +114,6 @@ def harvest(tasks: Sequence[Task], problems: Sequence[str] = ()) -> None:
             except (SourceError, OutOfTimeError) as error:
                 problems.append(f"{task.folder}: {error}")
 
-    todo = [task for task in tasks if missing(task.folder, task.query)]
     with ThreadPoolExecutor(DATABASES_AT_ONCE) as pool:
         try:
             list(pool.map(one, todo))
@@ -117,6 +124,18 @@ def harvest(tasks: Sequence[Task], problems: Sequence[str] = ()) -> None:
         raise SourceError(
             "\n".join(sorted(problems)) + "\nThe pages that came are kept: the same "
             "command goes on from there, and optimade:FOLDER uses what there is"
+        )
+
+
+def _check_query(task: Task) -> None:
+    """Raise SourceError if the folder holds the pages of another query."""
+    found = read_json(task.folder / PROVIDER)
+    asked = {"base_url": task.base_url, "filter": task.query.filter}
+    if found and {key: found.get(key) for key in asked} != asked:
+        raise SourceError(
+            f"holds {found.get('base_url')} with the filter {found.get('filter')!r}, "
+            f"asked is {task.base_url} with {task.query.filter!r}: give the source "
+            "another name in a corpus.toml, or remove the folder"
         )
 
 
@@ -237,7 +256,7 @@ class _Harvest:
         except WebError as error:
             if number:
                 raise
-            if not (error.status and "page_limit" in str(error)):
+            if not (error.status and "page_limit" in str(error).lower()):
                 raise SourceError(f"{url}: {error}") from None
         # The server grants no pages of this length; it knows what it grants.
         without = self._first_url(page_limit=0)
@@ -290,19 +309,10 @@ class _Harvest:
         """Write where the pages are from, before the first one.
 
         Raises:
-            SourceError: the folder holds the pages of another query, or the server
-                does not answer.
+            SourceError: the server does not answer.
         """
         path = self.folder / PROVIDER
-        asked = {"base_url": self.base_url, "filter": self.query.filter}
-        if found := read_json(path):
-            if {key: found.get(key) for key in asked} != asked:
-                raise SourceError(
-                    f"holds {found.get('base_url')} with the filter "
-                    f"{found.get('filter')!r}, asked is {self.base_url} with "
-                    f"{self.query.filter!r}: give the source another name in a "
-                    "corpus.toml, or remove the folder"
-                )
+        if path.exists():
             return
         try:
             info = server_info(self.web, self.base_url)
@@ -312,7 +322,7 @@ class _Harvest:
             ) from None
         attributes = mapping(mapping(info.get("data")).get("attributes"))
         meta = mapping(info.get("meta"))
-        values = asked | self.about
+        values = {"base_url": self.base_url, "filter": self.query.filter} | self.about
         values["begun"] = datetime.date.today().isoformat()
         values["server"] = {
             "api_version": attributes.get("api_version") or meta.get("api_version"),
