@@ -205,8 +205,7 @@ def _lattice(block: gemmi.cif.Block) -> Float[np.ndarray, "3 3"]:
             found = block.find_value(name)
             raise Rejection(
                 "bad_lattice",
-                f"{name}: found {'nothing' if found is None else found}, expected a "
-                "positive number",
+                f"{name}: found {found or 'nothing'}, expected a positive number",
             )
     lattice = np.array(gemmi.UnitCell(*values.values()).orth.mat.tolist()).T
     if max(list(values.values())[3:]) >= 180 or not np.isfinite(lattice).all():

@@ -209,7 +209,8 @@ def _read_ase(values: dict) -> Cell:
     whole = numbers.astype(int)
     if not np.array_equal(whole, numbers):
         raise Rejection(
-            "unknown_species", f"found atomic numbers {numbers.tolist()[:5]}..."
+            "unknown_species",
+            f"found atomic numbers {numbers.tolist()[:5]}, expected whole numbers",
         )
     return Cell.from_arrays(lattice, fractional, whole.tolist())
 

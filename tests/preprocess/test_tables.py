@@ -263,3 +263,16 @@ def test_a_long_table_is_streamed(tmp_path, kind):
     tracemalloc.stop()
     assert count == n
     assert peak < 3e6  # all of them take more
+
+
+def test_a_table_of_npz_knows_its_size_and_its_damage(tmp_path):
+    sizes = {"n_sites": np.array([1, 2]), "Z": 1, "frac": 1, "lattice": 1}
+    np.savez(tmp_path / "t.npz", **sizes)
+    (source,) = read_sources([f"table:{tmp_path}/t.npz"])
+    assert source.count() == 2
+    np.savez(tmp_path / "t.npz", Z=1)
+    with pytest.raises(SourceError, match=r"expected the arrays n_sites, Z, frac"):
+        source.count()
+    (tmp_path / "t.npz").write_bytes(b"PK\3\4")
+    with pytest.raises(SourceError, match=r"expected the arrays n_sites, Z, frac"):
+        items(f"table:{tmp_path}/t.npz")

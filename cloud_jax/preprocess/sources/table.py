@@ -87,7 +87,8 @@ class TableSource(FileSource):
 
     def count(self) -> int | None:
         """How many rows the files have, if each of them says so."""
-        sizes = {".parquet": parquet_size, ".pq": parquet_size, ".db": database_size}
+        sizes = {".parquet": parquet_size, ".pq": parquet_size}
+        sizes |= {".db": database_size, ".npz": npz_size}
         paths = [piece.path for piece in self.pieces()]
         if {path.suffix.lower() for path in paths} <= sizes.keys():
             return sum(sizes[path.suffix.lower()](path) for path in paths)
@@ -175,18 +176,30 @@ def csv_rows(path: Path) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
         raise SourceError(f"{path}: cannot be read ({error})") from error
 
 
-def npz_items(path: Path) -> Iterator[RawItem]:
-    """Flat arrays: `n_sites` [N], `Z` [sum], `frac` [sum, 3], `lattice` [N, 3, 3]."""
+def npz_size(path: Path) -> int:
+    """How many crystals there are; other arrays are not read."""
+    with _npz(path) as data:
+        return len(data["n_sites"])
+
+
+@contextmanager
+def _npz(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
     try:
-        with np.load(path, allow_pickle=False) as data:
-            n_sites, numbers, fractional, lattice = (data[key] for key in _NPZ_KEYS)
-            key = next((key for key in ID_COLUMNS if key in data), None)
-            names = data[key] if key else None
-    except (KeyError, ValueError) as error:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
+            yield data
+    except (KeyError, ValueError, zipfile.BadZipFile) as error:
         raise SourceError(
             f"{path}: expected the arrays {', '.join(_NPZ_KEYS)} and perhaps "
             f"{ID_COLUMNS[0]} ({error})"
         ) from error
+
+
+def npz_items(path: Path) -> Iterator[RawItem]:
+    """Flat arrays: `n_sites` [N], `Z` [sum], `frac` [sum, 3], `lattice` [N, 3, 3]."""
+    with _npz(path) as data:
+        n_sites, numbers, fractional, lattice = (data[key] for key in _NPZ_KEYS)
+        key = next((key for key in ID_COLUMNS if key in data), None)
+        names = data[key] if key else None
     ends = np.cumsum(n_sites, dtype=np.int64)
     total = int(ends[-1]) if len(ends) else 0
     if len(numbers) != total or len(fractional) != total or len(lattice) != len(ends):
