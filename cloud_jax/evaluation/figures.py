@@ -99,14 +99,14 @@ def parity_plot(
         axis.scatter(
             true, found, s=size, color=COLOURS[0], alpha=0.5, lw=0, rasterized=True
         )
-        name, of_unit = _plain(name), f" ({unit})" if unit else ""
+        name, of_unit = plain(name), f" ({unit})" if unit else ""
         axis.set(xlim=ends, ylim=ends, aspect="equal")
         axis.locator_params(nbins=5)  # long numbers must not run into each other
         axis.set_xlabel(f"{name}, target{of_unit}", **_FONT)
         axis.set_ylabel(f"{name}, predicted{of_unit}", **_FONT)
         if notes:
             axis.text(0.04, 0.96, notes[i], transform=axis.transAxes, va="top", **_FONT)
-    _save(figure, path)
+    save(figure, path)
 
 
 def curves(path: str | Path, panels: Sequence[Panel]) -> None:
@@ -128,16 +128,16 @@ def curves(path: str | Path, panels: Sequence[Panel]) -> None:
             label, value = panel.limit
             axis.axhline(value, color="0.4", ls=":", lw=1)
             axis.annotate(
-                _plain(label), (0.02, value), xycoords=("axes fraction", "data"),
+                plain(label), (0.02, value), xycoords=("axes fraction", "data"),
                 xytext=(0, 2), textcoords="offset points", color="0.3", fontsize=7,
             )  # fmt: skip
         axis.set_xlabel("temperature (K)", **_FONT)
         axis.set_ylabel(f"{panel.quantity} ({panel.unit})", **_FONT)
         title = panel.title or ("" if few else f"{len(panel.curves):,} crystals")
-        axis.set_title(_plain(title), **_FONT)
+        axis.set_title(plain(title), **_FONT)
         if few:
             axis.legend(fontsize=7, frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def search_plot(
@@ -186,14 +186,14 @@ def search_plot(
             axis.xaxis.set_minor_formatter(NullFormatter())
         elif values.dtype.kind == "i":
             axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.set_xlabel(_plain(name), **_FONT)
+        axis.set_xlabel(plain(name), **_FONT)
         axis.set_ylabel(quantity, **_FONT)
     axes[0].legend(fontsize=7, frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _draw(axis: Axes, curve: Curve, colour: str, style: str, few: bool) -> None:
-    label = _plain(_shorten(curve.label))
+    label = plain(shorten(curve.label))
     if len(curve.temperature_k) == 1:
         style = "s"
     if not few:
@@ -209,11 +209,11 @@ def _draw(axis: Axes, curve: Curve, colour: str, style: str, few: bool) -> None:
     if curve.points is not None:
         axis.plot(
             *curve.points, "o", color=colour, mfc="white", ms=3.5, mew=0.9,
-            label=_plain(_shorten(curve.points_label)) or f"{label}, measured",
+            label=plain(shorten(curve.points_label)) or f"{label}, measured",
         )  # fmt: skip
 
 
-def _shorten(label: str) -> str:
+def shorten(label: str) -> str:
     """Keep a legend narrow: of a long path the end tells files apart."""
     return label if len(label) <= _LONGEST else f"...{label[3 - _LONGEST :]}"
 
@@ -237,13 +237,14 @@ def _panels(n: int) -> tuple[Figure, list[Axes]]:
     return figure, axes[:n]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Keep names as they are: no formulas by `$`, no label hidden by a leading `_`."""
     text = text.replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
 
 
-def _save(figure: Figure, path: str | Path) -> None:
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure, whole or not at all; the suffix says the format."""
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
     figure.savefig(partial, dpi=200, format=path.suffix.removeprefix(".") or "png")

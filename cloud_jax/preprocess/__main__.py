@@ -146,7 +146,7 @@ def main(words: list[str] | None = None) -> int:
         validation_fraction=arguments.validation_fraction,
     )
     try:
-        manifest, _, existed = build(
+        manifest, report, existed = build(
             request,
             read_sources(arguments.sources, arguments.data_dir),
             arguments.output,
@@ -168,6 +168,9 @@ def main(words: list[str] | None = None) -> int:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     print(summary(manifest, arguments.output, existed))
+    page = arguments.output / "report.png"
+    if not existed or not page.exists():
+        draw(report, page)
     read = sum(entry["n_read"] for entry in manifest["sources"])
     rejected = sum(entry["n_rejected"] for entry in manifest["sources"])
     if rejected > arguments.max_reject_fraction * read:
@@ -181,6 +184,17 @@ def main(words: list[str] | None = None) -> int:
     return 0
 
 
+def draw(report: dict, page: Path) -> None:
+    """Draw the report; a page that cannot be drawn costs no dataset."""
+    try:
+        from cloud_jax.evaluation.figures_dataset import dataset_page
+
+        dataset_page(page, report)
+    except Exception as error:
+        problem = f"{type(error).__name__}: {error}"
+        print(f"warning: {page}: was not drawn ({problem})", file=sys.stderr)
+
+
 def list_sources(data_dir: str) -> str:
     """Describe every public data set, and say which are in `data_dir`."""
     from cloud_jax.preprocess.sources.corpus import KINDS
@@ -188,9 +202,9 @@ def list_sources(data_dir: str) -> str:
     blocks = []
     for kind in KINDS.values():
         for listing in kind.listings(data_dir):
-            here = f"here: {listing.here}" if listing.here else "not here"
             blocks.append(
-                f"{listing.word}  [{here}]\n  {listing.what}\n  {listing.size}; "
+                f"{listing.word}  [{listing.here or 'not here'}]\n"
+                f"  {listing.what}\n  {listing.size}; "
                 f"licence: {listing.licence}; cite: {listing.citation}"
             )
     return "\n".join(blocks)
@@ -221,7 +235,8 @@ def summary(manifest: dict, output: Path, existed: bool) -> str:
     vocabulary = manifest["vocabulary"]
     lines.append(
         f"{manifest['dialect']} dialect, vocabulary of {vocabulary['size']} tokens; "
-        "records.parquet and rejects.csv list every crystal"
+        "report.txt and report.png say what is in it, records.parquet and rejects.csv "
+        "list every crystal"
     )
     return "\n".join(lines)
 

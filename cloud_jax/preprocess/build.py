@@ -16,6 +16,7 @@ from cloud_jax.lock import lock
 from cloud_jax.preprocess import chunks, pipeline, selection
 from cloud_jax.preprocess.dataset import (
     MANIFEST,
+    REJECTS,
     REPORT,
     Written,
     check_excluded,
@@ -26,7 +27,7 @@ from cloud_jax.preprocess.dataset import (
 )
 from cloud_jax.preprocess.options import Request
 from cloud_jax.preprocess.pipeline import vocabulary_of
-from cloud_jax.preprocess.report import make_report
+from cloud_jax.preprocess.report import make_report, report_text
 from cloud_jax.preprocess.sources.source import Source, SourceError
 from cloud_jax.preprocess.sources.strings import StringsSource
 from cloud_jax.scope import Vocabulary
@@ -75,7 +76,7 @@ def asked(request: Request, sources: Sequence[Source]) -> dict:
 
 def _describe(source: Source) -> dict:
     """A source's fields without folders, and the hash of its bytes."""
-    values = {f.name: getattr(source, f.name) for f in fields(source)}
+    values = {f.name: getattr(source, f.name) for f in fields(source) if f.compare}
     del values["name"]
     values.pop("paths", None)
     ids = "\n".join(sorted(source.exclude_ids))
@@ -110,8 +111,8 @@ def build(
         OSError: a file cannot be written, for instance on a full disk.
     """
     _check_dialect(request.options.dialect, sources)
-    for source in sources:
-        source.fetch()
+    for kind in dict.fromkeys(map(type, sources)):
+        kind.fetch_all([source for source in sources if type(source) is kind])
     description = asked(request, sources)
     existing = _existing(output, description)
     if existing:
@@ -132,8 +133,10 @@ def build(
             shards.write_metadata(scratch, written.shards)
         vocabulary = vocabulary_of(request.options.dialect)
         vocabulary.save(scratch / "vocabulary.json")
-        report = make_report(written.counts, sources, vocabulary)
+        report = make_report(written.counts, sources, vocabulary, scratch / REJECTS)
         (scratch / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
+        text = report_text(report)
+        (scratch / REPORT).with_suffix(".txt").write_text(text, encoding="utf-8")
         manifest = _manifest(request, description, vocabulary, written, sources)
         publish(scratch, output, manifest)
     shutil.rmtree(work)

@@ -3,11 +3,13 @@
 import csv
 import hashlib
 import json
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import patch
 
 import pyarrow.parquet as pq
 
-from cloud_jax.preprocess.__main__ import main
+from cloud_jax.preprocess import __main__
 from cloud_jax.preprocess.pipeline import Options, Record, process
 from cloud_jax.preprocess.sources.corpus import read_sources
 from cloud_jax.preprocess.sources.source import RawItem
@@ -83,10 +85,14 @@ def write_rows(path: Path, rows: list[dict]) -> Path:
     return path
 
 
-def run(output: Path, *words: object, workers: int = 1) -> int:
-    """Run the command in this process; its workers are processes of their own."""
+def run(output: Path, *words: object, workers: int = 1, page: bool = False) -> int:
+    """Run the command in this process; its workers are processes of their own.
+
+    The page of plots, which takes a second, is drawn only if `page` says so.
+    """
     fixed = ["--output", str(output), "--workers", str(workers)]
-    return main([*map(str, words), *fixed])
+    with nullcontext() if page else patch.object(__main__, "draw"):
+        return __main__.main([*map(str, words), *fixed])
 
 
 def items(*words: str) -> list[RawItem]:
