@@ -156,7 +156,7 @@ NULL_ROW = [[0, 0, 0], [None, None, None]]
         (
             entry(cartesian_site_positions=[[0, 0, 0], [0, 0, float("nan")]]),
             "bad_coordinates",
-            "finite",
+            "nan",
         ),
         (entry(nsites=3), "bad_coordinates", "nsites is 3"),
         (entry(species_at_sites=["Na"]), "unreadable", "1 names"),

@@ -1,6 +1,7 @@
 """A harvest from the reference server, whole whatever the server and the machine do."""
 
 import base64
+import email.utils
 import gzip
 import json
 import re
@@ -19,8 +20,10 @@ from cloud_jax.preprocess.pipeline import Record, process, read_cell
 from cloud_jax.preprocess.sources.corpus import read_sources
 from cloud_jax.preprocess.sources.embedded import EmbeddedSource
 from cloud_jax.preprocess.sources.optimade import OptimadeSource
-from cloud_jax.preprocess.sources.optimade_pages import read_log
+from cloud_jax.preprocess.sources.optimade_harvest import past
+from cloud_jax.preprocess.sources.optimade_pages import Page, read_log
 from cloud_jax.preprocess.sources.optimade_providers import PROVIDERS
+from cloud_jax.preprocess.sources.optimade_web import retry_after
 from cloud_jax.preprocess.sources.source import SourceError
 
 HERE = Path(__file__).parent
@@ -375,3 +378,26 @@ def test_two_providers_come_side_by_side_and_one_that_fails_stops_no_other(
         OptimadeSource.fetch_all([dead, good])
     assert good.count() == N_SMALL
     assert dead.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "total", "expected"),
+    [
+        ("page_limit=40&page_offset=80", 200, "page_limit=40&page_offset=120"),
+        ("page_limit=40&page_offset=80", 120, None),  # it was the last
+        ("page_offset=80", None, "page_offset=90"),  # as long as the first page
+        ("page_number=3&page_limit=40", None, "page_number=4&page_limit=40"),
+        ("page_number=3&page_limit=40", 120, None),
+    ],
+)
+def test_the_way_past_a_page_that_does_not_come(query, total, expected):
+    page = Page(3, f"http://x/v1/structures?{query}", 0, "", "", None, total, "500")
+    found = past(page, 10)
+    assert found == (expected and f"http://x/v1/structures?{expected}")
+
+
+def test_retry_after_may_be_a_date():
+    later = email.utils.formatdate(time.time() + 100, usegmt=True)
+    assert 90 < retry_after({"Retry-After": later}) <= 100
+    assert retry_after({"Retry-After": "7"}) == 7
+    assert retry_after({"Retry-After": "soon"}) == retry_after({}) == 0

@@ -167,7 +167,7 @@ class Web:
             return body
         message = f"HTTP {answer.status_code}{_details(body)}"
         if answer.status_code in _AGAIN or answer.status_code >= 500:
-            raise _AgainError(message, _retry_after(answer.headers))
+            raise _AgainError(message, retry_after(answer.headers))
         raise WebError(message, answer.status_code)
 
 
@@ -201,7 +201,7 @@ def _parse(body: bytes, listing: bool) -> dict:
     return answer
 
 
-def _retry_after(headers: Any) -> float:
+def retry_after(headers: Any) -> float:
     """Seconds that the server asks us to wait: a number or a date."""
     asked = headers.get("Retry-After", "").strip()
     if asked.isdecimal():
