@@ -50,7 +50,8 @@ class Cell:
         species: of each site an element symbol, or for a partially occupied site
             ((element, occupancy), ...) sorted by element.
         flags: `decorated` (oxidation states or spins were stripped), `isotope`
-            (D or T became H), `first_of_several` (its file holds more).
+            (D or T became H), `first_of_several` (its file holds more),
+            `formula_differs` (from what its file says), `low_dimensional`.
     """
 
     lattice: Float[np.ndarray, "3 3"]

@@ -59,7 +59,7 @@ class Scope:
         angle_tolerance: degrees.
         finder: package that gave the space group and its version, `spglib 2.8.0`.
         flags: any of `disordered`, `decorated`, `isotope`, `first_of_several`,
-            `symprec_lowered`.
+            `formula_differs`, `low_dimensional`, `symprec_lowered`.
     """
 
     space_group: int

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from pymatgen.core import Lattice, Structure
@@ -45,3 +46,10 @@ def test_a_tolerance_that_is_no_length_is_refused(files, tolerance, capsys):
         main(["--symprec", tolerance, files[0]])
     assert stop.value.code == 2
     assert "expected a length above 0" in capsys.readouterr().err
+
+
+def test_a_file_whose_formula_names_other_atoms_is_told(files, capsys):
+    path = Path(files[0])
+    path.write_text(path.read_text().replace("'Na4 Cl4'", "'Na4 Cl5'"))
+    assert main(files[:1]) == 0
+    assert "note: the atoms are not those of the file's" in capsys.readouterr().out
