@@ -2,7 +2,7 @@
 
 The client that the consortium maintains (`optimade.client.OptimadeClient`, 1.5) is not
 used because it holds all pages in memory until the last has come, begins again after a
-kill and stops a database at its first HTTP error or broken page.
+kill and stops a database at its first HTTP 500 or broken page.
 """
 
 import datetime
