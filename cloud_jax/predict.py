@@ -115,7 +115,7 @@ def main(words: list[str] | None = None) -> int:
     from cloud_jax.inference.estimates import EstimateError
     from cloud_jax.inference.run import run
     from cloud_jax.models.folder import ModelFolderError
-    from cloud_jax.preprocess.local import EngineError
+    from cloud_jax.preprocess.workers import EngineError
 
     try:
         return run(arguments)

@@ -11,7 +11,7 @@ from typing import Any
 
 from cloud_jax.preprocess.pipeline import Options, Record, Reject, process
 from cloud_jax.preprocess.sources.cif import CifSource
-from cloud_jax.preprocess.sources.source import RawItem, Source, SourceError
+from cloud_jax.preprocess.sources.source import Piece, RawItem, Source, SourceError
 from cloud_jax.scope import Cell, Rejection
 
 # spglib's notes that it fell back on another of its algorithms are no news to anyone.
@@ -110,7 +110,10 @@ class _Items(Source):
     name: str = ""
     at_hand: Iterable[RawItem] = ()
 
-    def items(self) -> Iterator[RawItem]:
+    def pieces(self) -> list[Piece]:
+        return [Piece("", Path())]
+
+    def read(self, piece: Piece) -> Iterator[RawItem]:
         yield from self.at_hand
 
 
@@ -145,22 +148,21 @@ def parse(
             results.append(_named(process(item, "", options)))
             progress(1, False)
         return results
-    from cloud_jax.preprocess import local
     from cloud_jax.preprocess.chunks import chunks, read_part
+    from cloud_jax.preprocess.workers import Limits, Pool
 
-    with tempfile.TemporaryDirectory(prefix="cloud_jax-") as folder:
-        parts = local.run(
-            chunks([_Items(at_hand=chain(first, items))], ""),
+    with (
+        tempfile.TemporaryDirectory(prefix="cloud_jax-") as folder,
+        Pool(
+            workers,
             directory=Path(folder),
             source_names=("",),
             options=options,
-            workers=workers,
-            time_limit_s=TIME_LIMIT_S,
-            progress=progress,
-        )
-        rows = (
-            row for part in parts for row in read_part(Path(folder) / part).to_pylist()
-        )
+            limits=Limits(TIME_LIMIT_S),
+        ) as pool,
+    ):
+        parts = pool.run(chunks([_Items(at_hand=chain(first, items))], ""), progress)
+        rows = (row for part in parts for row in read_part(part).to_pylist())
         return [_named(_result(row)) for row in rows]
 
 
