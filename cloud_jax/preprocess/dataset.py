@@ -59,10 +59,11 @@ def n_shards_of(n_records: int) -> int:
 
 def reject_lines(rejects: pa.Table, sources: Sequence[Source]) -> str:
     """The lines of `rejects.csv` for the rejects of one source, in its order."""
-    rows = sorted(rejects.to_pylist(), key=lambda r: (r["piece"], r["number"]))
+    rejects = rejects.sort_by([("piece", "ascending"), ("number", "ascending")])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    for row in rows:
+    batches = rejects.to_batches(max_chunksize=4096)  # a million dicts fill the memory
+    for row in (row for batch in batches for row in batch.to_pylist()):
         message = " ".join(row["message"].split())[:300]
         name = sources[row["source"]].name
         writer.writerow((row["id"], name, row["stage"], row["code"], message))

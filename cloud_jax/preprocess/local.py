@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from cloud_jax.preprocess.shards import Shard
 
 _BUCKET_RECORDS = 131_072
+_BATCH = 64  # part files taken together: small tables cost more than their rows
 
 
 def run(
@@ -118,8 +119,9 @@ def assemble(
     by_key = Shuffle(folder / "keys", RECORDS, n_buckets)
     by_order = Shuffle(folder / "order", KEPT, len(SPLITS) * n_buckets)
     counts: Tally = Tally()
-    for part in tqdm(parts, desc="comparing", leave=False, unit=" parts"):
-        table = read_part(part)
+    batches = [parts[i : i + _BATCH] for i in range(0, len(parts), _BATCH)]
+    for batch in tqdm(batches, desc="comparing", leave=False, unit=" batches"):
+        table = pa.concat_tables(map(read_part, batch)).combine_chunks()
         counts += tally_results(table)
         is_record = pc.is_null(table["code"])
         by_source.add(*_of_source(table.filter(pc.invert(is_record))))
