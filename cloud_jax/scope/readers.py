@@ -107,10 +107,19 @@ def read_extxyz(text: str) -> Cell:
     """
     from ase.io import extxyz
 
+    count = text.lstrip().partition("\n")[0].strip()
+    if not count.isdecimal():
+        found = f"found {count[:40]!r}, expected the number of atoms"
+        raise Rejection("unreadable", f"not a frame of extended XYZ: {found}")
+    if int(count[:20]) > MAX_SITES:  # the parser would look for as many lines
+        raise Rejection(
+            "too_many_sites",
+            f"found {count[:20]} atoms, expected at most {MAX_SITES:,}",
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            atoms = next(extxyz.read_xyz(StringIO(text), 0))
+            atoms = next(extxyz.read_xyz(StringIO(text.lstrip()), 0))
         except Exception as error:
             raise _not_a("frame of extended XYZ", error) from None
     return read_json(

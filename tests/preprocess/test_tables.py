@@ -213,6 +213,7 @@ def test_frames_that_are_damaged(tmp_path):
     found = groups(items(f"table:{path}"))
     assert found == [221, "unreadable", "unreadable", "not_periodic", "bad_row"]
     path.write_text(good + "what is this\n")
+    assert groups([RawItem("a", "99999999999\n\n", "extxyz")]) == ["too_many_sites"]
     with pytest.raises(SourceError, match="line 4: found 'what is this', expected the"):
         items(f"table:{path}")
     vectors = "1\nslab\nCu 0 0 0\nVEC1 3 0 0\nVEC2 0 3 0\nVEC3 0 0 3\n"
