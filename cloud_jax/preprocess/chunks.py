@@ -155,4 +155,6 @@ def write_part(path: Path, table: pa.Table) -> None:
 
 def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read (some columns of) a part file."""
-    return feather.read_table(path, columns=columns, memory_map=False)
+    return feather.read_table(
+        path, columns=columns, memory_map=False, use_threads=False
+    )

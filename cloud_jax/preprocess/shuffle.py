@@ -44,11 +44,14 @@ class Shuffle:
         """Yield every bucket in turn; rows in the order in which they were added."""
         if self._waiting:
             self._write_run()
+        # A batch is too small for threads to pay.
+        options = pa.ipc.IpcReadOptions(use_threads=False)
         for index in range(self.n_buckets):
             batches = []
-            for run in range(self._n_runs):
-                with pa.OSFile(str(self._path(run))) as file:
-                    batches.append(pa.ipc.open_file(file).get_batch(index))
+            for number in range(self._n_runs):
+                with pa.OSFile(str(self._path(number))) as file:
+                    run = pa.ipc.open_file(file, options=options)
+                    batches.append(run.get_batch(index))
             yield pa.Table.from_batches(batches, self._schema).combine_chunks()
 
     def _path(self, run: int) -> Path:
