@@ -2,13 +2,15 @@
 
     python -m scripts.bench_preprocess                        # the embedded crystals
     python -m scripts.bench_preprocess --limit 2000 table:wbm.npz cif:folder
-    python -m scripts.bench_preprocess --symmetry spglib moyopy table:wbm.npz
+    python -m scripts.bench_preprocess --symmetry spglib moyopy --every 50 table:wbm.npz
 
 `search` is the symmetry search alone on cells that are already arrays, that of spglib
 is the floor; `process` is everything that happens to one crystal, in one process;
 `command` is the whole `python -m cloud_jax.preprocess` with its processes, imports,
-shards and tables, its peak memory summed over all of them. The first two are CPU time
-and alternate in blocks of crystals, so that a busy machine slows both.
+shards and tables, its peak memory summed over all of them, and its rates in the first
+and the last tenth of the crystals (`search` says what these tenths cost spglib alone).
+The first two are CPU time and alternate in blocks of crystals, so that a busy machine
+slows both.
 """
 
 import argparse
@@ -28,7 +30,7 @@ BLOCK = 100
 
 
 def measure_crystals(
-    words: list[str], limit: int, dialect: str, searches: list[str]
+    words: list[str], limit: int, every: int, dialect: str, searches: list[str]
 ) -> list[dict]:
     """Time the searches alone and the whole per-crystal work on the same crystals."""
     from cloud_jax.preprocess import pipeline
@@ -36,13 +38,14 @@ def measure_crystals(
     from cloud_jax.scope.rejection import Rejection
 
     pairs = ((s.name, item) for s in read_sources(words) for item in s.items())
-    pairs = list(itertools.islice(pairs, limit))
+    pairs = list(itertools.islice(pairs, 0, limit * every, every))
     options = {
         name: pipeline.Options(dialect=dialect, symmetry=name) for name in searches
     }
     for name in searches:
         pipeline.process(pairs[0][1], "warm", options[name])
     alone = dict.fromkeys(("spglib", *searches), 0.0)
+    floors = []  # of each block, s a crystal
     whole = dict.fromkeys(searches, 0.0)
     n_records: Counter = Counter()
     n_cells = n_sites = 0
@@ -57,8 +60,10 @@ def measure_crystals(
             kinds = {kind: i for i, kind in enumerate(dict.fromkeys(cell.species))}
             numbers = [kinds[kind] for kind in cell.species]
             cells.append((cell.lattice, cell.fractional, numbers))
+        before = alone["spglib"]
         for name in alone:
             alone[name] += _search(name, cells)
+        floors.append((alone["spglib"] - before) / max(len(cells), 1))
         for name in searches:
             began = time.process_time()
             results = [pipeline.process(item, s, options[name]) for s, item in block]
@@ -81,6 +86,9 @@ def measure_crystals(
 
     mean = {"mean_sites": round(n_sites / max(n_cells, 1), 1)}
     lines = [line("search", name, n_cells, alone[name]) | mean for name in alone]
+    tenth = -(-len(floors) // 10)
+    for name, blocks in (("first", floors[:tenth]), ("last", floors[-tenth:])):
+        lines[0][f"ms_in_{name}_tenth"] = round(1e3 * sum(blocks) / len(blocks), 3)
     return lines + [
         line("process", name, len(pairs), whole[name]) | {"records": n_records[name]}
         for name in searches
@@ -117,9 +125,14 @@ def measure_command(
         began = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         peak = {"total": 0, "parent": 0, "worker": 0}
+        done = [(began, 0)]  # when, chunks
+        parts = Path(folder, "dataset", ".work", "parts")
         while process.poll() is None:
             for name, size in _resident(process.pid).items():
                 peak[name] = max(peak[name], size)
+            n = len(list(parts.glob("*.arrow"))) if parts.exists() else 0
+            if n > done[-1][1]:
+                done.append((time.perf_counter(), n))
             time.sleep(0.1)
         seconds = time.perf_counter() - began
         if process.returncode:
@@ -133,8 +146,18 @@ def measure_command(
         "workers": workers,
         "seconds": round(seconds, 2),
         "crystals_per_second_per_core": round(n_read / seconds / workers, 1),
+        "crystals_per_second_in_first_and_last_tenth": _tenths(done, n_read),
         "peak_rss_mib": {name: round(size / 2**20) for name, size in peak.items()},
     }
+
+
+def _tenths(done: list[tuple[float, int]], n_read: int) -> list[float]:
+    """Rates in the first and the last tenth of the chunks; the start-up is left out."""
+    (first, start), (last, total) = done[min(1, len(done) - 1)], done[-1]
+    early = next(when for when, n in done if n >= start + (total - start) / 10)
+    late = next(when for when, n in done if n >= total - (total - start) / 10)
+    crystals = n_read / max(total, 1) * (total - start) / 10
+    return [round(crystals / max(t, 0.1), 1) for t in (early - first, last - late)]
 
 
 def _resident(pid: int) -> dict[str, int]:
@@ -157,6 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sources", nargs="*", default=["embedded"])
     parser.add_argument("--limit", type=int, default=5000, help="crystals timed singly")
+    parser.add_argument("--every", type=int, default=1, help="time each n-th crystal")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument(
         "--dialect", choices=("canonical", "paper"), default="canonical"
@@ -168,7 +192,9 @@ def main() -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"  # before numpy is imported: as in the workers
     words, dialect = arguments.sources, arguments.dialect
-    for line in measure_crystals(words, arguments.limit, dialect, arguments.symmetry):
+    for line in measure_crystals(
+        words, arguments.limit, arguments.every, dialect, arguments.symmetry
+    ):
         print(json.dumps(line), flush=True)
     for symmetry in arguments.symmetry:
         line = measure_command(words, arguments.workers, dialect, symmetry)
