@@ -9,7 +9,7 @@ so that words and lengths are real and each distinct crystal has a sentence of i
 Every crystal comes twice, from 14 sources of which one is reserved, and two rows in a
 hundred are rejects. Part files are of the size that workers write; making them is not
 measured. Each size runs in a fresh process that has TensorFlow imported already.
-10 million records need 10 GB of disk and an hour, most of it to make them.
+10 million records need 5 GB of disk and a quarter of an hour, half of it to make them.
 """
 
 import argparse
