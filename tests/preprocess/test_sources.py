@@ -291,4 +291,5 @@ def test_the_list_of_public_sets_says_what_is_here(tmp_path, capsys):
     (tmp_path / "any" / "matbench_phonons.json.gz").touch()
     assert main(["--list-sources", "--data-dir", str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    assert f"matbench:phonons  [{tmp_path}/any/matbench_phonons.json.gz: found SHA" in text
+    file = tmp_path / "any" / "matbench_phonons.json.gz"
+    assert f"matbench:phonons  [{file}: found SHA" in text
