@@ -1,8 +1,10 @@
 """Tables of many formats give the sentence that the structure itself gives."""
 
+import contextlib
 import gzip
 import json
 import os
+import sqlite3
 import tracemalloc
 
 import numpy as np
@@ -155,6 +157,26 @@ def test_missing_cells_and_files_that_are_no_parquet(tmp_path):
         items(f"table:{tmp_path}/t.parquet")
 
 
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+@pytest.mark.parametrize("empty", [0, 1])
+def test_a_row_without_a_lattice_costs_itself_alone(tmp_path, kind, empty):
+    table = columns("material_id", "lattice", "positions", "numbers")
+    table["lattice"][empty] = None
+    if kind == "parquet":
+        pq.write_table(pa.table(table), tmp_path / "t.parquet")
+    else:
+        rows = [
+            dict(zip(table, r, strict=True)) for r in zip(*table.values(), strict=1)
+        ]
+        (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = items(f"table:{tmp_path}/t.{kind}")
+    assert [item.id for item in found] == table["material_id"]
+    bad = found.pop(empty)
+    assert bad.payload == ("missing_structure", "lattice: the cell is empty")
+    wanted = [sentence for i, sentence in enumerate(WANTED) if i != empty]
+    assert [sentence_of(item) for item in found] == wanted
+
+
 def test_ase_databases_of_sqlite_and_json(tmp_path):
     for name in ("t.db", "t.json"):
         with connect(tmp_path / name) as database:
@@ -179,6 +201,20 @@ def test_a_database_is_read_in_pages_after_deletions(tmp_path, monkeypatch):
     found = items(f"table:{tmp_path}/t.db")
     assert [item.id for item in found] == [f"t.db:{i}" for i in (1, 2, 5, 6, 7, 8)]
     assert groups(found) == [221] * 5 + ["not_periodic"]
+
+
+def test_a_damaged_row_of_a_database_costs_itself_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("cloud_jax.preprocess.sources.ase_files._PAGE", 3)
+    with connect(tmp_path / "t.db") as database:
+        for number in range(3, 10):
+            database.write(Atoms(numbers=[number], cell=[3, 3, 3], pbc=True))
+    with contextlib.closing(sqlite3.connect(tmp_path / "t.db")) as connection:
+        connection.execute("UPDATE systems SET positions = x'00' WHERE id = 2")
+        connection.execute("UPDATE systems SET key_value_pairs = '{' WHERE id = 7")
+        connection.commit()
+    found = items(f"table:{tmp_path}/t.db")
+    assert [item.id for item in found] == [f"t.db:{i}" for i in range(1, 8)]
+    assert groups(found) == [221, "bad_row", 221, 221, 221, 221, "bad_row"]
 
 
 def test_what_is_no_database_says_so(tmp_path):

@@ -12,6 +12,7 @@ from cloud_jax.preprocess.sources.compressed import open_text
 from cloud_jax.preprocess.sources.source import MAX_ITEM_BYTES, RawItem, SourceError
 
 _PAGE = 500  # rows of a database that are held at a time
+_BAD_ROW = (ValueError, KeyError, TypeError, AttributeError, AssertionError)
 
 
 def check_ase(path: Path) -> None:
@@ -39,27 +40,46 @@ def database_items(path: Path, id_column: str) -> Iterator[RawItem]:
     last = 0
     try:
         database = connect(path, type="db", use_lock_file=False)
-        while True:
-            # ase.db fetches all that a selection finds, hence the pages.
-            page = list(
-                database.select(
-                    f"id>{last}", sort="id", limit=_PAGE, include_data=False
-                )
-            )
-            for row in page:
-                name = row_id(row.key_value_pairs, id_column) or f"{path.name}:{row.id}"
-                values = {
-                    "numbers": row.numbers,
-                    "positions": row.positions,
-                    "cell": row.cell,
-                    "pbc": row.pbc,
-                }
-                yield RawItem(name, values, "json")
-            if len(page) < _PAGE:
-                return
-            last = page[-1].id
+        while page := _page(database, last):
+            for number, row in page:
+                name = f"{path.name}:{number}"
+                if isinstance(row, str):
+                    yield RawItem(name, ("bad_row", row), "reject")
+                else:
+                    yield _row_item(row, name, id_column)
+            last = page[-1][0]
     except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{path}: is damaged after row {last} ({error})") from error
+
+
+def _page(database: Any, last: int) -> list[tuple[int, Any]]:
+    """Return number and row of the next ones, or in place of a row what is wrong.
+
+    ase.db fetches all that a selection finds, hence the pages.
+    """
+    after = {"selection": f"id>{last}", "sort": "id", "limit": _PAGE}
+    after["include_data"] = False
+    try:
+        return [(row.id, row) for row in database.select(**after)]
+    except _BAD_ROW:
+        ids = [row.id for row in database.select(**after, columns=["id"])]
+    page = []
+    for number in ids:
+        try:
+            page.append((number, database.get(number, include_data=False)))
+        except _BAD_ROW as error:
+            page.append((number, f"row {number} is damaged: {error}"))
+    return page
+
+
+def _row_item(row: Any, name: str, id_column: str) -> RawItem:
+    values = {
+        "numbers": row.numbers,
+        "positions": row.positions,
+        "cell": row.cell,
+        "pbc": row.pbc,
+    }
+    return RawItem(row_id(row.key_value_pairs, id_column) or name, values, "json")
 
 
 def database_size(path: Path) -> int:

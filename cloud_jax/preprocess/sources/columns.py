@@ -89,6 +89,10 @@ def row_item(
         crystal = crystal_of(row)
         if crystal is not None:
             return crystal._replace(id=name)
+        if crystal_of(dict.fromkeys(row, ())) is not None:
+            empty = [key for key in row if key in _PARTS and row[key] is None]
+            problem = f"{', '.join(empty)}: the cell is empty"
+            return RawItem(name, ("missing_structure", problem), "reject")
     return cell_item(name, row[keys[pick(keys, column, STRUCTURE_COLUMNS, path)]])
 
 

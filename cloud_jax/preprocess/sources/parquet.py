@@ -1,16 +1,21 @@
 """Parquet tables, streamed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cloud_jax.preprocess.sources.columns import row_item, used_columns
+from cloud_jax.preprocess.sources.columns import used_columns
+from cloud_jax.preprocess.sources.json_tables import row_items
 from cloud_jax.preprocess.sources.source import RawItem, SourceError
 
 _BATCH = 256  # rows that are held at a time
 _BUFFER = 2**20  # bytes of a column that are held at a time, whatever the row groups
+
+Rows = Callable[[Sequence[str]], Iterator[dict[str, Any]]]
 
 
 def parquet_items(path: Path, column: str, id_column: str) -> Iterator[RawItem]:
@@ -19,19 +24,9 @@ def parquet_items(path: Path, column: str, id_column: str) -> Iterator[RawItem]:
     Raises:
         SourceError: no such columns, or no Parquet file.
     """
-    number = 0
-    with _open(path) as file:
-        names = used_columns(file.schema_arrow.names, column, id_column, path)
-        try:
-            for batch in file.iter_batches(_BATCH, columns=names):
-                for row in batch.to_pylist():
-                    name = f"{path.name}:{number}"
-                    yield row_item(row, name, column, id_column, path)
-                    number += 1
-        except (pa.ArrowException, OSError) as error:
-            raise SourceError(
-                f"{path}: cannot be read after row {number} ({error})"
-            ) from error
+    with parquet_rows(path) as (names, rows):
+        used = used_columns(names, column, id_column, path)
+        yield from row_items(rows(used), path, column, id_column)
 
 
 def parquet_size(path: Path) -> int:
@@ -40,8 +35,28 @@ def parquet_size(path: Path) -> int:
         return file.metadata.num_rows
 
 
-def _open(path: Path) -> pq.ParquetFile:
+@contextmanager
+def parquet_rows(path: Path) -> Iterator[tuple[list[str], Rows]]:
+    """Open a table: the names of its columns, and a stream of the rows of some.
+
+    Raises:
+        SourceError: the file is missing, damaged or of another kind.
+    """
+    with _open(path) as file:
+
+        def rows(columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+            for batch in file.iter_batches(_BATCH, columns=list(columns)):
+                yield from batch.to_pylist()
+
+        yield file.schema_arrow.names, rows
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[pq.ParquetFile]:
     try:
-        return pq.ParquetFile(path, buffer_size=_BUFFER)
+        with pq.ParquetFile(path, buffer_size=_BUFFER) as file:
+            yield file
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{path}: is no Parquet file ({error})") from error
+        raise SourceError(
+            f"{path}: is no Parquet file, or cannot be read ({error})"
+        ) from error
