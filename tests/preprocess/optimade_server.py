@@ -30,7 +30,7 @@ ALIASES = {
     "chemical_formula_reduced": "pretty_formula",
     "chemical_formula_anonymous": "formula_anonymous",
 }
-HANG_S = 5.0
+HANG_S = 60.0
 
 
 N_SMALL = 240

@@ -1,7 +1,6 @@
 """A harvest from the reference server, whole whatever the server and the machine do."""
 
 import base64
-import email.utils
 import gzip
 import json
 import re
@@ -20,10 +19,8 @@ from cloud_jax.preprocess.pipeline import Record, process, read_cell
 from cloud_jax.preprocess.sources.corpus import read_sources
 from cloud_jax.preprocess.sources.embedded import EmbeddedSource
 from cloud_jax.preprocess.sources.optimade import OptimadeSource
-from cloud_jax.preprocess.sources.optimade_harvest import past
-from cloud_jax.preprocess.sources.optimade_pages import Page, read_log
+from cloud_jax.preprocess.sources.optimade_pages import read_log
 from cloud_jax.preprocess.sources.optimade_providers import PROVIDERS
-from cloud_jax.preprocess.sources.optimade_web import retry_after
 from cloud_jax.preprocess.sources.source import SourceError
 
 HERE = Path(__file__).parent
@@ -172,24 +169,20 @@ def test_what_an_archive_says(server, whole):
     elsewhere.fetch()  # a folder needs no network
 
 
-@pytest.mark.parametrize(
-    "plan",
-    [
+def test_faults_that_pass_leave_no_trace(server, tmp_path, whole):
+    plans = (
         {40: ["500", "500"], 80: ["garbage"], 120: ["cut"]},
-        {0: ["500"], 40: ["cut", "garbage"], 200: ["trickle"]},
-    ],
-    ids=["mixed", "first-page"],
-)
-def test_faults_that_pass_leave_no_trace(server, tmp_path, whole, plan):
-    limit = 1.0 if "trickle" in str(plan) else 3.0
-    source(planned(server, plan), tmp_path, request_limit_s=limit, attempts=6).fetch()
-    assert archive(tmp_path) == archive(whole)
-
-
-def test_a_server_that_hangs_is_asked_again(server, tmp_path, whole):
-    plan = {80: ["hang"]}
-    source(planned(server, plan), tmp_path, request_limit_s=1.0, attempts=6).fetch()
-    assert archive(tmp_path) == archive(whole)
+        {0: ["500"], 40: ["cut", "garbage"]},
+        {200: ["trickle"]},
+        {80: ["hang"]},
+    )
+    sources = [
+        source(planned(server, plan), tmp_path / str(i), attempts=6)
+        for i, plan in enumerate(plans)
+    ]
+    OptimadeSource.fetch_all(sources)  # side by side: they share the waiting
+    for found in sources:
+        assert archive(Path(found.data_dir)) == archive(whole)
 
 
 def test_retry_after_is_honoured(server, tmp_path, whole):
@@ -315,9 +308,11 @@ def test_a_server_of_another_version_is_refused(server, tmp_path):
 
 
 def test_a_time_limit_ends_a_harvest_that_goes_on_later(server, tmp_path, whole):
-    url = planned(server, {120: ["hang"]})
+    url = planned(server, {})
+    slow = source(url, tmp_path, time_limit_s=0.6, requests_per_second=4.0)
     with pytest.raises(SourceError, match=r"(?s)time limit.*goes on from there"):
-        source(url, tmp_path, time_limit_s=0.6, request_limit_s=0.5).fetch()
+        slow.fetch()  # its eight requests would take two seconds
+    assert slow.count() < N_SMALL
     source(url, tmp_path).fetch()
     assert archive(tmp_path) == archive(whole)
 
@@ -380,24 +375,17 @@ def test_two_providers_come_side_by_side_and_one_that_fails_stops_no_other(
     assert dead.count() == 0
 
 
-@pytest.mark.parametrize(
-    ("query", "total", "expected"),
-    [
-        ("page_limit=40&page_offset=80", 200, "page_limit=40&page_offset=120"),
-        ("page_limit=40&page_offset=80", 120, None),  # it was the last
-        ("page_offset=80", None, "page_offset=90"),  # as long as the first page
-        ("page_number=3&page_limit=40", None, "page_number=4&page_limit=40"),
-        ("page_number=3&page_limit=40", 120, None),
-    ],
-)
-def test_the_way_past_a_page_that_does_not_come(query, total, expected):
-    page = Page(3, f"http://x/v1/structures?{query}", 0, "", "", None, total, "500")
-    found = past(page, 10)
-    assert found == (expected and f"http://x/v1/structures?{expected}")
-
-
-def test_retry_after_may_be_a_date():
-    later = email.utils.formatdate(time.time() + 100, usegmt=True)
-    assert 90 < retry_after({"Retry-After": later}) <= 100
-    assert retry_after({"Retry-After": "7"}) == 7
-    assert retry_after({"Retry-After": "soon"}) == retry_after({}) == 0
+def test_an_index_that_is_down_makes_a_harvest_incomplete(
+    server, tmp_path, monkeypatch
+):
+    url = planned(server, {})
+    indexes = ("http://127.0.0.1:9/index", f"{server}/index")
+    provider = PROVIDERS["mcloud"]._replace(databases={"a": url}, indexes=indexes)
+    monkeypatch.setitem(PROVIDERS, "mcloud", provider)
+    found = source("mcloud", tmp_path)
+    for _ in range(2):  # the index is asked again
+        with pytest.raises(SourceError, match=r"source s: .*:9/index.*refused"):
+            found.fetch()
+    assert found.count() == 3 * N_SMALL  # those of the other index came
+    monkeypatch.setitem(PROVIDERS, "mcloud", provider._replace(indexes=indexes[1:]))
+    source("mcloud", tmp_path).fetch()

@@ -7,17 +7,18 @@ read without a network.
 """
 
 import hashlib
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cloud_jax.lock import LockedError, lock
 from cloud_jax.preprocess.sources.optimade_pages import (
     LOG,
     PROVIDER,
+    Page,
     page_file,
     page_name,
     page_number,
@@ -34,6 +35,10 @@ from cloud_jax.preprocess.sources.source import (
     Source,
     SourceError,
 )
+
+if TYPE_CHECKING:  # they take requests, which a folder does without
+    from cloud_jax.preprocess.sources.optimade_harvest import Task
+    from cloud_jax.preprocess.sources.optimade_web import Manners
 
 _DATABASES = "databases.json"
 _URL = ("http://", "https://")
@@ -152,7 +157,7 @@ class OptimadeSource(Source):
                 source.folder.mkdir(parents=True, exist_ok=True)
                 try:
                     locks.enter_context(lock(source.folder))
-                    tasks += source._tasks()
+                    tasks += source._tasks(problems)
                 except (LockedError, SourceError) as error:
                     problems.append(f"source {source.name}: {error}")
             harvest(tasks, problems)
@@ -241,13 +246,13 @@ class OptimadeSource(Source):
         stated = [str(read_json(f / PROVIDER).get(name) or "") for f in folders]
         return "; ".join(dict.fromkeys(filter(None, stated)))
 
-    def _pages(self, folder: Path) -> list:
+    def _pages(self, folder: Path) -> list[Page]:
         pages = read_log(folder).values()
         last = self.max_pages or float("inf")
         return [page for page in pages if page.n and page.number < last]
 
-    def _tasks(self) -> list:
-        """Every database to harvest."""
+    def _tasks(self, problems: list[str]) -> "list[Task]":
+        """Every database to harvest; an index that is down is a problem."""
         from cloud_jax.preprocess.sources.optimade_harvest import Query, Task
         from cloud_jax.preprocess.sources.optimade_web import Manners
 
@@ -259,27 +264,29 @@ class OptimadeSource(Source):
         about = {"licence": self.licence, "citation": self.citation}
         return [
             Task(self.folder / name, url, query, manners, about)
-            for name, url in self._databases(manners).items()
+            for name, url in self._databases(manners, problems).items()
         ]
 
-    def _databases(self, manners) -> dict[str, str]:
+    def _databases(self, manners: "Manners", problems: list[str]) -> dict[str, str]:
         """Name and URL of each database, written down so that a resume asks none."""
         path = self.folder / _DATABASES
         if known := read_json(path):
             return known
         from cloud_jax.preprocess.sources.optimade_server import databases_of
 
+        whole = True
         if self._known is None:
             found = databases_of(self._at, manners)
         else:
             found = dict(self._known.databases)
-            try:
-                for url in self._known.indexes:
+            for url in self._known.indexes:
+                try:
                     found |= databases_of(url, manners)
-            except SourceError as error:  # the next fetch asks again
-                print(f"source {self.name}: {error}", file=sys.stderr)
-                return found
-        write_json(path, found)
+                except SourceError as error:  # the next fetch asks again
+                    problems.append(f"source {self.name}: {error}")
+                    whole = False
+        if whole:
+            write_json(path, found)
         return found
 
 

@@ -2,7 +2,9 @@
 
 The client that the consortium maintains (`optimade.client.OptimadeClient`, 1.5) is not
 used because it holds all pages in memory until the last has come, begins again after a
-kill and stops a database at its first HTTP 500 or broken page.
+kill and stops a database at its first HTTP 500 or broken page. Its models are not used
+either: they refuse a page where `scope.optimade` rejects the one crystal that is wrong,
+and reading an archive would need the package.
 """
 
 import datetime

@@ -113,14 +113,13 @@ def mend_log(folder: Path) -> None:
 def log_page(folder: Path, page: Page) -> None:
     """Append a line to the log."""
     with (folder / LOG).open("ab") as file:
-        file.write(json.dumps(asdict(page), ensure_ascii=False).encode() + b"\n")
+        file.write(json.dumps(asdict(page)).encode() + b"\n")
 
 
 def write_page(folder: Path, number: int, entries: list[dict]) -> str:
     """Write the entries of a page; return the hash of the file."""
     lines = b"".join(
-        json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-        for entry in entries
+        json.dumps(entry, separators=(",", ":")).encode() + b"\n" for entry in entries
     )
     data = gzip.compress(lines, 6, mtime=0)  # a date would change equal pages
     write_whole(page_file(folder, number), data)
@@ -136,7 +135,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, values: Any) -> None:
     """Write an object for people and programs."""
-    text = json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps(values, indent=1) + "\n"
     write_whole(path, text.encode())
 
 

@@ -160,7 +160,9 @@ class Web:
                 body = _read(answer, end)
         except (requests.ConnectionError, requests.Timeout) as error:
             raise _AgainError(_reason(error)) from None
-        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        except (
+            requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError
+        ) as error:  # fmt: skip
             # A body cut short or compressed wrongly; and a URL that is none.
             raise _AgainError(_reason(error)) from None
         if answer.status_code == 200:
