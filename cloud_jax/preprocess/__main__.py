@@ -95,6 +95,11 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
         help="of Apache Beam, for instance 'runner=FlinkRunner flink_master=HOST:8081'",
     )
     arguments = parser.parse_args(words)
+    if arguments.symmetry == "moyopy" and not importlib.util.find_spec("moyopy"):
+        parser.error(
+            "--symmetry moyopy needs the package moyopy, which is not installed: "
+            "pip install moyopy"
+        )
     if arguments.engine == "beam" and not importlib.util.find_spec("apache_beam"):
         parser.error(
             "--engine beam needs Apache Beam, which is not installed: "
@@ -106,16 +111,13 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
 
 
 def _engine(arguments: argparse.Namespace):
-    from cloud_jax.preprocess.workers import Limits
-
-    limits = Limits(arguments.time_limit, arguments.memory_limit)
     if arguments.engine == "local":
         from cloud_jax.preprocess import local
 
-        return partial(local.run, workers=arguments.workers, limits=limits)
+        return partial(local.run, workers=arguments.workers)
     from cloud_jax.preprocess import beam
 
-    return partial(beam.run, pipeline_options=arguments.beam_options, limits=limits)
+    return partial(beam.run, pipeline_options=arguments.beam_options)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -127,30 +129,17 @@ def main(words: list[str] | None = None) -> int:
     from cloud_jax.lock import LockedError
     from cloud_jax.preprocess.build import OutputError, build
     from cloud_jax.preprocess.dataset import EmptyDatasetError
-    from cloud_jax.preprocess.options import Options, Request
     from cloud_jax.preprocess.sources.corpus import read_sources
     from cloud_jax.preprocess.sources.source import SourceError
-    from cloud_jax.preprocess.workers import EngineError
+    from cloud_jax.preprocess.workers import EngineError, Limits
 
-    request = Request(
-        Options(
-            dialect=arguments.dialect,
-            symprec=arguments.symprec,
-            angle_tolerance=arguments.angle_tolerance,
-            disorder=arguments.disorder,
-            max_tokens=arguments.max_tokens,
-            symmetry=arguments.symmetry,
-            deduplicate=arguments.deduplicate,
-        ),
-        seed=arguments.seed,
-        validation_fraction=arguments.validation_fraction,
-    )
     try:
         manifest, report, existed = build(
-            request,
+            _request(arguments),
             read_sources(arguments.sources, arguments.data_dir),
             arguments.output,
             engine=_engine(arguments),
+            limits=Limits(arguments.time_limit, arguments.memory_limit),
         )
     except (
         SourceError, OutputError, EmptyDatasetError, EngineError, LockedError
@@ -182,6 +171,24 @@ def main(words: list[str] | None = None) -> int:
         )
         return 3
     return 0
+
+
+def _request(arguments: argparse.Namespace):
+    from cloud_jax.preprocess.options import Options, Request
+
+    return Request(
+        Options(
+            dialect=arguments.dialect,
+            symprec=arguments.symprec,
+            angle_tolerance=arguments.angle_tolerance,
+            disorder=arguments.disorder,
+            max_tokens=arguments.max_tokens,
+            symmetry=arguments.symmetry,
+            deduplicate=arguments.deduplicate,
+        ),
+        seed=arguments.seed,
+        validation_fraction=arguments.validation_fraction,
+    )
 
 
 def draw(report: dict, page: Path) -> None:
@@ -220,6 +227,12 @@ def summary(manifest: dict, output: Path, existed: bool) -> str:
     for entry in manifest["sources"]:
         numbers = "".join(f"{entry[column]:>12,}" for column in columns)
         lines.append(f"{entry['name']:<{width}}{numbers}")
+    for entry in manifest["sources"]:
+        if entry["n_repeated_ids"]:
+            lines.append(
+                f"warning: {entry['name']} gives {entry['n_repeated_ids']:,} kept "
+                "crystals the id of another: name its id column in a corpus file"
+            )
     for name, split in manifest["splits"].items():
         mean = split["n_tokens"] / max(split["n_records"], 1)
         lines.append(

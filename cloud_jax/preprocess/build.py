@@ -7,13 +7,11 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
 import cloud_jax
 from cloud_jax.lock import lock
-from cloud_jax.preprocess import chunks, pipeline, selection
 from cloud_jax.preprocess.dataset import (
     MANIFEST,
     REJECTS,
@@ -25,11 +23,13 @@ from cloud_jax.preprocess.dataset import (
     source_counts,
     split_entries,
 )
-from cloud_jax.preprocess.options import Request
+from cloud_jax.preprocess.options import Options, Request
 from cloud_jax.preprocess.pipeline import vocabulary_of
 from cloud_jax.preprocess.report import make_report, report_text
 from cloud_jax.preprocess.sources.source import Source, SourceError
 from cloud_jax.preprocess.sources.strings import StringsSource
+from cloud_jax.preprocess.versions import salt, versions
+from cloud_jax.preprocess.workers import LIMITED, Limits
 from cloud_jax.scope import Vocabulary
 
 WORK = ".work"
@@ -48,6 +48,7 @@ class Engine(Protocol):
         scratch: Path,
         *,
         salt: str,
+        limits: Limits,
     ) -> Written:
         """Write shards, their tables and `rejects.csv` into `scratch`.
 
@@ -57,6 +58,7 @@ class Engine(Protocol):
             work: an existing folder for what a resumed run takes up.
             scratch: an existing folder for the files of the dataset.
             salt: what else decides what becomes of a crystal.
+            limits: of one crystal.
         """
 
 
@@ -91,6 +93,7 @@ def build(
     output: Path,
     *,
     engine: Engine,
+    limits: Limits,
 ) -> tuple[dict, dict, bool]:
     """Build the dataset, or find that it is there and intact.
 
@@ -99,6 +102,7 @@ def build(
         sources: in the order in which they are read.
         output: the dataset folder; an interrupted run of the same request resumes.
         engine: brings the crystals into shards.
+        limits: of one crystal.
 
     Returns:
         The manifest, the report, and whether they were there already.
@@ -114,21 +118,28 @@ def build(
     for kind in dict.fromkeys(map(type, sources)):
         kind.fetch_all([source for source in sources if type(source) is kind])
     description = asked(request, sources)
-    existing = _existing(output, description)
-    if existing:
-        return existing, json.loads((output / REPORT).read_text("utf-8")), True
+    if existing := _existing(output, description, request.options, limits):
+        return *existing, True
     work = output / WORK
     work.mkdir(parents=True, exist_ok=True)
     with lock(work):
+        if existing := _existing(output, description, request.options, limits):
+            return *existing, True  # another process was faster
         scratch = work / "dataset"
         shutil.rmtree(scratch, ignore_errors=True)
         (scratch / "records.parquet").mkdir(parents=True)
-        salt = json.dumps([request.options.to_dict(), _versions(), _code_hash()])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TensorFlow's own
             from cloud_jax.preprocess import shards  # and TensorFlow itself
 
-            written = engine(request, sources, work, scratch, salt=salt)
+            written = engine(
+                request,
+                sources,
+                work,
+                scratch,
+                salt=salt(request.options),
+                limits=limits,
+            )
             check_excluded(scratch, sources)
             shards.write_metadata(scratch, written.shards)
         vocabulary = vocabulary_of(request.options.dialect)
@@ -137,9 +148,9 @@ def build(
         (scratch / REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
         text = report_text(report)
         (scratch / REPORT).with_suffix(".txt").write_text(text, encoding="utf-8")
-        manifest = _manifest(request, description, vocabulary, written, sources)
+        manifest = _manifest(request, description, vocabulary, written, sources, limits)
         publish(scratch, output, manifest)
-    shutil.rmtree(work)
+        shutil.rmtree(work)
     return manifest, report, False
 
 
@@ -149,8 +160,14 @@ def _manifest(
     vocabulary: Vocabulary,
     written: Written,
     sources: Sequence[Source],
+    limits: Limits,
 ) -> dict:
     options = request.options
+    n_limited = sum(
+        n
+        for key, n in written.counts.items()
+        if key[0] == "rejected" and key[2] in LIMITED
+    )
     return {
         "format": "cloud_jax.dataset",
         "version": 1,
@@ -174,21 +191,10 @@ def _manifest(
         },
         "splits": split_entries(written),
         "sources": source_counts(written.counts, sources),
-        "versions": _versions(),
+        "versions": versions(options),
+        "limits": {**limits._asdict(), "n_rejected": n_limited},
         "request": description,
     }
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("spglib", "pymatgen", "gemmi", "numpy")}
-
-
-def _code_hash() -> str:
-    """Hash of the code that makes records: parts of an older one are not taken up."""
-    package = Path(cloud_jax.__file__).parent
-    files = [*sorted((package / "scope").glob("*.py")), Path(pipeline.__file__)]
-    files += [Path(chunks.__file__), Path(selection.__file__)]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _check_dialect(dialect: str, sources: Sequence[Source]) -> None:
@@ -200,8 +206,10 @@ def _check_dialect(dialect: str, sources: Sequence[Source]) -> None:
         )
 
 
-def _existing(output: Path, asked: dict) -> dict | None:
-    """Return the manifest of the same request if the folder holds it, intact.
+def _existing(
+    output: Path, asked: dict, options: Options, limits: Limits
+) -> tuple[dict, dict] | None:
+    """Return manifest and report of the same request if the folder holds it, intact.
 
     A damaged dataset of the same request is built again: its files are replaced.
 
@@ -229,9 +237,12 @@ def _existing(output: Path, asked: dict) -> dict | None:
             )
         changed = [
             f"made with {name} {made.get(name)}, this is {now}"
-            for name, now in _versions().items()
+            for name, now in versions(options).items()
             if made.get(name) != now
         ]
+        made = dict(manifest["limits"])
+        if made.pop("n_rejected") and made != limits._asdict():
+            changed.append(f"made with limits {made}, which rejected crystals")
         if changed:
             raise OutputError(
                 f"{output}: holds a dataset {'; '.join(changed)}: choose another "
@@ -241,7 +252,7 @@ def _existing(output: Path, asked: dict) -> dict | None:
             print(f"{output}: {problem}; building it again", file=sys.stderr)
             return None
         shutil.rmtree(output / WORK, ignore_errors=True)
-        return manifest
+        return manifest, json.loads((output / REPORT).read_text("utf-8"))
     others = [p.name for p in output.glob("*") if not p.name.startswith(_OWN_FILES)]
     if others:
         raise OutputError(

@@ -144,6 +144,7 @@ def source_counts(counts: Tally, sources: Sequence[Source]) -> list[dict]:
             "n_reserved": counts["reserved", i],
             "n_duplicates": merged[i],
             "n_kept": counts["kept", i],
+            "n_repeated_ids": counts["repeated_id", i],
         }
         for i, source in enumerate(sources)
     ]
@@ -183,6 +184,7 @@ def damage(folder: Path, manifest: dict) -> str | None:
             return f"{name} is missing"
     vocabulary = manifest["vocabulary"]
     try:
+        json.loads((folder / REPORT).read_text("utf-8"))
         if Vocabulary.load(folder / vocabulary["file"]).sha256 != vocabulary["sha256"]:
             return f"{vocabulary['file']} is not the one that the manifest names"
         for split in manifest["splits"].values():
@@ -193,6 +195,8 @@ def damage(folder: Path, manifest: dict) -> str | None:
                     return f"{shard['file']} does not have the manifest's SHA-256"
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
+    except json.JSONDecodeError as error:
+        return f"{REPORT} is damaged ({error})"
     except ValueError as error:
         return str(error)
     return None

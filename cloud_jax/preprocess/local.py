@@ -79,14 +79,16 @@ def run(
             limits=limits,
         ) as pool,
     ):
+        n_items = 0
 
-        def progress(n_items: int, done_before: bool) -> None:
-            if done_before:  # shown, but not counted in the rate
-                bar.initial += n_items
-            bar.update(n_items)
+        def progress(n_done: int, done_before: bool) -> None:
+            nonlocal n_items
+            n_items += n_done
+            if done_before and not bar.disable:  # shown, but not counted in the rate
+                bar.initial += n_done
+            bar.update(n_done)
 
         files = pool.run(chunks(sources, salt), progress)
-        n_items = int(bar.n)
     return assemble(files, n_items, request, sources, work / "shuffle", scratch)
 
 

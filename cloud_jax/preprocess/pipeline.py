@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from cloud_jax.preprocess.options import Options
-from cloud_jax.preprocess.sources.source import RawItem
+from cloud_jax.preprocess.sources.source import RawItem, writable
 from cloud_jax.scope import (
     Cell,
     Rejection,
@@ -81,6 +81,9 @@ def process(item: RawItem, source: str, options: Options) -> Record | Reject:
         item: the crystal as found.
         source: name of its source.
         options: dialect, tolerances and limits.
+
+    Raises:
+        ImportError: a package that is needed is not installed.
     """
     stage, name = "read", f"{source}/{item.id}"
     try:
@@ -98,12 +101,15 @@ def process(item: RawItem, source: str, options: Options) -> Record | Reject:
                 f"found {len(tokens)} tokens, expected at most {options.max_tokens}",
             )
     except Rejection as rejection:
-        return Reject(name, stage, rejection.code, rejection.message)
+        return Reject(name, stage, rejection.code, writable(rejection.message))
     except MemoryError:
         why = "needs more memory than --memory-limit gives a crystal"
         return Reject(name, stage, "out_of_memory", why)
+    except ImportError:  # this installation cannot read any such crystal
+        raise
     except Exception as error:  # one odd crystal must not cost the other thousands
-        return Reject(name, stage, "unexpected", f"{type(error).__name__}: {error}")
+        why = writable(f"{type(error).__name__}: {error}")
+        return Reject(name, stage, "unexpected", why)
     return Record(id=name, tokens=tokens, **fields)
 
 

@@ -29,7 +29,8 @@ class Selection(NamedTuple):
     Attributes:
         kept: it is in the dataset.
         reserved: it equals a crystal of a reserved source, or is one.
-        survivor: index of the record that stands for it.
+        survivor: index of the record that stands for it; where it is reserved, of the
+            reserved crystal that it equals.
         validation: its formula belongs to the validation split.
     """
 
@@ -90,13 +91,16 @@ def select(
     is_first[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
     cluster = np.cumsum(is_first) - 1
     is_reserved_source = column_of(table, "reserved")
-    n_reserved = np.bincount(cluster, is_reserved_source[order], minlength=1)
+    in_reserved_source = np.flatnonzero(is_reserved_source[order])[::-1]
+    reserver = np.full(np.count_nonzero(is_first), -1)  # the first of each cluster
+    reserver[cluster[in_reserved_source]] = order[in_reserved_source]
 
     reserved = np.empty(n, dtype=bool)
-    reserved[order] = n_reserved[cluster] > 0
+    reserved[order] = reserver[cluster] >= 0
     survivor = np.arange(n)
     if deduplicate != "none":
         survivor[order] = order[is_first][cluster]
+    survivor[order] = np.where(reserved[order], reserver[cluster], survivor[order])
     kept = ~reserved & (survivor == np.arange(n))
     position = _mix(column_of(table, "group"), seed)
     return Selection(kept, reserved, survivor, position < validation_fraction)
@@ -119,7 +123,7 @@ class Elected(NamedTuple):
 
     Attributes:
         kept: the survivors, of schema `KEPT`.
-        reserved: rejects of schema `REJECTS`: records that equal a reserved crystal.
+        reserved: rejects of schema `REJECTS`: reserved records and their equals.
         counts: see `tally`.
     """
 
@@ -153,14 +157,15 @@ def elect(
     kept = records.take(pa.array(kept_at))
     kept = kept.append_column("merged_ids", merged)
     kept = kept.append_column("validation", pa.array(fates.validation[kept_at]))
-    lost = np.flatnonzero(fates.reserved & ~is_reserved_source)
+    lost = np.flatnonzero(fates.reserved)
+    because = records["id"].take(pa.array(fates.survivor[lost]))
     sides = np.array(SPLITS)[fates.validation[kept_at].astype(int)]
     counts = tally("split", sides)
     counts += tally("reserved", source[fates.reserved])
     counts += tally("merged", source[gone], source[survivors])
     return Elected(
         kept.select(KEPT.names).cast(KEPT),
-        _reserved_rejects(records.take(lost)),
+        _reserved_rejects(records.take(lost), because, is_reserved_source[lost]),
         counts,
     )
 
@@ -176,13 +181,19 @@ def _merged_ids(
     return pa.ListArray.from_arrays(offsets, table["id"].combine_chunks())
 
 
-def _reserved_rejects(records: pa.Table) -> pa.Table:
+def _reserved_rejects(
+    records: pa.Table, because: pa.ChunkedArray, own: Bool[np.ndarray, " N"]
+) -> pa.Table:
+    """Rejects of reserved records, and of those equal to the one that is named."""
     n = len(records)
     columns = {
         **{name: records[name] for name in ("id", "source", "piece", "number")},
         "stage": ["select"] * n,
         "code": ["reserved"] * n,
-        "message": ["equals a crystal of a reserved source"] * n,
+        "message": [
+            "belongs to a reserved source" if mine else f"equals the reserved {other}"
+            for mine, other in zip(own.tolist(), because.to_pylist(), strict=True)
+        ],
     }
     return pa.table(columns, schema=REJECTS)
 

@@ -8,6 +8,7 @@ Its keys are tuples of a topic and numbers or words:
     merged, source, survivor   duplicates: their source, and that of who stands for them
     split, name                records kept in it
     kept, source
+    repeated_id, source        kept records with the id of another
     space_group, source, number
     n_atoms, count             atoms in the primitive cell of those kept
     n_tokens, split, length
@@ -19,6 +20,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 Tally = Counter[tuple]
 
@@ -50,14 +52,16 @@ def tally_results(table: pa.Table) -> Tally:
 
 
 def tally_kept(table: pa.Table, split: str) -> Tally:
-    """Count what a shard holds; `table` is of schema `KEPT`."""
+    """Count what a shard holds; `table` is of schema `KEPT`, equal ids in a row."""
     source = table["source"].to_numpy()
+    repeated = pc.equal(table["id"][1:], table["id"][:-1]).to_numpy()
     group = np.nan_to_num(table["space_group"].to_numpy()).astype(int)  # 0: not known
     atoms = np.nan_to_num(table["n_atoms"].to_numpy()).astype(int)
     tokens = table["tokens"].combine_chunks()
     lengths = np.diff(tokens.offsets.to_numpy())
     return (
         tally("kept", source)
+        + tally("repeated_id", source[1:][repeated])
         + tally("space_group", source, group)
         + tally("n_atoms", atoms)
         + tally("n_tokens", [split] * len(table), lengths)

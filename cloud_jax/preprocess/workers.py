@@ -21,7 +21,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cloud_jax.preprocess.chunks import Chunk, rows, write_part
-from cloud_jax.preprocess.pipeline import Options, Reject, process, vocabulary_of
+from cloud_jax.preprocess.pipeline import (
+    Options,
+    Record,
+    Reject,
+    process,
+    vocabulary_of,
+)
 
 # The processes are many, so one BLAS and OpenMP thread each; and spglib's notes that it
 # fell back on another of its algorithms would cut the progress bar to pieces.
@@ -31,6 +37,7 @@ _ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "SPGLIB_WARNING": "OFF",
 }
+LIMITED = ("timeout", "crashed", "out_of_memory")  # rejects that limits decide
 _STARTS = 3  # times a worker may die outside any record before the run stops
 
 
@@ -117,7 +124,7 @@ class Pool:
         self.directory = directory
         self._n = n
         self._arguments = (directory, tuple(source_names), options, limits)
-        self._seconds = limits.seconds
+        self._limits = limits
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
 
@@ -149,10 +156,11 @@ class Pool:
             EngineError: workers die before they reach a record.
             OSError: a part file cannot be written, for instance on a full disk.
         """
-        parts: list[Path] = []
+        taken: list[tuple[Path, Path]] = []  # the two names a part may have
         for chunk in chunks:
-            parts.append(self.directory / chunk.name)
-            if parts[-1].exists():
+            path = self.directory / chunk.name
+            taken.append((path, _with_limits(path, self._limits)))
+            if any(map(Path.exists, taken[-1])):
                 progress(chunk.n_items, True)
                 continue
             self._start()
@@ -160,7 +168,7 @@ class Pool:
             (idle or self._next_idle(progress)).give(_Job(chunk))
         while any(worker.job for worker in self._workers):
             self._next_idle(progress)
-        return parts
+        return [path if path.exists() else limited for path, limited in taken]
 
     def _start(self) -> None:
         """Start all at once: they import while the first chunks are cut."""
@@ -175,13 +183,13 @@ class Pool:
         """Wait until a worker has finished its chunk; replace those that die."""
         while True:
             for i, worker in enumerate(self._workers):
-                late = worker.overrun(self._seconds)
+                late = worker.overrun(self._limits.seconds)
                 if late is not None:
-                    why = f"took longer than {self._seconds:g} s"
+                    why = f"took longer than {self._limits.seconds:g} s"
                     worker.job.condemned[late] = ("timeout", why)
                     self._replace(i)
             busy = {w.pipe: i for i, w in enumerate(self._workers) if w.job}
-            for pipe in wait(busy, timeout=min(1.0, self._seconds / 4)):
+            for pipe in wait(busy, timeout=min(1.0, self._limits.seconds / 4)):
                 i = busy[pipe]
                 worker = self._workers[i]
                 try:
@@ -265,11 +273,26 @@ def _serve(
                 results.append(process(item, name, options))
             clock[0] = -1.0
             table = rows(positions, results, options.deduplicate)
-            write_part(directory / chunk.name, table)
+            write_part(_part_of(chunk, directory, limits, results), table)
             pipe.send(None)
         except OSError as error:
             problem = f"{directory / chunk.name}: {error.strerror or error}"
             pipe.send(OSError(error.errno or 0, problem))
+        except Exception as error:
+            pipe.send(EngineError(f"{type(error).__name__}: {error}"))
+
+
+def _part_of(
+    chunk: Chunk, directory: Path, limits: Limits, results: Sequence[Record | Reject]
+) -> Path:
+    """The part file of a chunk; other limits do not take up what these cut short."""
+    path = directory / chunk.name
+    limited = any(getattr(result, "code", "") in LIMITED for result in results)
+    return _with_limits(path, limits) if limited else path
+
+
+def _with_limits(path: Path, limits: Limits) -> Path:
+    return path.with_stem(f"{path.stem}-{limits.seconds:g}s-{limits.mib}MiB")
 
 
 def _limit_memory(n_bytes: int) -> None:

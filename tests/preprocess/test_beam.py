@@ -100,9 +100,12 @@ class Hostile(Source):
 def test_a_worker_outlives_crystals_that_crash_or_hang(tmp_path):
     from cloud_jax.preprocess import beam
 
-    engine = partial(beam.run, pipeline_options=[], limits=Limits(seconds=5))
+    engine = partial(beam.run, pipeline_options=[], limits=Limits())
     request = Request(Options(deduplicate="none"))
-    made, _, _ = build(request, [Hostile("s")], tmp_path / "out", engine=engine)
+    limits = Limits(seconds=10)
+    made, _, _ = build(
+        request, [Hostile("s")], tmp_path / "out", engine=engine, limits=limits
+    )
     assert sum(split["n_records"] for split in made["splits"].values()) == 2
     assert rejects(tmp_path / "out") == {
         "s/first-bad": "crashed",

@@ -166,7 +166,7 @@ def test_a_dataset_of_another_library_version_is_not_taken_for_this_one(
     from cloud_jax.preprocess import build
 
     ours = manifest(built)["versions"]
-    monkeypatch.setattr(build, "_versions", lambda: ours | {"spglib": "9.9"})
+    monkeypatch.setattr(build, "versions", lambda _: ours | {"spglib": "9.9"})
     assert run(built, f"table:{prototypes}") == 1
     expected = f"made with spglib {ours['spglib']}, this is 9.9: choose another folder"
     assert expected in capsys.readouterr().err
@@ -239,7 +239,9 @@ def test_smallest_volume_stays_and_reserved_rows_keep_their_twins_out(tmp_path):
     assert run(output, tmp_path / "corpus.toml", "--validation-fraction", 0) == 0
     kept = {row["id"]: row["merged_ids"] for row in records(output)}
     assert kept == {"t/small": ["t/large", "t/middle"], "t/wanted": []}
-    assert rejects(output) == {"t/secret": "reserved"}
+    assert rejects(output) == {"t/secret": "reserved", "r/test-1": "reserved"}
+    text = (output / "rejects.csv").read_text()
+    assert "equals the reserved r/test-1" in text
     mine, others = manifest(output)["sources"]
     assert (mine["n_kept"], mine["n_duplicates"], mine["n_reserved"]) == (2, 2, 1)
     assert (others["n_kept"], others["n_reserved"]) == (0, 1)

@@ -15,6 +15,7 @@ from crystals import (
     groups,
     items,
     manifest,
+    records,
     rejects,
     rock_salt,
     run,
@@ -293,3 +294,21 @@ def test_the_list_of_public_sets_says_what_is_here(tmp_path, capsys):
     text = capsys.readouterr().out
     file = tmp_path / "any" / "matbench_phonons.json.gz"
     assert f"matbench:phonons  [{file}: found SHA" in text
+
+
+def test_names_that_are_no_unicode_are_written_out(tmp_path):
+    (tmp_path / "in").mkdir()
+    name = os.fsdecode(b"caf\xe9.cif")
+    (tmp_path / "in" / name).write_text(rock_salt())
+    row = {"id": "\ud800", "structure": LITHIUM}
+    (tmp_path / "t.json").write_text(json.dumps([row]))
+    assert run(tmp_path / "out", f"cif:{tmp_path}/in", f"table:{tmp_path}/t.json") == 0
+    ids = {row["id"] for row in records(tmp_path / "out")}
+    assert ids == {r"in/caf\udce9.cif", r"t/\ud800"}
+
+
+def test_equal_ids_are_pointed_out(tmp_path, capsys):
+    rows = [{"id": "a", "cif": rock_salt()}, {"id": "a", "cif": rock_salt("K", "Br")}]
+    write_rows(tmp_path / "t.csv", rows)
+    assert run(tmp_path / "out", f"table:{tmp_path}/t.csv") == 0
+    assert "t gives 1 kept crystals the id of another" in capsys.readouterr().out

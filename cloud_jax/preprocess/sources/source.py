@@ -63,6 +63,11 @@ class Listing(NamedTuple):
     here: str = ""
 
 
+def writable(text: str) -> str:
+    """The text with what is no Unicode, as of a file name in Latin-1, written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
@@ -79,7 +84,8 @@ class Source:
         citation: whom to cite.
         reserved: the crystals of this source must not enter the dataset, nor any
             crystal of another source with the same de-duplication key.
-        exclude_ids: crystals to leave out; each must be met.
+        exclude_ids: crystals to leave out, as if they were not there; each must be
+            met.
     """
 
     name: str
@@ -159,15 +165,14 @@ class Source:
         """Yield a piece's crystals; an excluded one as a reject that says so."""
         for item in self.read(piece):
             if item.id in self.exclude_ids:
-                yield RawItem(item.id, (EXCLUDED, "named in exclude_ids"), "reject")
-            else:
-                yield item
+                item = RawItem(item.id, (EXCLUDED, "named in exclude_ids"), "reject")
+            yield item._replace(id=writable(item.id))
 
     def sha256(self) -> str:
         """Hash of the names and bytes of all files."""
         digest = hashlib.sha256()
         for piece in self.pieces():
-            digest.update(piece.name.encode() + b"\0")
+            digest.update(writable(piece.name).encode() + b"\0")
             if piece.path.is_file():  # reading a named pipe would wait for ever
                 digest.update(bytes.fromhex(file_sha256(piece.path)))
         return digest.hexdigest()

@@ -1,0 +1,35 @@
+"""What decides the results beside the options: versions of libraries and our code."""
+
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import cloud_jax
+from cloud_jax.preprocess.options import Options
+
+_LIBRARIES = ("spglib", "pymatgen", "gemmi", "ase", "numpy")
+_MODULES = ("pipeline", "chunks", "schemas", "selection", "workers")
+
+
+def versions(options: Options) -> dict[str, str]:
+    """Versions of the libraries that results depend on.
+
+    Raises:
+        PackageNotFoundError: the symmetry search asked for is not installed.
+    """
+    searches = () if options.symmetry == "spglib" else (options.symmetry,)
+    return {name: version(name) for name in (*_LIBRARIES, *searches)}
+
+
+def salt(options: Options) -> str:
+    """All that decides what becomes of a crystal, apart from the crystal.
+
+    Raises:
+        PackageNotFoundError: the symmetry search asked for is not installed.
+    """
+    package = Path(cloud_jax.__file__).parent
+    files = sorted((package / "scope").glob("*.py"))
+    files += [package / "preprocess" / f"{name}.py" for name in _MODULES]
+    code = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    return json.dumps([options.to_dict(), versions(options), code])
