@@ -152,7 +152,7 @@ class Source:
     @property
     def location(self) -> str:
         """Where the rows came from, without the folders of this machine."""
-        names = [piece.path.name for piece in self.pieces()]
+        names = [writable(piece.path.name) for piece in self.pieces()]
         more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
         return ", ".join(names[:3]) + more
 
