@@ -2,16 +2,19 @@
 
 import json
 import math
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from crystals import LITHIUM, LITHIUM_POSCAR, rock_salt
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
+from cloud_jax.preprocess.chunks import Position, rows
 from cloud_jax.preprocess.pipeline import Options, Record, process
-from cloud_jax.preprocess.sources.source import RawItem
+from cloud_jax.preprocess.sources.source import Piece, RawItem, Source
 from cloud_jax.preprocess.sources.structures import file_items
 
 EXAMPLES = settings(
@@ -54,11 +57,12 @@ HOSTILE = (
     *("_symmetry_space_group_name_Hall", "_space_group_IT_number", "_cell_length_a"),
     *("99999999999", "\ufeff"),
 )
-CHANGES = ("word", "word", "word", "drop", "copy", "cut", "add")
 
 
 def check(item):
     result = process(item, "s", Options())
+    (row,) = rows([Position(0, 0, 0)], [result], "canonical").to_pylist()
+    assert row["id"] == result.id
     if isinstance(result, Record):
         assert result.tokens
         assert 1 <= result.space_group <= 230
@@ -115,7 +119,9 @@ def test_pieces_of_cif_in_any_order(words, data):
 NUMBERS = st.one_of(
     st.floats(), st.integers(), st.integers(-2, 120), st.floats(-1, 5), st.booleans()
 )
-SCALARS = st.one_of(NUMBERS, st.none(), st.sampled_from(HOSTILE), st.text(max_size=3))
+# Any code point, half pairs of UTF-16 too: as JSON and names of files may hold them.
+TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=3)
+SCALARS = st.one_of(NUMBERS, st.none(), st.sampled_from(HOSTILE), TEXT)
 ROWS = st.lists(st.lists(NUMBERS, max_size=4), max_size=4)
 VALUES = st.recursive(
     st.one_of(SCALARS, ROWS),
@@ -178,3 +184,33 @@ def test_frames_of_extended_xyz(words):
 @given(data=st.binary(max_size=200))
 def test_any_bytes(kind, data):
     check(RawItem("a", data, kind))
+
+
+@dataclass(frozen=True)
+class One(Source):
+    """A source of one item."""
+
+    item: RawItem | None = None
+
+    def pieces(self):
+        return [Piece("only", Path("only"))]
+
+    def read(self, piece):
+        yield self.item
+
+
+@EXAMPLES
+@given(
+    st.one_of(TEXT, st.sampled_from(("\0", "\r\n", "/", "a" * 100_000))),
+    st.one_of(st.none(), TEXT),
+)
+@example("\udcff", "\ud800")
+@example("\udcff", None)
+def test_any_id_and_any_reason(name, reason):
+    item = RawItem(name, LITHIUM_POSCAR, "poscar")
+    if reason is not None:
+        item = RawItem(name, ("broken", reason + ": expected a crystal"), "reject")
+    source = One("s", item=item)
+    (item,) = source.kept(*source.pieces())
+    check(item)
+    assert item.id == name or "\\" in item.id
