@@ -1,5 +1,6 @@
 """Downloads against a loopback server that does what servers on the way do."""
 
+import email.utils
 import gzip
 import hashlib
 import json
@@ -9,8 +10,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from cloud_jax.lock import lock
 from cloud_jax.preprocess.sources import download
 from cloud_jax.preprocess.sources.download import RemoteFile, find, find_or_fetch
+from cloud_jax.preprocess.sources.retries import (
+    FIRST_ATTEMPTS,
+    may_pass,
+    pause_s,
+    retry_after,
+)
 from cloud_jax.preprocess.sources.source import SourceError
 
 BODY = bytes(range(256)) * 1024  # 256 kB, a few blocks
@@ -19,6 +27,8 @@ SHA256 = hashlib.sha256(BODY).hexdigest()
 
 class Handler(BaseHTTPRequestHandler):
     """One behaviour a path; the server counts requests and keeps their ranges."""
+
+    retry_after = "0"
 
     def do_GET(self):
         start = self.headers.get("Range", "bytes=0-")[6:-1]
@@ -49,7 +59,11 @@ class Handler(BaseHTTPRequestHandler):
         self.send(BODY[:90_000] if not start else BODY, start, len(BODY))
         if not start:
             self.wfile.flush()
-            self.server.let_go.wait(5)
+            self.server.let_go.wait(60)
+
+    def get_silent(self, start):
+        """Take the question, and never answer."""
+        self.server.let_go.wait(60)
 
     def get_busy(self, start):
         """Be too busy twice."""
@@ -57,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send(BODY, start)
         else:
             self.send_response(503)
-            self.send_header("Retry-After", "0")
+            self.send_header("Retry-After", self.retry_after)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
@@ -86,7 +100,6 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(download, "PAUSE_S", 0.01)
-    monkeypatch.setattr(download, "TIMEOUT_S", 0.3)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.asked, server.let_go = [], threading.Event()
         server.url = f"http://127.0.0.1:{server.server_port}"
@@ -130,7 +143,9 @@ def test_what_the_user_has_is_found_one_folder_down_and_compressed(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/cut", "/hang"])
-def test_a_download_goes_on_where_it_broke_off(server, tmp_path, path):
+def test_a_download_goes_on_where_it_broke_off(server, tmp_path, path, monkeypatch):
+    if path == "/hang":  # six times in a row are patience enough for any load
+        monkeypatch.setattr(download, "TIMEOUT_S", 1.0)
     assert fetch(server, path, tmp_path).read_bytes() == BODY
     starts = [start for _, start in server.asked]
     assert starts == sorted(set(starts))
@@ -208,12 +223,15 @@ def test_without_network_the_message_says_what_to_put_where(server, tmp_path):
 
 
 def test_a_server_that_never_answers_holds_no_run(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "TIMEOUT_S", 0.1)
+    attempts = []
+    attempt = download._attempt
     monkeypatch.setattr(
-        Handler, "get_silent", lambda self, start: time.sleep(0.5), raising=False
+        download, "_attempt", lambda *a: (attempts.append(a), attempt(*a))
     )
     with pytest.raises(SourceError, match="timed out"):
         fetch(server, "/silent", tmp_path)
-    assert len(server.asked) == download.FIRST_ATTEMPTS
+    assert len(attempts) == FIRST_ATTEMPTS
 
 
 def test_a_figshare_article_says_where_its_file_is(server, tmp_path, monkeypatch):
@@ -233,3 +251,39 @@ def test_two_processes_do_not_write_one_file(server, tmp_path):
         pytest.raises(SourceError, match="another process is downloading"),
     ):
         fetch(server, "/whole", tmp_path)
+
+
+def test_what_another_process_has_just_brought_is_taken(server, tmp_path, monkeypatch):
+    def late(folder):
+        (folder / "a.bin").write_bytes(BODY)  # by another, before it let the lock go
+        return lock(folder)
+
+    monkeypatch.setattr(download, "lock", late)
+    assert fetch(server, "/whole", tmp_path).read_bytes() == BODY
+    assert server.asked == []
+
+
+def test_a_server_may_say_when_to_ask_again(server, tmp_path, monkeypatch):
+    slept = []
+    monkeypatch.setattr(download.time, "sleep", slept.append)
+    monkeypatch.setattr(Handler, "retry_after", in_100_s())
+    assert fetch(server, "/busy", tmp_path).read_bytes() == BODY
+    assert all(90 < seconds <= 100 for seconds in slept)
+    assert len(slept) == 2
+
+
+def in_100_s() -> str:
+    return email.utils.formatdate(time.time() + 100, usegmt=True)
+
+
+def test_pauses_grow_up_to_a_limit_unless_the_server_asks():
+    assert 0.5 <= pause_s(1.0, 1) <= 1.5
+    assert 4.0 <= pause_s(1.0, 4) <= 12.0
+    assert pause_s(1.0, 30) == 60.0
+    assert pause_s(1.0, 30, 100.0) == 100.0
+    assert pause_s(1.0, 1, 1e9) == 600.0
+    assert 90 < retry_after({"Retry-After": in_100_s()}) <= 100
+    assert retry_after({"Retry-After": "7"}) == 7
+    assert retry_after({"Retry-After": "soon"}) == retry_after({}) == 0
+    again = [status for status in range(400, 600) if may_pass(status)]
+    assert again == [408, 425, 429, *range(500, 600)]

@@ -8,31 +8,33 @@ found or downloaded must have the hash that its publisher gives. A download goes
 import errno
 import gzip
 import hashlib
-import http.client
 import json
 import os
 import time
-import urllib.error
-import urllib.request
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import IO
 
+import requests
+import urllib3
 from tqdm import tqdm
 
 from cloud_jax.lock import LockedError, lock
+from cloud_jax.preprocess.sources.retries import (
+    FIRST_ATTEMPTS,
+    may_pass,
+    pause_s,
+    reason,
+    retry_after,
+)
 from cloud_jax.preprocess.sources.source import SourceError
 
 ATTEMPTS = 6  # in a row without a byte of progress
-FIRST_ATTEMPTS = 3  # where nothing has ever answered: there may be no network
-PAUSE_S = 1.0  # before the second attempt; doubled before each further one
-LONGEST_PAUSE_S = 60.0
+PAUSE_S = 1.0  # before the second attempt
 TIMEOUT_S = 30.0  # without a byte
 _BLOCK = 2**20
-_AGAIN = (408, 425, 429, 500, 502, 503, 504)  # HTTP statuses that may pass
 _LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 _AGENT = {"User-Agent": "cloud_jax", "Accept-Encoding": "identity"}
 
@@ -116,6 +118,9 @@ def find_or_fetch(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with lock(target.parent):
+            # Another process may have brought it since.
+            if (path := find(file, folder)) is not None:
+                return path
             download(file, target)
     except LockedError as error:
         raise SourceError(f"{target}: another process is downloading ({error})") from (
@@ -203,7 +208,8 @@ def _resolve(file: RemoteFile) -> RemoteFile:
     if not file.url.endswith("/files"):
         return file
     with _open(f"{file.url}?page_size=1000", 0) as answer:
-        body = answer.read(16 * _BLOCK)
+        answer.raise_for_status()
+        body = answer.content
     try:
         entries = {entry["name"]: entry for entry in json.loads(body)}
         names = sorted(entries)
@@ -233,79 +239,54 @@ def _transfer(url: str, partial: Path) -> None:
         try:
             _attempt(url, partial, before)
             return
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, urllib3.exceptions.HTTPError) as error:
             size = partial.stat().st_size if partial.exists() else 0
             failures = 1 if size > before else failures + 1
-            refused = isinstance(error, urllib.error.HTTPError)
-            answered = answered or refused or size > before
-            pause = _pause(error, failures)
-            if refused:
-                error.close()
+            refusal = getattr(error, "response", None)
+            answered = answered or refusal is not None or size > before
             if (
                 failures >= (ATTEMPTS if answered else FIRST_ATTEMPTS)
-                or (refused and error.code not in _AGAIN)
+                or (refusal is not None and not may_pass(refusal.status_code))
                 or getattr(error, "errno", None) in _LOCAL
             ):
                 raise error if isinstance(error, OSError) else OSError(error) from error
-            time.sleep(pause)
+            asked_s = 0.0 if refusal is None else retry_after(refusal.headers)
+            time.sleep(pause_s(PAUSE_S, failures, asked_s))
 
 
 def _attempt(url: str, partial: Path, start: int) -> None:
     """Get what is missing of a file in one connection."""
-    try:
-        answer = _open(url, start)
-    except urllib.error.HTTPError as error:
-        if error.code == 416:  # the range is empty: all is here, or it never fitted
-            total = error.headers.get("Content-Range", "").rpartition("/")[2]
-            if total == str(start):
-                return
-            partial.unlink()
-            error.code = 503  # try again, from the beginning
-        raise
-    with answer:
+    with _open(url, start) as answer:
         length = answer.headers.get("Content-Length")
         span = answer.headers.get("Content-Range", "")
-        if answer.status != 206 or not span.startswith(f"bytes {start}-"):
+        if answer.status_code == 416:  # an empty range: all is here, or never fitted
+            if span.rpartition("/")[2] == str(start):
+                return
+            partial.unlink()
+            raise ConnectionError(f"the server has no {start:,} bytes")
+        answer.raise_for_status()
+        if answer.status_code != 206 or not span.startswith(f"bytes {start}-"):
             start = 0  # the server sends the whole file
-        total = start + int(length) if length else None
         name = partial.name[1:].removesuffix(".partial")
+        total = start + int(length) if length else None
         with (
             partial.open("ab" if start else "wb") as file,
             tqdm(
                 desc=name, total=total, initial=start, unit="B", unit_scale=True
             ) as bar,
         ):
-            size = start + _copy(answer, file, bar)
-    if total is not None and size != total:
-        raise ConnectionError(f"the connection ended after {size:,} of {total:,} bytes")
+            # read1 returns what has come, so that a broken connection keeps it.
+            while block := answer.raw.read1(_BLOCK // 16, decode_content=False):
+                file.write(block)
+                bar.update(len(block))
 
 
-def _copy(answer: IO[bytes], file: IO[bytes], bar: tqdm) -> int:
-    size = 0
-    while block := answer.read(_BLOCK // 16):
-        file.write(block)
-        bar.update(len(block))
-        size += len(block)
-    return size
-
-
-def _open(url: str, start: int) -> http.client.HTTPResponse:
+def _open(url: str, start: int) -> requests.Response:
     headers = _AGENT | ({"Range": f"bytes={start}-"} if start else {})
-    request = urllib.request.Request(url, headers=headers)
-    return urllib.request.urlopen(request, timeout=TIMEOUT_S)
-
-
-def _pause(error: Exception, failures: int) -> float:
-    """Seconds to wait: what the server asks for, or twice as long each time."""
-    asked = ""
-    if isinstance(error, urllib.error.HTTPError):
-        asked = error.headers.get("Retry-After", "")
-    pause = float(asked) if asked.isdecimal() else PAUSE_S * 2 ** (failures - 1)
-    return min(pause, LONGEST_PAUSE_S)
+    return requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S)
 
 
 def _reason(error: OSError) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        return f"HTTP {error.code} {error.reason}"
-    reason = getattr(error, "reason", None) or error
-    return str(reason) or type(error).__name__
+    if isinstance(error, requests.HTTPError):
+        return f"HTTP {error.response.status_code} {error.response.reason}"
+    return reason(error)

@@ -12,9 +12,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cloud_jax.lock import LockedError, lock
+from cloud_jax.preprocess.sources.optimade_harvest import Query, Task, harvest
 from cloud_jax.preprocess.sources.optimade_pages import (
     LOG,
     PROVIDER,
@@ -28,6 +28,8 @@ from cloud_jax.preprocess.sources.optimade_pages import (
     write_json,
 )
 from cloud_jax.preprocess.sources.optimade_providers import PROVIDERS, Provider
+from cloud_jax.preprocess.sources.optimade_server import databases_of, folder_name
+from cloud_jax.preprocess.sources.optimade_web import Manners
 from cloud_jax.preprocess.sources.source import (
     Listing,
     Piece,
@@ -35,10 +37,6 @@ from cloud_jax.preprocess.sources.source import (
     Source,
     SourceError,
 )
-
-if TYPE_CHECKING:  # they take requests, which a folder does without
-    from cloud_jax.preprocess.sources.optimade_harvest import Task
-    from cloud_jax.preprocess.sources.optimade_web import Manners
 
 _DATABASES = "databases.json"
 _URL = ("http://", "https://")
@@ -106,8 +104,6 @@ class OptimadeSource(Source):
             )
         archive = ""
         if text.startswith(_URL):
-            from cloud_jax.preprocess.sources.optimade_server import folder_name
-
             name = folder_name(text)
         elif text.split("/")[0] in PROVIDERS:
             name = text.rstrip("/").replace("/", "-")
@@ -147,8 +143,6 @@ class OptimadeSource(Source):
         Raises:
             SourceError: some pages do not come; what can be had has come.
         """
-        from cloud_jax.preprocess.sources.optimade_harvest import harvest
-
         with ExitStack() as locks:
             tasks, problems = [], []
             for source in sources:
@@ -251,11 +245,8 @@ class OptimadeSource(Source):
         last = self.max_pages or float("inf")
         return [page for page in pages if page.n and page.number < last]
 
-    def _tasks(self, problems: list[str]) -> "list[Task]":
+    def _tasks(self, problems: list[str]) -> list[Task]:
         """Every database to harvest; an index that is down is a problem."""
-        from cloud_jax.preprocess.sources.optimade_harvest import Query, Task
-        from cloud_jax.preprocess.sources.optimade_web import Manners
-
         query = Query(self.filter, self._page_limit, self.max_pages)
         manners = Manners(
             self.requests_per_second, self.attempts, self.backoff_s,
@@ -267,13 +258,11 @@ class OptimadeSource(Source):
             for name, url in self._databases(manners, problems).items()
         ]
 
-    def _databases(self, manners: "Manners", problems: list[str]) -> dict[str, str]:
+    def _databases(self, manners: Manners, problems: list[str]) -> dict[str, str]:
         """Name and URL of each database, written down so that a resume asks none."""
         path = self.folder / _DATABASES
         if known := read_json(path):
             return known
-        from cloud_jax.preprocess.sources.optimade_server import databases_of
-
         whole = True
         if self._known is None:
             found = databases_of(self._at, manners)

@@ -1,8 +1,6 @@
 """Polite HTTP for a harvest that takes days: paced, repeated, limited in time."""
 
-import email.utils
 import json
-import random
 import threading
 import time
 from dataclasses import dataclass
@@ -13,12 +11,15 @@ import requests
 import urllib3
 
 import cloud_jax
+from cloud_jax.preprocess.sources.retries import (
+    FIRST_ATTEMPTS,
+    may_pass,
+    pause_s,
+    reason,
+    retry_after,
+)
 
-FIRST_ATTEMPTS = 3  # where nothing has ever answered: there may be no network
-LONGEST_PAUSE_S = 60.0
-LONGEST_WAIT_S = 600.0  # that a server may ask for
 MAX_BYTES = 256 * 2**20  # of one answer
-_AGAIN = (408, 425, 429)  # and 5xx: HTTP statuses that may pass
 _HEADERS = {"User-Agent": f"cloud_jax/{cloud_jax.__version__} (OPTIMADE harvest)"}
 
 
@@ -138,9 +139,8 @@ class Web:
                 most = self._manners.attempts
                 if attempt >= (most if self._answered else min(most, FIRST_ATTEMPTS)):
                     raise WebError(f"{error}, {attempt} times") from None
-                pause = self._manners.backoff_s * 2 ** (attempt - 1)
-                pause = min(pause * random.uniform(0.5, 1.5), LONGEST_PAUSE_S)
-                self._pace.hold(server, min(error.wait_s, LONGEST_WAIT_S) or pause)
+                pause = pause_s(self._manners.backoff_s, attempt, error.wait_s)
+                self._pace.hold(server, pause)
 
     def text(self, url: str) -> str:
         """Return an answer in words; empty if there is none. One attempt."""
@@ -159,16 +159,16 @@ class Web:
                 self._answered = True
                 body = _read(answer, end)
         except (requests.ConnectionError, requests.Timeout) as error:
-            raise _AgainError(_reason(error)) from None
+            raise _AgainError(reason(error)) from None
         except (
             requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError
         ) as error:  # fmt: skip
             # A body cut short or compressed wrongly; and a URL that is none.
-            raise _AgainError(_reason(error)) from None
+            raise _AgainError(reason(error)) from None
         if answer.status_code == 200:
             return body
         message = f"HTTP {answer.status_code}{_details(body)}"
-        if answer.status_code in _AGAIN or answer.status_code >= 500:
+        if may_pass(answer.status_code):
             raise _AgainError(message, retry_after(answer.headers))
         raise WebError(message, answer.status_code)
 
@@ -203,18 +203,6 @@ def _parse(body: bytes, listing: bool) -> dict:
     return answer
 
 
-def retry_after(headers: Any) -> float:
-    """Seconds that the server asks us to wait: a number or a date."""
-    asked = headers.get("Retry-After", "").strip()
-    if asked.isdecimal():
-        return float(asked)
-    try:
-        then = email.utils.parsedate_to_datetime(asked).timestamp()
-        return max(0.0, then - time.time())
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return 0.0
-
-
 def _details(body: bytes) -> str:
     """What an OPTIMADE server says of an error."""
     try:
@@ -222,10 +210,3 @@ def _details(body: bytes) -> str:
         return ": " + "; ".join(str(e.get("detail") or e.get("title")) for e in errors)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return ""
-
-
-def _reason(error: BaseException) -> str:
-    """What lies at the bottom of an error, without the libraries in between."""
-    while error.__context__ is not None:
-        error = error.__context__
-    return f"{type(error).__name__}: {error}"[:200]
