@@ -22,6 +22,7 @@ from cloud_jax.scope import (
 )
 from cloud_jax.scope.optimade import read_optimade
 
+_POSCAR_LINES = 8  # the fewest, with one atom
 _READERS = {
     "cif": readers.read_cif,
     "poscar": readers.read_poscar,
@@ -137,8 +138,12 @@ def read_cell(item: RawItem) -> Cell:
     text = payload.lstrip()
     if text.startswith("{"):
         return readers.read_json(_parse_object(text))
-    if "_cell_length_a" in text:
+    if "_cell_length_a" in text or text.startswith("data_"):
         return readers.read_cif(payload)
+    if text.count("\n") < _POSCAR_LINES - 1:
+        raise Rejection(
+            "unreadable", f"found {text[:40]!r}, expected CIF, POSCAR or JSON"
+        )
     return readers.read_poscar(payload)
 
 

@@ -24,7 +24,7 @@ from crystals import (
 
 from cloud_jax.preprocess.__main__ import main
 from cloud_jax.preprocess.chunks import Position, pack
-from cloud_jax.preprocess.pipeline import read_cell
+from cloud_jax.preprocess.pipeline import Options, process, read_cell
 from cloud_jax.preprocess.sources.corpus import read_sources
 from cloud_jax.preprocess.sources.source import RawItem, SourceError
 
@@ -312,3 +312,13 @@ def test_equal_ids_are_pointed_out(tmp_path, capsys):
     write_rows(tmp_path / "t.csv", rows)
     assert run(tmp_path / "out", f"table:{tmp_path}/t.csv") == 0
     assert "t gives 1 kept crystals the id of another" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("3.5", "found '3.5', expected CIF, POSCAR or JSON"), ("data_x y", "not a CIF")],
+)
+def test_a_cell_that_is_no_structure_says_so(tmp_path, text, message):
+    write_rows(tmp_path / "t.csv", [{"cif": text}])
+    (item,) = items(f"table:{tmp_path}/t.csv")
+    assert message in process(item, "s", Options()).message
