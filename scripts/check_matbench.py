@@ -20,12 +20,7 @@ import numpy as np
 
 from cloud_jax.preprocess.rows import open_table
 from cloud_jax.preprocess.sources.compressed import open_text
-from cloud_jax.preprocess.sources.matbench import (
-    TASKS,
-    MatbenchSource,
-    official_folds,
-    official_ids,
-)
+from cloud_jax.preprocess.sources.matbench import TASKS, MatbenchSource
 
 
 def published_folds(entry: dict) -> list[str]:
@@ -41,8 +36,9 @@ def published_folds(entry: dict) -> list[str]:
 
 def compare(task: str, folds: dict, targets: Path | None, data_dir: Path) -> dict:
     """What agrees; None where there is nothing to compare with."""
+    source = MatbenchSource.from_word(task, str(data_dir))
     found = {
-        "folds": published_folds(folds[f"matbench_{task}"]) == official_folds(task),
+        "folds": published_folds(folds[source.name]) == source.folds(),
         "ids": None,
         "targets": None,
     }
@@ -51,7 +47,7 @@ def compare(task: str, folds: dict, targets: Path | None, data_dir: Path) -> dic
         return found
     with open_text(paths[0]) as file:
         columns = json.load(file)
-    found["ids"] = list(columns["mbid"].values()) == official_ids(task)
+    found["ids"] = list(columns["mbid"].values()) == source.ids()
     word = f"matbench:{task}"
     if any(x.here for x in MatbenchSource.listings(str(data_dir)) if x.word == word):
         column = TASKS[task].column

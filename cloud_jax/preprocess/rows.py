@@ -4,7 +4,6 @@ A table is a file, or a public data set with labels by its word (`matbench:phono
 """
 
 import csv
-import hashlib
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from cloud_jax.preprocess.sources.benchmark import Benchmark
 from cloud_jax.preprocess.sources.compressed import open_text
 from cloud_jax.preprocess.sources.corpus import KINDS
 from cloud_jax.preprocess.sources.json_stream import line_rows, split_rows
-from cloud_jax.preprocess.sources.source import MAX_ITEM_BYTES, SourceError
+from cloud_jax.preprocess.sources.source import MAX_ITEM_BYTES, SourceError, file_sha256
 
 Rows = Iterator[tuple[int, dict[str, Any] | str]]
 
@@ -132,8 +131,7 @@ class TableFile:
 
     def sha256(self, columns: Sequence[str]) -> str:
         """Hash of the file's bytes."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(self.path)
 
     def rows(self, columns: Sequence[str]) -> Rows:
         """Yield the physical line on which a row begins, and its values.

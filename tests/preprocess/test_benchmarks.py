@@ -62,12 +62,17 @@ def phonons(tmp_path, monkeypatch):
     return tmp_path
 
 
+def official(task):
+    return matbench.MatbenchSource.from_word(task, "data")
+
+
 @pytest.mark.parametrize("task", matbench.TASKS)
 def test_matbench_folds_and_ids_are_the_official_ones(task):
-    folds = matbench.official_folds(task)
+    source = official(task)
+    folds = source.folds()
     digest = hashlib.sha256("\n".join(folds).encode()).hexdigest()
     assert digest == OFFICIAL_FOLDS[task]
-    ids = matbench.official_ids(task)
+    ids = source.ids()
     assert (ids[0], ids[-1]) == OFFICIAL_IDS[task]
     assert len(set(ids)) == len(folds) == matbench.TASKS[task].rows
 
@@ -75,7 +80,7 @@ def test_matbench_folds_and_ids_are_the_official_ones(task):
 def test_the_script_that_checks_them_tells_a_difference(tmp_path):
     published = {}
     for task in matbench.TASKS:
-        folds = np.array(matbench.official_folds(task))
+        folds = np.array(official(task).folds())
         tests = {fold: np.flatnonzero(folds == fold).tolist() for fold in set(folds)}
         published[f"matbench_{task}"] = tests
     one = published["matbench_mp_gap"]
@@ -97,9 +102,9 @@ def test_the_script_that_checks_them_tells_a_difference(tmp_path):
 
 
 def test_the_fold_column_makes_the_folds_of_matbench():
-    found = folds_from_column(matbench.official_folds("phonons"))
-    official = folds_from_k(1265, 5, 18012019)
-    for one, other in zip(found, official, strict=True):
+    found = folds_from_column(official("phonons").folds())
+    others = folds_from_k(1265, 5, 18012019)
+    for one, other in zip(found, others, strict=True):
         assert one.name == other.name
         assert np.array_equal(one.test, other.test)
         assert np.array_equal(one.train, other.train)

@@ -26,7 +26,7 @@ from cloud_jax.preprocess.sources.source import SourceError
 
 
 def test_unconvbench_ids_are_those_of_its_code():
-    ids = unconvbench.official_ids("supercon")
+    ids = unconvbench.UnconvbenchSource.from_word("supercon", "data").ids()
     assert (ids[0], ids[-1]) == (
         "unconvbench_supercon-0001",
         "unconvbench_supercon-1058",

@@ -6,17 +6,24 @@ of the fold that tests a row, or `train` and `test`.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
 from cloud_jax.preprocess.sources.columns import pick
 from cloud_jax.preprocess.sources.download import RemoteFile, find, find_or_fetch
 from cloud_jax.preprocess.sources.json_stream import split_rows
-from cloud_jax.preprocess.sources.source import Piece, RawItem, Source, SourceError
+from cloud_jax.preprocess.sources.source import (
+    Listing,
+    Piece,
+    RawItem,
+    Source,
+    SourceError,
+    file_sha256,
+)
 from cloud_jax.preprocess.sources.table import csv_rows
 
 ID, STRUCTURE, FOLD = "id", "structure", "fold"
@@ -124,9 +131,24 @@ class Benchmark(Source):
         for files in self.wanted(columns):
             path = self.path(*files)
             digest.update(path.name.encode() + b"\0")
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(bytes.fromhex(file_sha256(path)))
         return digest.hexdigest()
+
+
+class Task(Protocol):
+    """What every task of an ordered benchmark has.
+
+    Attributes:
+        column: of the target, in the file.
+        unit: of the target.
+        rows: of the file.
+        what: the target is.
+    """
+
+    column: str
+    unit: str
+    rows: int
+    what: str
 
 
 @dataclass(frozen=True)
@@ -134,20 +156,70 @@ class OrderedBenchmark(Benchmark):
     """One file `{index, columns, data}`, where the place of a row is its identity.
 
     Without all its rows, in their order, ids and folds would not be the official ones.
+
+    Attributes:
+        task: its name.
     """
+
+    title: ClassVar[str]
+    tasks: ClassVar[Mapping[str, Task]]
+    fold_seed: ClassVar[int]
+    task: str = ""
+
+    def __post_init__(self):
+        if self.task not in self.tasks:
+            raise SourceError(
+                f"{self.kind}:{self.task}: expected one of {', '.join(self.tasks)}"
+            )
+
+    @classmethod
+    def from_word(cls, text: str, data_dir: str) -> "OrderedBenchmark":
+        """`matbench:phonons`, `unconvbench:supercon` and so on."""
+        return cls(name=f"{cls.kind}_{text}", data_dir=data_dir, task=text)
+
+    @classmethod
+    def listings(cls, data_dir: str) -> list[Listing]:
+        """All tasks."""
+        found = []
+        for name, task in cls.tasks.items():
+            source = cls.from_word(name, data_dir)
+            what = f"{cls.title}: {task.what}{f', {task.unit}' if task.unit else ''}"
+            found.append(
+                Listing(
+                    f"{cls.kind}:{name}", what, f"{task.rows:,} structures",
+                    source.licence, source.citation, where(data_dir, source.file),
+                )
+            )  # fmt: skip
+        return found
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The task's one target."""
+        task = self.tasks[self.task]
+        return (Target(task.column, task.unit),)
 
     @property
     def file(self) -> RemoteFile:
         """The published file."""
         raise NotImplementedError
 
-    def ids(self) -> list[str]:
-        """The official id of each row."""
+    @property
+    def id_prefix(self) -> str:
+        """What the official ids begin with."""
         raise NotImplementedError
+
+    def count(self) -> int:
+        """Rows of the file."""
+        return self.tasks[self.task].rows
+
+    def ids(self) -> list[str]:
+        """The official id of each row, `mb-phonons-0001` and so on."""
+        n = self.count()
+        return [f"{self.id_prefix}-{i:0{len(str(n))}d}" for i in range(1, n + 1)]
 
     def folds(self) -> list[str]:
         """Of each row the name of the fold that tests it."""
-        raise NotImplementedError
+        return fold_names(self.count(), self.fold_seed)
 
     def wanted(self, columns: Sequence[str]) -> list[tuple[RemoteFile, ...]]:
         """The one file."""

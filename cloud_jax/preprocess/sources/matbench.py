@@ -8,16 +8,9 @@ of matbench's matbench_v0.1_dataset_metadata.json, ids and folds those of its co
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from cloud_jax.preprocess.sources.benchmark import (
-    OrderedBenchmark,
-    Target,
-    fold_names,
-    where,
-)
+from cloud_jax.preprocess.sources.benchmark import OrderedBenchmark
 from cloud_jax.preprocess.sources.download import RemoteFile
-from cloud_jax.preprocess.sources.source import Listing, SourceError
 
-FOLD_SEED = 18012019  # matbench's, of every task
 _URL = "https://ml.materialsproject.org/projects/{}"
 _PAGE = "https://matbench.materialsproject.org"
 _DUNN = "10.1038/s41524-020-00406-3"
@@ -95,81 +88,28 @@ TASKS = {
 }  # fmt: skip
 
 
-def task_file(name: str) -> RemoteFile:
-    """The published file of a task."""
-    file = f"matbench_{name}.json.gz"
-    return RemoteFile(file, _URL.format(file), sha256=TASKS[name].sha256, page=_PAGE)
-
-
-def official_ids(name: str) -> list[str]:
-    """The ids of a task's rows, `mb-phonons-0001` and so on."""
-    n = TASKS[name].rows
-    width = len(str(n))
-    return [f"mb-{name.replace('_', '-')}-{i:0{width}d}" for i in range(1, n + 1)]
-
-
-def official_folds(name: str) -> list[str]:
-    """Of each row of a task the name of the fold that tests it."""
-    return fold_names(TASKS[name].rows, FOLD_SEED)
-
-
 @dataclass(frozen=True)
 class MatbenchSource(OrderedBenchmark):
-    """One task.
-
-    Attributes:
-        task: its name, without `matbench_`.
-    """
+    """One task; its name is without `matbench_`."""
 
     kind: ClassVar[str] = "matbench"
-    task: str = ""
+    title: ClassVar[str] = "MatBench v0.1"
+    tasks: ClassVar[dict[str, Task]] = TASKS
+    fold_seed: ClassVar[int] = 18012019
 
     def __post_init__(self):
-        if self.task not in TASKS:
-            raise SourceError(
-                f"matbench:{self.task}: expected one of {', '.join(TASKS)}"
-            )
+        super().__post_init__()
         task = TASKS[self.task]
         self._describe(task.licence, f"{_DUNN}, {task.citation}")
-
-    @classmethod
-    def from_word(cls, text: str, data_dir: str) -> "MatbenchSource":
-        """`matbench:phonons` and so on."""
-        return cls(name=f"matbench_{text}", data_dir=data_dir, task=text)
-
-    @classmethod
-    def listings(cls, data_dir: str) -> list[Listing]:
-        """The eight tasks."""
-        return [
-            Listing(
-                f"matbench:{name}",
-                f"MatBench v0.1: {task.what}{f', {task.unit}' if task.unit else ''}",
-                f"{task.rows:,} structures",
-                task.licence,
-                f"{_DUNN}, {task.citation}",
-                where(data_dir, task_file(name)),
-            )
-            for name, task in TASKS.items()
-        ]
-
-    @property
-    def targets(self) -> tuple[Target, ...]:
-        """The task's one target."""
-        return (Target(*TASKS[self.task][:2]),)
 
     @property
     def file(self) -> RemoteFile:
         """The task's file."""
-        return task_file(self.task)
+        name = f"matbench_{self.task}.json.gz"
+        sha256 = TASKS[self.task].sha256
+        return RemoteFile(name, _URL.format(name), sha256=sha256, page=_PAGE)
 
-    def ids(self) -> list[str]:
-        """MatBench's ids."""
-        return official_ids(self.task)
-
-    def folds(self) -> list[str]:
-        """MatBench's folds."""
-        return official_folds(self.task)
-
-    def count(self) -> int:
-        """Rows of the file."""
-        return TASKS[self.task].rows
+    @property
+    def id_prefix(self) -> str:
+        """`mb-log-gvrh` and so on."""
+        return f"mb-{self.task.replace('_', '-')}"

@@ -9,16 +9,9 @@ figshare article 26657428, which gives their addresses and MD5.
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from cloud_jax.preprocess.sources.benchmark import (
-    OrderedBenchmark,
-    Target,
-    fold_names,
-    where,
-)
+from cloud_jax.preprocess.sources.benchmark import OrderedBenchmark
 from cloud_jax.preprocess.sources.download import RemoteFile
-from cloud_jax.preprocess.sources.source import Listing, SourceError
 
-FOLD_SEED = 42  # UnconvBench's, of every task
 _ARTICLE = "https://api.figshare.com/v2/articles/26657428/files"
 _PAGE = "https://figshare.com/articles/dataset/UnconvBench/26657428"
 _LICENCE = "MIT (UnconvBench); the data of its origins"
@@ -68,79 +61,25 @@ TASKS = {
 }  # fmt: skip
 
 
-def task_file(name: str) -> RemoteFile:
-    """The published file of a task."""
-    return RemoteFile(f"ub_{TASKS[name].dataset}.json", _ARTICLE, page=_PAGE)
-
-
-def official_ids(name: str) -> list[str]:
-    """The ids of a task's rows, `unconvbench_supercon-0001` and so on."""
-    n = TASKS[name].rows
-    width = len(str(n))
-    return [f"{TASKS[name].dataset}-{i:0{width}d}" for i in range(1, n + 1)]
-
-
-def official_folds(name: str) -> list[str]:
-    """Of each row of a task the name of the fold that tests it."""
-    return fold_names(TASKS[name].rows, FOLD_SEED)
-
-
 @dataclass(frozen=True)
 class UnconvbenchSource(OrderedBenchmark):
-    """One task.
-
-    Attributes:
-        task: its name in the CLOUD paper.
-    """
+    """One task, by its name in the CLOUD paper."""
 
     kind: ClassVar[str] = "unconvbench"
-    task: str = ""
+    title: ClassVar[str] = "UnconvBench"
+    tasks: ClassVar[dict[str, Task]] = TASKS
+    fold_seed: ClassVar[int] = 42
 
     def __post_init__(self):
-        if self.task not in TASKS:
-            raise SourceError(
-                f"unconvbench:{self.task}: expected one of {', '.join(TASKS)}"
-            )
+        super().__post_init__()
         self._describe(_LICENCE, _CITATION)
-
-    @classmethod
-    def from_word(cls, text: str, data_dir: str) -> "UnconvbenchSource":
-        """`unconvbench:supercon` and so on."""
-        return cls(name=f"unconvbench_{text}", data_dir=data_dir, task=text)
-
-    @classmethod
-    def listings(cls, data_dir: str) -> list[Listing]:
-        """The six tasks."""
-        return [
-            Listing(
-                f"unconvbench:{name}",
-                f"UnconvBench: {task.what}, {task.unit}",
-                f"{task.rows:,} structures",
-                _LICENCE,
-                _CITATION,
-                where(data_dir, task_file(name)),
-            )
-            for name, task in TASKS.items()
-        ]
-
-    @property
-    def targets(self) -> tuple[Target, ...]:
-        """The task's one target."""
-        return (Target(TASKS[self.task].column, TASKS[self.task].unit),)
 
     @property
     def file(self) -> RemoteFile:
         """The task's file."""
-        return task_file(self.task)
+        return RemoteFile(f"ub_{self.id_prefix}.json", _ARTICLE, page=_PAGE)
 
-    def ids(self) -> list[str]:
-        """UnconvBench's ids."""
-        return official_ids(self.task)
-
-    def folds(self) -> list[str]:
-        """UnconvBench's folds."""
-        return official_folds(self.task)
-
-    def count(self) -> int:
-        """Rows of the file."""
-        return TASKS[self.task].rows
+    @property
+    def id_prefix(self) -> str:
+        """`unconvbench_supercon` and so on."""
+        return TASKS[self.task].dataset
