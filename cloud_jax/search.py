@@ -15,7 +15,6 @@ seen each test row as a validation row of another fold: search in one fold
 import argparse
 import csv
 import io
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -30,6 +29,7 @@ from cloud_jax.finetune import (
     use_all_cores,
 )
 from cloud_jax.tuning.space import Space, argument, load_space
+from cloud_jax.whole_file import write_whole
 
 if TYPE_CHECKING:
     import optuna
@@ -155,17 +155,10 @@ def report(study: "optuna.Study", folder: Path, space: Space, n_trials: int) -> 
             + [trial.params[key] for key in space]
             + [f"{seconds:.1f}", f"trials/{name}", trial.user_attrs.get("error")]
         )
-    write(folder / "trials.csv", text.getvalue())
+    write_whole(folder / "trials.csv", text.getvalue())
     last = trials[-1]
     outcome = last.user_attrs.get("error") or f"validation MAE/MAD {last.value:.4f}"
     print(f"trial {last.number} ({len(trials)} of {n_trials}): {outcome}", flush=True)
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file so that it is either old or new, never half."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def conclude(

@@ -16,7 +16,6 @@ if a run failed.
 
 import argparse
 import itertools
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from pathlib import Path
 from cloud_jax import configuration
 from cloud_jax.finetune import EXIT_INTERRUPTED
 from cloud_jax.training.logging import read_json
+from cloud_jax.whole_file import write_whole
 
 INPUTS = {
     "paper": {
@@ -168,9 +168,7 @@ def main() -> int:
             print(f"{folder}: exit code {code}, see {folder}.log", file=sys.stderr)
             continue
         print(line(words, read_json(folder / "results.json")), flush=True)
-        partial = workdir / ".ablation.md.partial"
-        partial.write_text(table(workdir))
-        os.replace(partial, workdir / "ablation.md")
+        write_whole(workdir / "ablation.md", table(workdir))
     print(f"\n{table(workdir)}")
     return int(failed)
 

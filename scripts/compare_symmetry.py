@@ -30,6 +30,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cloud_jax.whole_file import whole_file, write_whole
+
 SYMPREC = 0.01
 _FACTORS = (1.05, 0.95, 1.1, 0.9, 1.2, 0.8, 1.35, 0.7, 1.5, 0.6, 1.75, 0.5, 2.0)
 _CHUNK, _AHEAD = 64, 64  # crystals a task, tasks handed out at a time
@@ -167,10 +169,10 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     names = [f"{f}_{n}" for f in ("spglib", "moyopy") for n in _FIELDS[:-1]]
     counts: Counter = Counter()
-    partial = arguments.output / ".differences.csv.partial"
+    table = arguments.output / "differences.csv"
     context = multiprocessing.get_context("spawn")
     with (
-        partial.open("w", newline="", encoding="utf-8") as file,
+        whole_file(table, "w", newline="", encoding="utf-8") as file,
         context.Pool(arguments.processes) as pool,
         tqdm(total=total, unit=" crystals", smoothing=0.05) as bar,
     ):
@@ -181,11 +183,8 @@ def main() -> None:
                 counts += found
                 writer.writerows(rows)
                 bar.update(found["crystals"])
-    os.replace(partial, arguments.output / "differences.csv")
     text = json.dumps({"finders": finders} | _summary(counts), indent=2)
-    partial = arguments.output / ".summary.json.partial"
-    partial.write_text(text + "\n", encoding="utf-8")
-    os.replace(partial, arguments.output / "summary.json")
+    write_whole(arguments.output / "summary.json", text + "\n")
     print(text)
 
 

@@ -17,12 +17,13 @@ in the order of CV_U.csv, which `configs/` reads from the folder `data`.
 
 import argparse
 import ast
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from pymatgen.core import Element, Structure
+
+from cloud_jax.whole_file import whole_file
 
 LABELS = ("n_atoms", "cv_j_per_mol_cell_k", "u_j_per_mol_cell")
 
@@ -77,10 +78,8 @@ def main() -> None:
         ("thermal_dos.npz", lambda file: np.savez_compressed(file, **dos)),
     ):
         path = arguments.output / name
-        partial = path.with_name(f".{name}.partial")
-        with partial.open("wb") as file:
+        with whole_file(path) as file:
             write(file)
-        os.replace(partial, path)
         print(f"{path}: {len(table)} crystals")
 
 

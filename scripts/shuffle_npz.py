@@ -7,10 +7,11 @@ end of a run can be compared. Arrays of one entry a crystal or a site keep their
 """
 
 import argparse
-import os
 from pathlib import Path
 
 import numpy as np
+
+from cloud_jax.whole_file import whole_file
 
 
 def shuffle(arrays: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
@@ -36,10 +37,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with np.load(arguments.input, allow_pickle=False) as data:
         arrays = shuffle(dict(data), arguments.seed)
-    partial = arguments.output.with_name(f".{arguments.output.name}.partial")
-    with partial.open("wb") as file:
+    with whole_file(arguments.output) as file:
         np.savez(file, **arrays)
-    os.replace(partial, arguments.output)
     print(f"{arguments.output}: {len(arrays['n_sites']):,} crystals")
 
 

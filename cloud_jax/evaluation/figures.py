@@ -4,7 +4,6 @@ One panel is as wide as a column of a journal. Figures are made without pyplot, 
 nothing depends on a display or on what a notebook has open.
 """
 
-import os
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
@@ -15,6 +14,8 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
+
+from cloud_jax.whole_file import whole_file
 
 # Okabe and Ito's colours: told apart by colour-blind readers.
 COLOURS = (
@@ -246,6 +247,5 @@ def plain(text: str) -> str:
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure, whole or not at all; the suffix says the format."""
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    figure.savefig(partial, dpi=200, format=path.suffix.removeprefix(".") or "png")
-    os.replace(partial, path)
+    with whole_file(path) as file:
+        figure.savefig(file, dpi=200, format=path.suffix.removeprefix(".") or "png")

@@ -1,9 +1,7 @@
 """Files of a prediction, each whole or not there: CSV, rejects, vectors."""
 
 import csv
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -15,28 +13,7 @@ from pyarrow import parquet
 
 from cloud_jax.inference.crystals import Crystal
 from cloud_jax.preprocess.pipeline import Reject
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that takes its name only when all went well.
-
-    Raises:
-        OSError: it cannot be written; with its name.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException as error:
-        with suppress(OSError):
-            partial.unlink()
-        if isinstance(error, OSError) and error.filename is None and error.errno:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
+from cloud_jax.whole_file import whole_file
 
 
 def write_header(file: IO[bytes], names: Sequence[str]) -> None:
@@ -68,20 +45,11 @@ def write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
 
     A file of an earlier run would otherwise be read as this run's.
     """
-    with whole_file(path) as binary:
-        lines = csv.writer(_Utf8(binary), lineterminator="\n")
+    as_text = {"newline": "", "encoding": "utf-8", "errors": "replace"}
+    with whole_file(path, "w", **as_text) as file:
+        lines = csv.writer(file, lineterminator="\n")
         lines.writerow(("id", "stage", "code", "message"))
         lines.writerows((r.id, r.stage, r.code, r.message) for r in rejects)
-
-
-class _Utf8:
-    """A text file on top of a binary one, for the csv module."""
-
-    def __init__(self, file: IO[bytes]):
-        self._file = file
-
-    def write(self, text: str) -> int:
-        return self._file.write(text.encode("utf-8", "replace"))
 
 
 def write_vectors(

@@ -16,7 +16,6 @@ from cloud_jax.inference.crystals import Crystal, to_crystals
 from cloud_jax.inference.estimates import Estimate, Question, amounts, ask
 from cloud_jax.inference.inputs import parse, path_items
 from cloud_jax.inference.outputs import (
-    whole_file,
     write_header,
     write_rejects,
     write_rows,
@@ -26,6 +25,7 @@ from cloud_jax.inference.predictor import Predictor, load
 from cloud_jax.inference.tables import COLUMNS, rows
 from cloud_jax.physics.constants import GAS_CONSTANT
 from cloud_jax.preprocess.pipeline import Reject
+from cloud_jax.whole_file import whole_file
 
 _OF = {
     "cell": " of the primitive cell",

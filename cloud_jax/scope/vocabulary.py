@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cloud_jax.scope.rejection import Rejection
+from cloud_jax.whole_file import write_whole
 
 SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[MASK]", "|")
 MAX_COUNT = 256  # largest integer of a reduced formula in the canonical dialect
@@ -130,11 +131,8 @@ class Vocabulary:
 
     def save(self, path: str | os.PathLike) -> None:
         """Write one JSON file, whole or not at all."""
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
         content = {**self._content(), "sha256": self.sha256}
-        partial.write_text(json.dumps(content) + "\n", encoding="utf-8")
-        os.replace(partial, path)
+        write_whole(Path(path), json.dumps(content) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Vocabulary":

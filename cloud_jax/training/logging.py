@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cloud_jax.training.masking import SEGMENTS
+from cloud_jax.whole_file import write_whole
 
 # Keys that a clock writes: two equal runs differ in these and in nothing else.
 TIMING_KEYS = ("crystals_per_second", "tokens_per_second", "seconds")
@@ -37,13 +38,7 @@ def summarise(sums: dict[str, np.ndarray]) -> dict[str, float]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file so that it is either old or new, never half."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w") as file:
-        json.dump(value, file, indent=2, sort_keys=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    write_whole(path, json.dumps(value, indent=2) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -71,9 +66,7 @@ def truncate_after(path: Path, step: int) -> None:
             break  # a line torn by a kill: nothing after it was synced
         if event["step"] <= step:
             kept.append(line)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("".join(f"{line}\n" for line in kept))
-    os.replace(partial, path)
+    write_whole(path, "".join(f"{line}\n" for line in kept))
 
 
 class MetricsLog:

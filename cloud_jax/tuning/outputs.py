@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from cloud_jax.models.folder import save_model
 from cloud_jax.training.state import count_parameters
 from cloud_jax.tuning.calibration import calibrate
 from cloud_jax.tuning.job import Job
+from cloud_jax.whole_file import whole_file
 
 if TYPE_CHECKING:
     from cloud_jax.tuning.run import Trained
@@ -55,8 +55,7 @@ def fold_predictions(
 
 def write_predictions(path: Path, job: Job, trained: "Trained") -> None:
     """Write one row for each fold, test row and target."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_COLUMNS)
         for index, fold in enumerate(job.folds):
@@ -66,7 +65,6 @@ def write_predictions(path: Path, job: Job, trained: "Trained") -> None:
                     name = fold.name, job.table.ids[row], target.name, target.unit
                     numbers = job.table.targets[row, i], mean[i], spread[i]
                     writer.writerow((*name, *(f"{x:.9g}" for x in numbers)))
-    os.replace(partial, path)
 
 
 def results(job: Job, trained: "Trained") -> dict[str, Any]:
