@@ -3,7 +3,6 @@
 A table is a file, or a public data set with labels by its word (`matbench:phonons`).
 """
 
-import csv
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,14 +10,12 @@ from pathlib import Path
 from typing import Any, Protocol
 from zipfile import BadZipFile
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from cloud_jax.preprocess.sources.benchmark import Benchmark
-from cloud_jax.preprocess.sources.compressed import open_text
 from cloud_jax.preprocess.sources.corpus import KINDS
 from cloud_jax.preprocess.sources.json_stream import line_rows, split_rows
-from cloud_jax.preprocess.sources.source import MAX_ITEM_BYTES, SourceError, file_sha256
+from cloud_jax.preprocess.sources.parquet import parquet_rows
+from cloud_jax.preprocess.sources.source import SourceError, file_sha256
+from cloud_jax.preprocess.sources.table import csv_rows
 
 Rows = Iterator[tuple[int, dict[str, Any] | str]]
 
@@ -157,38 +154,26 @@ class TableFile:
         except SourceError as error:
             raise TableError(str(error)) from error
         except (
-            OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error, BadZipFile,
-            pa.ArrowInvalid,
+            OSError, EOFError, UnicodeDecodeError, zlib.error, BadZipFile
         ) as error:  # fmt: skip
             raise TableError(f"{self.path}: cannot be read ({error})") from error
 
 
 def _csv_rows(path: Path, columns: Sequence[str]) -> Rows:
-    csv.field_size_limit(MAX_ITEM_BYTES)
-    with open_text(path) as file:
-        above, text = 1, file.readline()
-        while text.startswith("#"):
-            above, text = above + 1, file.readline()
-        header = next(csv.reader([text]), [])
+    with csv_rows(path) as (header, rows):
         _check(columns, header, path)
         places = {name: header.index(name) for name in columns}
-        reader, begins = csv.reader(file), above + 1
-        for row in reader:
-            if row and len(row) != len(header):
-                yield begins, f"found {len(row)} fields, expected {len(header)}"
-            elif row:
-                yield begins, {name: row[i] for name, i in places.items()}
-            begins = above + reader.line_num + 1
+        for line, row in rows:
+            if len(row) == len(header):
+                yield line, {name: row[i] for name, i in places.items()}
+            else:
+                yield line, f"found {len(row)} fields, expected {len(header)}"
 
 
 def _parquet_rows(path: Path, columns: Sequence[str]) -> Rows:
-    with pq.ParquetFile(path) as file:
-        _check(columns, file.schema_arrow.names, path)
-        number = 0
-        for batch in file.iter_batches(batch_size=1024, columns=list(columns)):
-            for row in batch.to_pylist():
-                number += 1
-                yield number, row
+    with parquet_rows(path) as (names, rows):
+        _check(columns, names, path)
+        yield from enumerate(rows(columns), 1)
 
 
 def _json_rows(path: Path, columns: Sequence[str]) -> Rows:
@@ -214,6 +199,10 @@ def _object_rows(
                 row = {name: row[name] for name in columns}
             else:
                 row = f"lacks {', '.join(missing)}"
+        elif isinstance(row, ValueError):
+            row = str(row)
+        else:
+            row = f"found {str(row)[:40]!r}, expected an object"
         yield line, row
 
 

@@ -97,7 +97,7 @@ def test_a_parquet_table_may_hold_structures_as_objects(tmp_path):
 def test_json_lines_and_lists_are_tables_too(tmp_path):
     rows = [{"id": i, "s": LITHIUM, "y": i, "z": None} for i in range(3)]
     lines = [json.dumps(row) for row in rows]
-    lines[1:1] = ["", "{broken", '{"id": 7}', "[1]"]
+    lines[1:1] = ["", "{broken", '{"id": 7}', "[1]", '"text"']
     (tmp_path / "t.jsonl").write_text("\n".join(lines))
     (tmp_path / "t.json").write_text(json.dumps([*rows, 5]))
     arguments = {"id_column": "id", "structure_column": "s", "targets": ("y",)}
@@ -108,8 +108,10 @@ def test_json_lines_and_lists_are_tables_too(tmp_path):
         (3, "bad_row"),
         (4, "bad_row"),
         (5, "bad_row"),
+        (6, "bad_row"),
     ]
     assert "lacks y, s" in table.rejects[1].message
+    assert "found 'text', expected an object" in table.rejects[3].message
     found = list(open_table(tmp_path / "t.json").rows(["id", "y"]))
     assert found[1] == (2, {"id": 1, "y": 1})
     assert found[3] == (4, "found '5', expected an object")
@@ -120,6 +122,15 @@ def test_json_lines_and_lists_are_tables_too(tmp_path):
     (tmp_path / "t.json").write_text('{"columns": ["y"], "data": [[1], [2')
     with pytest.raises(TableError, match=r"t\.json: is damaged"):
         list(open_table(tmp_path / "t.json").rows(["y"]))
+
+
+def test_a_line_of_json_without_end_costs_itself_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("cloud_jax.preprocess.sources.json_stream.MAX_ITEM_BYTES", 99)
+    good = '{"y": 1}\n'
+    (tmp_path / "t.jsonl").write_text(good + f'{{"y": "{"x" * 500}"}}\n' + good)
+    found = list(open_table(tmp_path / "t.jsonl").rows(["y"]))
+    long = "line 2 is longer than 99 characters"
+    assert found == [(1, {"y": 1}), (2, long), (3, {"y": 1})]
 
 
 def test_every_bad_row_is_listed_and_the_others_are_used(tmp_path):

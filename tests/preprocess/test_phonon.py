@@ -80,7 +80,7 @@ def test_phonon_curves_have_the_limits_of_statistical_mechanics(phonon_data):
 def test_phonon_files_of_another_kind_say_so(phonon_data):
     source = read_sources(["phonon"], str(phonon_data))[0]
     put(phonon_data, "data.csv", b"mp_id,structure,phfreq,phdos\nmp-1,{'numbers,x\n")
-    with pytest.raises(SourceError, match=r"row 1: found 3 fields, expected 4"):
+    with pytest.raises(SourceError, match=r"line 2: found 3 fields, expected 4"):
         source.curves([300.0])
     rows = [("mp-1", "{'numbers'", FREQUENCIES, FREQUENCIES)]
     put(phonon_data, "data.csv", write_csv("mp_id,structure,phfreq,phdos", rows))

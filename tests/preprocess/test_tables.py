@@ -264,7 +264,7 @@ def test_without_ase_the_message_says_what_to_install(tmp_path, monkeypatch):
 
 
 def test_overlong_lines_and_text_after_the_end_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("cloud_jax.preprocess.sources.table.MAX_ITEM_BYTES", 2000)
+    monkeypatch.setattr("cloud_jax.preprocess.sources.json_stream.MAX_ITEM_BYTES", 2000)
     row = json.dumps({"id": "a", "poscar": LITHIUM_POSCAR})
     (tmp_path / "t.jsonl").write_text(f'{row}\n"{"x" * 5000}"\n{row}\n')
     found = items(f"table:{tmp_path}/t.jsonl")

@@ -248,7 +248,7 @@ class OrderedBenchmark(Benchmark):
                         f"{path}: found columns {', '.join(row)}; expected "
                         f"{', '.join(missing)} too: it is another task's file"
                     )
-            yield row
+            yield row if isinstance(row, dict) else str(row)
         if number + 1 != len(ids):
             raise SourceError(
                 f"{path}: found {number + 1:,} rows, expected {len(ids):,}: ids and "
@@ -276,10 +276,10 @@ def read_columns(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
     with csv_rows(path) as (header, rows):
         places = [pick(header, name, (), path) for name in columns]
         found = {}
-        for number, row in enumerate(rows, 1):
+        for line, row in rows:
             if len(row) != len(header):
                 raise SourceError(
-                    f"{path}: row {number}: found {len(row)} fields, expected "
+                    f"{path}: line {line}: found {len(row)} fields, expected "
                     f"{len(header)}: get the file again"
                 )
             key, *values = (row[place] for place in places)

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from cloud_jax.preprocess.sources.benchmark import (
     FOLD,
     ID,
@@ -26,7 +24,7 @@ from cloud_jax.preprocess.sources.benchmark import (
 from cloud_jax.preprocess.sources.download import RemoteFile
 from cloud_jax.preprocess.sources.json_stream import column_pairs, line_rows
 from cloud_jax.preprocess.sources.source import Listing, Piece, RawItem, SourceError
-from cloud_jax.preprocess.sources.table import TableSource
+from cloud_jax.preprocess.sources.table import TableSource, open_npz
 
 _URL = "https://api.figshare.com/v2/file/download/{}"
 _PAGE = "https://figshare.com/articles/dataset/22715158"
@@ -211,15 +209,7 @@ def _bad(name: str, expected: str, found: Any) -> RawItem:
 
 def _energies_of_arrays(path: Path) -> dict[str, list[float]]:
     """Formation energies in an npz, by id."""
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            energies = data["e_form_per_atom_mp2020_corrected"].tolist()
-            return {
-                name: [energy]
-                for name, energy in zip(data["material_id"], energies, strict=True)
-            }
-    except (OSError, KeyError, ValueError) as error:
-        raise SourceError(
-            f"{path}: expected material_id and e_form_per_atom_mp2020_corrected "
-            f"({error})"
-        ) from error
+    keys = ("material_id", "e_form_per_atom_mp2020_corrected")
+    with open_npz(path, keys) as data:
+        names, energies = (data[key].tolist() for key in keys)
+        return {n: [energy] for n, energy in zip(names, energies, strict=True)}

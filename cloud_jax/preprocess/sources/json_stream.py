@@ -128,13 +128,11 @@ def open_json(path: Path) -> Iterator[JsonStream]:
         raise SourceError(f"{path}: cannot be read ({error}): get it again") from error
 
 
-def split_rows(path: Path) -> Iterator[dict[str, Any] | str]:
+def split_rows(path: Path) -> Iterator[dict[str, Any] | ValueError]:
     """Yield the rows of `{columns, data}`, or of a list of objects.
 
-    An `index` that comes before `data` is a column of that name.
-
     Yields:
-        {column: value}, or in its place what is wrong with a row.
+        {column: value}, or a ValueError that says what is wrong with a row.
 
     Raises:
         SourceError: it is no such file, or is damaged.
@@ -143,41 +141,76 @@ def split_rows(path: Path) -> Iterator[dict[str, Any] | str]:
         if stream.peek() == "[":
             for _ in stream.elements():
                 row = stream.value()
-                found = f"found {str(row)[:40]!r}, expected an object"
-                yield row if isinstance(row, dict) else found
+                problem = ValueError(f"found {str(row)[:40]!r}, expected an object")
+                yield row if isinstance(row, dict) else problem
             return
         head: dict[str, Any] = {}
         for key in stream.members() if stream.peek() == "{" else ():
-            if key != "data":
-                head[key] = stream.value()
-            elif not _are_names(head.get("columns")):
-                break
-            else:
-                for number, _ in enumerate(stream.elements()):
-                    yield _row(head, number, stream.value())
+            if key == "data":
+                yield from data_rows(stream, head, path)
                 return
-        raise SourceError(
-            f"{path}: found {', '.join(head) or 'no key'} first; expected columns, a "
-            "list of names, and then data, a list of rows"
-        )
+            head[key] = stream.value()
+        raise _no_split(head, path)
 
 
-def line_rows(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Yield the number of each JSON line and its object, or what is wrong with it.
+def data_rows(
+    stream: JsonStream, head: dict[str, Any], path: Path
+) -> Iterator[dict[str, Any] | ValueError]:
+    """Yield the rows of `data`, which is the next value.
+
+    Args:
+        stream: that is read.
+        head: what came before: `columns`, and perhaps `index`, a column of that name.
+        path: for messages.
+
+    Raises:
+        SourceError: there are no columns, or no rows.
+    """
+    columns, index = head.get("columns"), head.get("index", ())
+    names = isinstance(columns, list) and all(isinstance(c, str) for c in columns)
+    if not names or stream.peek() != "[":
+        raise _no_split(head, path)
+    for number, _ in enumerate(stream.elements()):
+        values = stream.value()
+        if isinstance(values, list) and len(values) == len(columns):
+            first = {"index": index[number]} if number < len(index) else {}
+            yield first | dict(zip(columns, values, strict=True))
+        else:
+            problem = f"found {str(values)[:80]}, expected {len(columns)} values"
+            yield ValueError(problem)
+
+
+def _no_split(head: dict[str, Any], path: Path) -> SourceError:
+    return SourceError(
+        f"{path}: found {', '.join(head) or 'no key'} first; expected columns, a list "
+        "of names, and then data, a list of rows"
+    )
+
+
+def line_rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Yield the number of each JSON line and what it holds.
+
+    Yields:
+        The number, from 1, and the value, or a ValueError that says why there is none.
 
     Raises:
         SourceError: the file cannot be read.
     """
+    number = 0
     with open_json(path) as stream:
-        for number, line in enumerate(stream.file, 1):
-            if line.isspace():
-                continue
-            try:
-                row = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                row = f"no JSON: {error}"
-            found = f"found {line[:40]!r}, expected an object"
-            yield number, row if isinstance(row, dict | str) else found
+        while line := stream.file.readline(MAX_ITEM_BYTES):
+            number += 1
+            if len(line) == MAX_ITEM_BYTES:
+                while line and not line.endswith("\n"):
+                    line = stream.file.readline(MAX_ITEM_BYTES)
+                limit = f"{MAX_ITEM_BYTES} characters"
+                yield number, ValueError(f"line {number} is longer than {limit}")
+            elif not line.isspace():
+                try:
+                    value = json.loads(line)
+                except (json.JSONDecodeError, RecursionError) as error:
+                    value = ValueError(f"line {number} is no JSON: {error}")
+                yield number, value
 
 
 def column_pairs(path: Path, names: str, values: str) -> Iterator[tuple[str, Any]]:
@@ -210,15 +243,3 @@ def column_pairs(path: Path, names: str, values: str) -> Iterator[tuple[str, Any
         if began or not ids:
             break
     raise SourceError(f"{path}: expected an object with {names} and {values}")
-
-
-def _are_names(columns: Any) -> bool:
-    return isinstance(columns, list) and all(isinstance(c, str) for c in columns)
-
-
-def _row(head: dict[str, Any], number: int, values: Any) -> dict[str, Any] | str:
-    columns, index = head["columns"], head.get("index", ())
-    if not isinstance(values, list) or len(values) != len(columns):
-        return f"found {str(values)[:80]}, expected {len(columns)} values"
-    row = dict(zip(columns, values, strict=True))
-    return ({"index": index[number]} if number < len(index) else {}) | row

@@ -6,7 +6,11 @@ from typing import Any
 
 from cloud_jax.preprocess.sources.ase_files import row_id
 from cloud_jax.preprocess.sources.columns import cell_item, row_item
-from cloud_jax.preprocess.sources.json_stream import JsonStream, open_json
+from cloud_jax.preprocess.sources.json_stream import (
+    JsonStream,
+    data_rows,
+    open_json,
+)
 from cloud_jax.preprocess.sources.source import RawItem, SourceError
 
 # A key of an object that is one structure, and none of a table of them.
@@ -49,7 +53,7 @@ def _members(
     for key in stream.members():
         met.add(key)
         if key == "data" and "columns" in head:
-            rows = _rows(stream, head["columns"], path)
+            rows = data_rows(stream, head, path)
             yield from row_items(rows, path, column, id_column)
         elif stream.peek() == "{":
             yield from _member(stream, key, id_column, splits)
@@ -81,19 +85,6 @@ def _member(
         keys = structure.get("key_value_pairs")
         name = row_id(keys, id_column) if isinstance(keys, dict) else ""
         yield cell_item(name or key, structure)
-
-
-def _rows(stream: JsonStream, columns: Any, path: Path) -> Iterator[dict | ValueError]:
-    """Yield the rows of {columns, data}; of a bad one a ValueError that says why."""
-    names = isinstance(columns, list) and all(isinstance(c, str) for c in columns)
-    if not names or stream.peek() != "[":
-        raise SourceError(f"{path}: expected columns, a list of names, and data, rows")
-    for _ in stream.elements():
-        row = stream.value()
-        if isinstance(row, list) and len(row) == len(columns):
-            yield dict(zip(columns, row, strict=True))
-        else:
-            yield ValueError(f"found {str(row)[:80]}, expected {len(columns)} values")
 
 
 def row_items(

@@ -262,10 +262,10 @@ def _read(path: Path, n_columns: int) -> Iterator[list[str]]:
     names = ("mp_id", "structure", "phfreq", "phdos")[:n_columns]
     with csv_rows(path) as (header, rows):
         places = [pick(header, name, (), path) for name in names]
-        for number, row in enumerate(rows, 1):
+        for line, row in rows:
             if len(row) != len(header):
                 raise SourceError(
-                    f"{path}: row {number}: found {len(row)} fields, expected "
+                    f"{path}: line {line}: found {len(row)} fields, expected "
                     f"{len(header)}: get the file again"
                 )
             yield [row[place] for place in places]

@@ -27,7 +27,7 @@ class StringsSource(FileSource):
         with csv_rows(path) as (header, rows):
             column = pick(header, self.column, _COLUMNS, path)
             id_at = pick(header, self.id_column, (), path) if self.id_column else -1
-            for number, row in enumerate(rows):
+            for number, (_, row) in enumerate(rows):
                 name = f"{path.name}:{number}"
                 if len(row) != len(header):
                     problem = f"found {len(row)} fields, expected {len(header)}"

@@ -5,14 +5,13 @@ All are streamed; an npz is a few flat arrays, 60 bytes an atom.
 
 import csv
 import glob
-import json
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +28,7 @@ from cloud_jax.preprocess.sources.columns import (
     pick_id,
 )
 from cloud_jax.preprocess.sources.compressed import open_text
+from cloud_jax.preprocess.sources.json_stream import line_rows
 from cloud_jax.preprocess.sources.json_tables import json_items, row_items
 from cloud_jax.preprocess.sources.parquet import parquet_items, parquet_size
 from cloud_jax.preprocess.sources.source import (
@@ -39,7 +39,13 @@ from cloud_jax.preprocess.sources.source import (
     SourceError,
 )
 
-_NPZ_KEYS = ("n_sites", "Z", "frac", "lattice")
+_NPZ_KINDS = {
+    "n_sites": np.integer,
+    "Z": np.integer,
+    "frac": np.floating,
+    "lattice": np.floating,
+}
+_NPZ_KEYS = tuple(_NPZ_KINDS)
 
 
 @dataclass(frozen=True)
@@ -50,10 +56,18 @@ class FileSource(PathSource):
         """The files, patterns expanded in sorted order."""
         pieces = []
         for path in self.paths:
-            found = [path] if Path(path).is_file() else sorted(glob.glob(path))
-            if not found:
-                raise SourceError(f"source {self.name}: found no file {path}")
-            pieces += [Piece(Path(file).name, Path(file)) for file in found]
+            found = [Path(path), *map(Path, sorted(glob.glob(path)))]
+            files = list(dict.fromkeys(file for file in found if file.is_file()))
+            if not files:
+                what = (
+                    f"{path} is a folder, pipe or device"
+                    if found[1:]
+                    else f"found no file {path}"
+                )
+                raise SourceError(
+                    f"source {self.name}: {what}, expected a file or a pattern"
+                )
+            pieces += [Piece(file.name, file) for file in files]
         return pieces
 
 
@@ -122,7 +136,7 @@ class TableSource(FileSource):
         with csv_rows(path) as (header, rows):
             column = pick(header, self.column, STRUCTURE_COLUMNS, path)
             id_at = pick_id(header, self.id_column, path)
-            for number, row in enumerate(rows):
+            for number, (_, row) in enumerate(rows):
                 if len(row) == len(header) + 1:  # pandas: an index without a name
                     del row[0]
                 name = f"{path.name}:{number}"
@@ -133,31 +147,17 @@ class TableSource(FileSource):
                     yield cell_item(name if id_at is None else row[id_at], row[column])
 
     def _json_lines(self, path: Path) -> Iterator[RawItem]:
-        with open_text(path) as file:
-            yield from row_items(_lines(file), path, self.column, self.id_column)
-
-
-def _lines(file: TextIO) -> Iterator[Any]:
-    """Yield what each line holds; of a bad one a ValueError that says why."""
-    number = 0
-    while line := file.readline(MAX_ITEM_BYTES):
-        number += 1
-        if len(line) == MAX_ITEM_BYTES:
-            while line and not line.endswith("\n"):
-                line = file.readline(MAX_ITEM_BYTES)
-            yield ValueError(
-                f"line {number} is longer than {MAX_ITEM_BYTES} characters"
-            )
-        elif not line.isspace():
-            try:
-                yield json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                yield ValueError(f"line {number} is no JSON: {error}")
+        rows = (row for _, row in line_rows(path))
+        yield from row_items(rows, path, self.column, self.id_column)
 
 
 @contextmanager
-def csv_rows(path: Path) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
+def csv_rows(
+    path: Path,
+) -> Iterator[tuple[list[str], Iterator[tuple[int, list[str]]]]]:
     """Open a CSV: its header and a stream of rows; comment lines above it go.
+
+    Each row comes with the physical line on which it begins, from 1.
 
     Raises:
         SourceError: the file is missing, damaged or has no header.
@@ -165,41 +165,61 @@ def csv_rows(path: Path) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
     csv.field_size_limit(MAX_ITEM_BYTES)
     try:
         with open_text(path) as file:
-            line = file.readline()
+            above, line = 1, file.readline()
             while line.startswith("#"):
-                line = file.readline()
+                above, line = above + 1, file.readline()
             header = next(csv.reader([line]), [])
             if not header:
                 raise SourceError(f"{path}: is empty, expected a line of column names")
-            yield header, (row for row in csv.reader(file) if row)
+            yield header, _numbered(csv.reader(file), above)
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{path}: cannot be read ({error})") from error
 
 
+def _numbered(reader: Any, above: int) -> Iterator[tuple[int, list[str]]]:
+    begins = above + 1
+    for row in reader:
+        if row:
+            yield begins, row
+        begins = above + reader.line_num + 1
+
+
 def npz_size(path: Path) -> int:
     """How many crystals there are; other arrays are not read."""
-    with _npz(path) as data:
+    with open_npz(path, _NPZ_KEYS) as data:
         return len(data["n_sites"])
 
 
 @contextmanager
-def _npz(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
+def open_npz(path: Path, keys: Sequence[str]) -> Iterator[np.lib.npyio.NpzFile]:
+    """Open a file of arrays.
+
+    Raises:
+        SourceError: it cannot be read, then or later, or has not all the keys.
+    """
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
             yield data
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
         raise SourceError(
-            f"{path}: expected the arrays {', '.join(_NPZ_KEYS)} and perhaps "
+            f"{path}: expected the arrays {', '.join(keys)} and perhaps "
             f"{ID_COLUMNS[0]} ({error})"
         ) from error
 
 
 def npz_items(path: Path) -> Iterator[RawItem]:
     """Flat arrays: `n_sites` [N], `Z` [sum], `frac` [sum, 3], `lattice` [N, 3, 3]."""
-    with _npz(path) as data:
+    with open_npz(path, _NPZ_KEYS) as data:
         n_sites, numbers, fractional, lattice = (data[key] for key in _NPZ_KEYS)
         key = next((key for key in ID_COLUMNS if key in data), None)
         names = data[key] if key else None
+    arrays = dict(zip(_NPZ_KEYS, (n_sites, numbers, fractional, lattice), strict=True))
+    for key, array in arrays.items():
+        if not np.issubdtype(array.dtype, _NPZ_KINDS[key]):
+            raise SourceError(
+                f"{path}: {key}: found {array.dtype}, expected "
+                f"{_NPZ_KINDS[key].__name__} (Z: atomic numbers)"
+            )
     ends = np.cumsum(n_sites, dtype=np.int64)
     total = int(ends[-1]) if len(ends) else 0
     if len(numbers) != total or len(fractional) != total or len(lattice) != len(ends):
