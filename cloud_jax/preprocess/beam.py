@@ -227,7 +227,11 @@ class _Process(beam.DoFn):
         self._pool = Pool(1, directory=Path(self._folder.name), **self._arguments)
 
     def process(self, chunk: Chunk) -> Iterator[pa.Table]:
-        (part,) = self._pool.run([chunk], lambda n_items, done_before: None)
+        try:
+            (part,) = self._pool.run([chunk], lambda n_items, done_before: None)
+        except Exception:
+            self._pool.close()  # Beam tries again: with processes that do nothing else
+            raise
         yield read_part(part)
         part.unlink()
 

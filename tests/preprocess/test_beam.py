@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from crystals import LITHIUM, hashes, manifest, rejects, rock_salt, write_strings
-from test_engine import Deadly, Endless
+from test_engine import Deadly, Endless, Importing
 
 from cloud_jax.preprocess import dataset, local
 from cloud_jax.preprocess.__main__ import main
 from cloud_jax.preprocess.build import build
+from cloud_jax.preprocess.chunks import Position, pack
 from cloud_jax.preprocess.options import Options, Request
 from cloud_jax.preprocess.sources.corpus import read_sources
 from cloud_jax.preprocess.sources.source import Piece, RawItem, Source
@@ -100,17 +101,32 @@ class Hostile(Source):
 def test_a_worker_outlives_crystals_that_crash_or_hang(tmp_path):
     from cloud_jax.preprocess import beam
 
-    engine = partial(beam.run, pipeline_options=[], limits=Limits())
+    engine = partial(beam.run, pipeline_options=[])
     request = Request(Options(deduplicate="none"))
-    limits = Limits(seconds=10)
-    made, _, _ = build(
-        request, [Hostile("s")], tmp_path / "out", engine=engine, limits=limits
-    )
+    output = tmp_path / "out"
+    made, _, _ = build(request, [Hostile("s")], output, engine=engine, limits=Limits())
     assert sum(split["n_records"] for split in made["splits"].values()) == 2
-    assert rejects(tmp_path / "out") == {
-        "s/first-bad": "crashed",
-        "s/second-bad": "timeout",
-    }
+    assert rejects(output) == {"s/first-bad": "crashed", "s/second-bad": "timeout"}
+
+
+@needs_beam
+def test_a_chunk_that_is_tried_again_has_processes_of_its_own():
+    from cloud_jax.preprocess import beam
+
+    missing, sound = (
+        pack([(Position(0, 0, 0), RawItem("a", payload, "cif"))], "s", "", number)
+        for number, payload in enumerate((Importing(b"x"), rock_salt().encode()))
+    )
+    step = beam._Process(["s"], Options(), Limits())
+    step.setup()
+    try:
+        for _ in range(2):
+            with pytest.raises(EngineError, match="no_such_package"):
+                list(step.process(missing))
+        (table,) = step.process(sound)
+    finally:
+        step.teardown()
+    assert table["space_group"].to_pylist() == [225]
 
 
 @needs_beam
