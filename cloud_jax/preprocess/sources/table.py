@@ -200,7 +200,7 @@ def open_npz(path: Path, keys: Sequence[str]) -> Iterator[np.lib.npyio.NpzFile]:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
             yield data
-    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise SourceError(
             f"{path}: expected the arrays {', '.join(keys)} and perhaps "
             f"{ID_COLUMNS[0]} ({error})"
