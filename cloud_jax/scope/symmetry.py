@@ -60,12 +60,6 @@ def encode(
     _check_overlap(cell.lattice, fractional, symprec)
     name = finder(symmetry)
     sites = _search(symmetry, cell.lattice, fractional, kinds, symprec, angle_tolerance)
-
-    multiplicities = wyckoff_multiplicities(sites.space_group)
-    orbits: dict[int, Orbit] = {}
-    for kind, orbit, letter in zip(species, sites.orbits, sites.letters, strict=True):
-        if orbit not in orbits:
-            orbits[orbit] = Orbit(_majority(kind), multiplicities[letter], letter)
     flags = set(cell.flags)
     if cell.is_disordered:
         flags.add("disordered")
@@ -73,7 +67,7 @@ def encode(
         flags.add("symprec_lowered")
     return Scope(
         space_group=sites.space_group,
-        orbits=tuple(orbits.values()),
+        orbits=_orbits(sites, species),
         composition=_reduced_composition(species),
         n_atoms=sites.n_primitive,
         volume_per_atom=cell.volume / len(species),
@@ -163,6 +157,16 @@ def _check_overlap(
                 f"electronegativity) are {np.sqrt(distance[first, second]):.4f} A "
                 f"apart, expected at least {symprec:g} A",
             )
+
+
+def _orbits(sites: Sites, species: list[str | Occupants]) -> tuple[Orbit, ...]:
+    """Of each orbit its first site's element, multiplicity and Wyckoff letter."""
+    multiplicities = wyckoff_multiplicities(sites.space_group)
+    orbits: dict[int, Orbit] = {}
+    for kind, orbit, letter in zip(species, sites.orbits, sites.letters, strict=True):
+        if orbit not in orbits:
+            orbits[orbit] = Orbit(_majority(kind), multiplicities[letter], letter)
+    return tuple(orbits.values())
 
 
 @cache
