@@ -120,6 +120,9 @@ def test_npz_of_flat_arrays(tmp_path):
     found = items(f"table:{path}")
     assert [item.id for item in found] == ["w-1", "w-2"]
     assert groups(found) == [229, 221]
+    np.savez(path, **arrays | {"Z": np.array(["Li", "Li", "Cu"])})
+    with pytest.raises(SourceError, match="Z: found <U2, expected integer"):
+        items(f"table:{path}")
     np.savez(path, **arrays | {"n_sites": np.array([2, 2])})
     with pytest.raises(SourceError, match="n_sites sums to 4"):
         items(f"table:{path}")
@@ -322,3 +325,13 @@ def test_a_cell_that_is_no_structure_says_so(tmp_path, text, message):
     write_rows(tmp_path / "t.csv", [{"cif": text}])
     (item,) = items(f"table:{tmp_path}/t.csv")
     assert message in process(item, "s", Options()).message
+
+
+def test_a_pipe_or_a_folder_is_no_table(tmp_path):
+    os.mkfifo(tmp_path / "t.csv")
+    for name in ("t.csv", "."):
+        with pytest.raises(SourceError, match="is a folder, pipe or device, expected"):
+            items(f"table:{tmp_path / name}")
+    (tmp_path / "t.npz").touch()
+    with pytest.raises(SourceError, match="expected the arrays n_sites"):
+        items(f"table:{tmp_path}/t.npz")

@@ -17,8 +17,8 @@ from cloud_jax.preprocess.sources.source import SourceError
 _NOT_FOR_ALL = ("test", "no")  # an index asks not to harvest these children
 _LINK_PAGES = 100
 OFFLINE = (
-    "Without a network, copy a harvest made elsewhere to data/optimade/NAME, or name "
-    "its folder: optimade:FOLDER"
+    "Without a network, copy a harvest made elsewhere to optimade/NAME in --data-dir, "
+    "or name its folder: optimade:FOLDER"
 )
 
 
