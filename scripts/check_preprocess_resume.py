@@ -25,8 +25,11 @@ from cloud_jax.preprocess.sources.source import file_sha256
 
 
 def start(sources: list[str], output: Path, options: list[str]) -> subprocess.Popen:
-    """Start, or resume, a run in a process group of its own."""
-    command = [sys.executable, "-m", "cloud_jax.preprocess", *sources]
+    """Start, or resume, a run in a process group of its own.
+
+    It gives way to this process, which must be awake when the moment to kill comes.
+    """
+    command = ["nice", sys.executable, "-m", "cloud_jax.preprocess", *sources]
     command += ["--output", str(output), *options]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
 

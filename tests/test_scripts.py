@@ -5,11 +5,12 @@ import json
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Element, Lattice, Structure
 
 ROOT = Path(__file__).resolve().parents[1]
 SALT = Structure.from_spacegroup(
@@ -39,6 +40,24 @@ def cifs(tmp_path):
     (tmp_path / "cifs").mkdir()
     SALT.to(filename=str(tmp_path / "cifs" / "salt.cif"))
     return tmp_path / "cifs"
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """Rock salts as CIF, of several chunks; the last is no crystal."""
+    path = tmp_path_factory.mktemp("salts") / "salts.csv"
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("id", "cif"))
+        metals = [Element.from_Z(z).symbol for z in range(20, 31)]
+        lengths = (4.0, 4.4, 4.8, 5.2, 5.6, 6.0)
+        for metal, other, a in product(metals, ("F", "Cl", "Br", "O"), lengths):
+            salt = SALT.copy()
+            salt.replace_species({"Na": metal, "Cl": other})
+            salt.lattice = Lattice.cubic(a)
+            rows.writerow((f"{metal}{other}{a}", salt.to(fmt="cif")))
+        rows.writerow(("none", "data_x"))
+    return f"table:{path}"
 
 
 def test_bench_batches():
@@ -99,3 +118,81 @@ def test_make_thermal_table(tmp_path):
 def test_bench_debye():
     out = run("bench_debye", "--pairs", 1000, "--rounds", 1)
     assert last_json(out)["least_pairs_per_second"] > 0
+
+
+def test_bench_preprocess(table):
+    out = run("bench_preprocess", table, "--limit=20", "--every=10", "--workers=1")
+    search, process, command = map(json.loads, out.splitlines())
+    assert search["crystals"] == process["records"] == 20
+    assert command["crystals"] == 265
+
+
+def test_compare_symmetry(table, tmp_path):
+    pytest.importorskip("moyopy")
+    options = ("--output", tmp_path, "--limit=5", "--processes=1")
+    run("compare_symmetry", table, *options)
+    found = json.loads((tmp_path / "summary.json").read_text())
+    assert (found["crystals"], found["classes"]) == (5, {"equal": 5})
+    assert (tmp_path / "differences.csv").read_text().startswith("id,class")
+
+
+def test_check_preprocess_resume(table):
+    kills = ("--kills=1", "--worker-kills=1", "--seed=1")
+    out = run("check_preprocess_resume", table, *kills, "--workers=1")
+    assert "of 3 chunks done" in out
+    assert "differing: none" in out
+
+
+def test_check_beam(table):
+    pytest.importorskip("apache_beam")
+    out = run("check_beam", table, "--limit=150", "--deduplicate=none")
+    assert "differing: none" in out
+    assert [json.loads(line)["engine"] for line in out.splitlines()[:2]] == [
+        "local",
+        "beam",
+    ]
+
+
+def test_bench_scale():
+    line = last_json(run("bench_scale", "--records", 3000))
+    assert line["kept"] > 0
+    assert line["shards"] == 2
+
+
+def test_bench_archive(table):
+    line = last_json(run("bench_archive", table, "--limit=20", "--page-limit=7"))
+    assert line["structures"] == 20
+
+
+def test_check_matbench(tmp_path):
+    from cloud_jax.preprocess.sources import matbench
+
+    splits = {}
+    for task in matbench.TASKS:
+        source = matbench.MatbenchSource.from_word(task, str(tmp_path))
+        tested = splits[source.name] = {}
+        for row, fold in enumerate(source.folds()):
+            tested.setdefault(fold, []).append(row)
+    (tmp_path / "folds.json").write_text(json.dumps({"splits": splits}))
+    out = run("check_matbench", tmp_path / "folds.json", "--data-dir", tmp_path)
+    assert out.count("folds official") == len(matbench.TASKS)
+
+
+def test_shuffle_npz(tmp_path):
+    n_sites = np.array([2, 0, 1, 3])
+    numbers = np.repeat(np.arange(4), n_sites)
+    arrays = {"n_sites": n_sites, "Z": numbers, "frac": numbers[:, None].repeat(3, 1)}
+    arrays |= {"lattice": np.zeros((4, 3, 3)), "material_id": np.array(list("abcd"))}
+    np.savez(tmp_path / "in.npz", **arrays)
+    run("shuffle_npz", tmp_path / "in.npz", tmp_path / "out.npz", "--seed=0")
+    out = dict(np.load(tmp_path / "out.npz"))
+    order = ["abcd".index(name) for name in out["material_id"]]
+    assert order != sorted(order)
+    np.testing.assert_array_equal(out["n_sites"], n_sites[order])
+    np.testing.assert_array_equal(out["Z"], np.repeat(order, n_sites[order]))
+    np.testing.assert_array_equal(out["frac"][:, 0], out["Z"])
+
+
+def test_check_damaged(cifs, tmp_path):
+    out = run("check_damaged", cifs, "--output", tmp_path / "out", "--crystals=1")
+    assert last_json(out)["kinds"] > 50
