@@ -5,7 +5,6 @@ parses them is imported.
 """
 
 import json
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -26,6 +25,7 @@ from cloud_jax.preprocess.sources.source import (
     SourceError,
 )
 from cloud_jax.preprocess.sources.structures import kind_of
+from cloud_jax.whole_file import write_whole
 
 
 @dataclass(frozen=True)
@@ -164,9 +164,7 @@ def _read_kept(file: Path, key: dict[str, Any]) -> dict[str, list]:
 
 def _keep(file: Path, key: dict[str, Any], rows: dict[str, list]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(json.dumps({"key": key, "rows": rows}), encoding="utf-8")
-    os.replace(partial, file)
+    write_whole(file, json.dumps({"key": key, "rows": rows}))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from cloud_jax.preprocess.crystals import (
 from cloud_jax.preprocess.options import Options
 from cloud_jax.preprocess.rows import LabelledTable, Row, TableError, open_table
 from cloud_jax.scope import Rejection, Vocabulary, build_vocabulary
+from cloud_jax.whole_file import whole_file
 
 _MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-"))
 
@@ -168,13 +169,10 @@ def read_table(
 
 def write_rejects(path: str | Path, rejects: Sequence[RowReject]) -> None:
     """Write a CSV with the columns line, id, code, message."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(Path(path), "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(RowReject._fields)
         writer.writerows(rejects)
-    os.replace(partial, path)
 
 
 def _reasons(rejects: Sequence[RowReject]) -> str:

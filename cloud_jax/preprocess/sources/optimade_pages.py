@@ -11,7 +11,6 @@ log lists is there. A page missing from the log or from the folder is asked for 
 import gzip
 import hashlib
 import json
-import os
 import re
 import zlib
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud_jax.preprocess.sources.source import MAX_ITEM_BYTES, RawItem, SourceError
+from cloud_jax.whole_file import write_whole
 
 LOG = "pages.jsonl"
 PROVIDER = "provider.json"
@@ -124,13 +124,6 @@ def write_page(folder: Path, number: int, entries: list[dict]) -> str:
     data = gzip.compress(lines, 6, mtime=0)  # a date would change equal pages
     write_whole(page_file(folder, number), data)
     return hashlib.sha256(data).hexdigest()
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it is either not there or whole."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)
 
 
 def write_json(path: Path, values: Any) -> None:
