@@ -30,7 +30,6 @@ from cloud_jax.preprocess.sources.optimade_pages import (
     write_page,
 )
 from cloud_jax.preprocess.sources.optimade_server import (
-    OFFLINE,
     endpoint,
     next_url,
     server_info,
@@ -124,8 +123,9 @@ def harvest(tasks: Sequence[Task], problems: Sequence[str] = ()) -> None:
             raise
     if problems:
         raise SourceError(
-            "\n".join(sorted(problems)) + "\nThe pages that came are kept: the same "
-            "command goes on from there, and optimade:FOLDER uses what there is"
+            "\n".join(sorted(problems)) + "\nThe same command goes on from the pages "
+            "that came, and optimade:FOLDER uses them as they are. Without a network, "
+            "copy a harvest made elsewhere to optimade/NAME in --data-dir"
         )
 
 
@@ -319,9 +319,7 @@ class _Harvest:
         try:
             info = server_info(self.web, self.base_url)
         except WebError as error:
-            raise SourceError(
-                f"{endpoint(self.base_url)}/info: {error}. {OFFLINE}"
-            ) from None
+            raise SourceError(f"{endpoint(self.base_url)}/info: {error}") from None
         attributes = mapping(mapping(info.get("data")).get("attributes"))
         meta = mapping(info.get("meta"))
         values = {"base_url": self.base_url, "filter": self.query.filter} | self.about

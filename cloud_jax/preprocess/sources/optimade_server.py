@@ -16,10 +16,6 @@ from cloud_jax.preprocess.sources.source import SourceError
 
 _NOT_FOR_ALL = ("test", "no")  # an index asks not to harvest these children
 _LINK_PAGES = 100
-OFFLINE = (
-    "Without a network, copy a harvest made elsewhere to optimade/NAME in --data-dir, "
-    "or name its folder: optimade:FOLDER"
-)
 
 
 def databases_of(base_url: str, manners: Manners) -> dict[str, str]:
@@ -42,7 +38,7 @@ def databases_of(base_url: str, manners: Manners) -> dict[str, str]:
                 if url is None:
                     break
         except (WebError, OutOfTimeError) as error:
-            raise SourceError(f"{base_url}: {error}. {OFFLINE}") from None
+            raise SourceError(f"{base_url}: {error}") from None
     if not children:
         raise SourceError(f"{base_url}: is an index without databases")
     return children
