@@ -156,11 +156,10 @@ class Pool:
             EngineError: workers die before they reach a record.
             OSError: a part file cannot be written, for instance on a full disk.
         """
-        taken: list[tuple[Path, Path]] = []  # the two names a part may have
+        names: list[str] = []
         for chunk in chunks:
-            path = self.directory / chunk.name
-            taken.append((path, _with_limits(path, self._limits)))
-            if any(map(Path.exists, taken[-1])):
+            names.append(chunk.name)
+            if self._part(chunk.name).exists():
                 progress(chunk.n_items, True)
                 continue
             self._start()
@@ -168,7 +167,12 @@ class Pool:
             (idle or self._next_idle(progress)).give(_Job(chunk))
         while any(worker.job for worker in self._workers):
             self._next_idle(progress)
-        return [path if path.exists() else limited for path, limited in taken]
+        return [self._part(name) for name in names]
+
+    def _part(self, name: str) -> Path:
+        """The part file of a chunk, under the one or the other of its two names."""
+        path = self.directory / name
+        return path if path.exists() else _with_limits(path, self._limits)
 
     def _start(self) -> None:
         """Start all at once: they import while the first chunks are cut."""
