@@ -43,7 +43,7 @@ from cloud_jax.preprocess.dataset import (
 )
 from cloud_jax.preprocess.options import Options, Request
 from cloud_jax.preprocess.schemas import RECORDS, REJECTS
-from cloud_jax.preprocess.selection import elect, shard_of
+from cloud_jax.preprocess.selection import elect, n_buckets_of, shard_of
 from cloud_jax.preprocess.sources.source import Piece, Source, SourceError
 from cloud_jax.preprocess.tally import Tally, tally_results
 from cloud_jax.preprocess.workers import EngineError, Limits, Pool
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 
 # DirectRunner would download a program written in Go; this one is inside Beam.
 _RUNNER = "FnApiRunner"
-_BUCKET_RECORDS = 131_072
 _TABLES = 256  # chunks whose records go to the buckets together: fewer, larger pieces
 _WRITTEN = "written.pickle"
 
@@ -250,7 +249,7 @@ def _by_key(tables: list[pa.Table], read: Tally) -> Iterator[tuple[int, pa.Table
     """Send records that may be equal to one bucket."""
     table = pa.concat_tables(tables)
     records = table.filter(pc.is_null(table["code"])).select(RECORDS.names)
-    n_buckets = -(-sum(read.values()) // _BUCKET_RECORDS)
+    n_buckets = n_buckets_of(sum(read.values()))
     return _distribute(records, shard_of(records["key_high"].to_numpy(), n_buckets))
 
 

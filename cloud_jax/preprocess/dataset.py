@@ -94,7 +94,9 @@ def check_not_empty(counts: Tally, sources: Sequence[Source], scratch: Path) -> 
 
 def check_excluded(scratch: Path, sources: Sequence[Source]) -> None:
     """Raise SourceError if an id that a source excludes is not in it."""
-    missing = {source.name: set(source.exclude_ids) for source in sources}
+    missing = {s.name: set(s.exclude_ids) for s in sources if s.exclude_ids}
+    if not missing:  # the file may be long
+        return
     with open(scratch / REJECTS, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             if row["code"] == EXCLUDED:

@@ -26,7 +26,7 @@ from cloud_jax.preprocess.dataset import (
 )
 from cloud_jax.preprocess.options import Request
 from cloud_jax.preprocess.schemas import KEPT, RECORDS, REJECTS
-from cloud_jax.preprocess.selection import elect, shard_of
+from cloud_jax.preprocess.selection import elect, n_buckets_of, shard_of
 from cloud_jax.preprocess.shuffle import Shuffle
 from cloud_jax.preprocess.sources.source import Source
 from cloud_jax.preprocess.tally import Tally, tally_results
@@ -35,7 +35,6 @@ from cloud_jax.preprocess.workers import Limits, Pool
 if TYPE_CHECKING:
     from cloud_jax.preprocess.shards import Shard
 
-_BUCKET_RECORDS = 131_072
 _BATCH = 64  # part files taken together: small tables cost more than their rows
 
 
@@ -116,7 +115,7 @@ def assemble(
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    n_buckets = -(-n_items // _BUCKET_RECORDS) or 1
+    n_buckets = n_buckets_of(n_items)
     by_source = Shuffle(folder / "rejects", REJECTS, len(sources))
     by_key = Shuffle(folder / "keys", RECORDS, n_buckets)
     by_order = Shuffle(folder / "order", KEPT, len(SPLITS) * n_buckets)

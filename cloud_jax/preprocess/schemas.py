@@ -3,6 +3,15 @@
 import pyarrow as pa
 
 _POSITION = [("source", pa.int16()), ("piece", pa.int32()), ("number", pa.int32())]
+_CRYSTAL = [
+    ("formula", pa.string()),
+    ("space_group", pa.int16()),
+    ("n_atoms", pa.int32()),
+    ("volume_per_atom", pa.float64()),
+    ("flags", pa.list_(pa.string())),
+    ("paper", pa.string()),
+    ("canonical", pa.string()),
+]
 _REASON = [("stage", pa.string()), ("code", pa.string()), ("message", pa.string())]
 
 # A record; source, piece and number say where it stood, so any order can be restored.
@@ -10,13 +19,7 @@ RECORDS = pa.schema(
     [
         ("id", pa.string()),
         *_POSITION,
-        ("formula", pa.string()),
-        ("space_group", pa.int16()),
-        ("n_atoms", pa.int32()),
-        ("volume_per_atom", pa.float64()),
-        ("flags", pa.list_(pa.string())),
-        ("paper", pa.string()),
-        ("canonical", pa.string()),
+        *_CRYSTAL,
         ("tokens", pa.list_(pa.uint16())),
         ("key_high", pa.uint64()),  # of the duplicate key
         ("key_low", pa.uint64()),
@@ -40,13 +43,7 @@ TABLE = pa.schema(
     [
         ("id", pa.string()),
         ("source", pa.string()),
-        ("formula", pa.string()),
-        ("space_group", pa.int16()),
-        ("n_atoms", pa.int32()),
-        ("volume_per_atom", pa.float64()),
-        ("flags", pa.list_(pa.string())),
-        ("paper", pa.string()),
-        ("canonical", pa.string()),
+        *_CRYSTAL,
         ("split", pa.string()),
         ("n_tokens", pa.int32()),
         ("merged_ids", pa.list_(pa.string())),

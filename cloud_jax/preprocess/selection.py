@@ -19,6 +19,7 @@ from cloud_jax.preprocess.tally import Tally, tally
 
 # Of equal crystals the first in this order stays; the last three settle equal ids.
 _BEFORE = ("key_high", "key_low", "volume_per_atom", "id", "source", "piece", "number")
+_BUCKET_RECORDS = 131_072
 SPLITS = ("train", "validation")
 DEDUPLICATE = ("canonical", "formula+spacegroup", "none")
 
@@ -86,11 +87,11 @@ def select(
         table,
         sort_keys=[(name, "ascending") for name in _BEFORE],
     ).to_numpy()
-    high, low = (column_of(table, c)[order] for c in ("key_high", "key_low"))
+    high, low = (table[c].to_numpy()[order] for c in ("key_high", "key_low"))
     is_first = np.ones(n, dtype=bool)
     is_first[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
     cluster = np.cumsum(is_first) - 1
-    is_reserved_source = column_of(table, "reserved")
+    is_reserved_source = table["reserved"].to_numpy()
     in_reserved_source = np.flatnonzero(is_reserved_source[order])[::-1]
     reserver = np.full(np.count_nonzero(is_first), -1)  # the first of each cluster
     reserver[cluster[in_reserved_source]] = order[in_reserved_source]
@@ -102,7 +103,7 @@ def select(
         survivor[order] = order[is_first][cluster]
     survivor[order] = np.where(reserved[order], reserver[cluster], survivor[order])
     kept = ~reserved & (survivor == np.arange(n))
-    position = _mix(column_of(table, "group"), seed)
+    position = _mix(table["group"].to_numpy(), seed)
     return Selection(kept, reserved, survivor, position < validation_fraction)
 
 
@@ -111,11 +112,6 @@ def _mix(group: UInt64[np.ndarray, " N"], seed: int) -> np.ndarray:
     distinct, inverse = np.unique(group, return_inverse=True)
     places = [hash64(f"{seed} {value}") / 2**64 for value in distinct.tolist()]
     return np.array(places, dtype=np.float64)[inverse]
-
-
-def column_of(table: pa.Table, name: str) -> np.ndarray:
-    """Return a column without nulls as one array."""
-    return table[name].to_numpy()
 
 
 class Elected(NamedTuple):
@@ -142,7 +138,7 @@ def elect(
         request: how to de-duplicate and split.
         reserved_sources: of each source whether it is reserved.
     """
-    source = column_of(records, "source")
+    source = records["source"].to_numpy()
     is_reserved_source = np.array(reserved_sources, dtype=bool)[source]
     fates = select(
         records.append_column("reserved", pa.array(is_reserved_source)),
@@ -196,6 +192,11 @@ def _reserved_rejects(
         ],
     }
     return pa.table(columns, schema=REJECTS)
+
+
+def n_buckets_of(n_records: int) -> int:
+    """How many buckets so many records go to, so that one fits into memory."""
+    return -(-n_records // _BUCKET_RECORDS) or 1
 
 
 def shard_of(order: UInt64[np.ndarray, " N"], n_shards: int) -> Int[np.ndarray, " N"]:

@@ -12,7 +12,7 @@ import pytest
 from crystals import LITHIUM, hashes, manifest, rejects, rock_salt, write_strings
 from test_engine import Deadly, Endless, Importing
 
-from cloud_jax.preprocess import dataset, local
+from cloud_jax.preprocess import dataset, selection
 from cloud_jax.preprocess.__main__ import main
 from cloud_jax.preprocess.build import build
 from cloud_jax.preprocess.chunks import Position, pack
@@ -69,14 +69,12 @@ def test_embedded_crystals_a_reserved_source_and_duplicates(tmp_path):
 
 @needs_beam
 def test_many_buckets_and_shards_and_every_bundle_done_twice(tmp_path, monkeypatch):
-    from cloud_jax.preprocess import beam
-
     strings = write_strings(tmp_path / "s.csv", 90)
     monkeypatch.setattr(dataset, "RECORDS_PER_SHARD", 20)
-    monkeypatch.setattr(local, "_BUCKET_RECORDS", 30)
-    monkeypatch.setattr(beam, "_BUCKET_RECORDS", 12)
+    monkeypatch.setattr(selection, "_BUCKET_RECORDS", 30)
     words = f"strings:{strings}", "--dialect", "paper"
     assert run(tmp_path / "local", *words, "--workers", "1") == 0
+    monkeypatch.setattr(selection, "_BUCKET_RECORDS", 12)
     twice = "--beam-options", "direct_runner_bundle_repeat=1"
     assert run(tmp_path / "beam", *words, "--engine", "beam", *twice) == 0
     assert len(manifest(tmp_path / "beam")["splits"]["train"]["shards"]) >= 3
