@@ -87,7 +87,7 @@ def parity_plot(
         units: of the targets; empty where there is none.
         notes: of each target what to print in the corner, for instance the MAE.
     """
-    figure, axes = _panels(len(names))
+    figure, axes = make_panels(len(names))
     for i, (axis, name, unit) in enumerate(zip(axes, names, units, strict=True)):
         true, found = np.asarray(target)[:, i], np.asarray(prediction)[:, i]
         low = min(true.min(), found.min())
@@ -118,7 +118,7 @@ def curves(path: str | Path, panels: Sequence[Panel]) -> None:
         panels: one a property, or one a crystal. A panel of more than eight curves
             shows thin lines without legend and bands.
     """
-    figure, axes = _panels(len(panels))
+    figure, axes = make_panels(len(panels))
     for axis, panel in zip(axes, panels, strict=True):
         few = len(panel.curves) <= _LABELLED
         for curve, colour, style in zip(
@@ -158,7 +158,7 @@ def search_plot(
         log: those with a logarithmic axis.
         quantity: what the score is.
     """
-    figure, axes = _panels(1 + len(parameters))
+    figure, axes = make_panels(1 + len(parameters))
     score = np.array(scores, dtype=float)
     failed, number = np.isnan(score), np.arange(1, len(score) + 1)
     best = int(np.nanargmin(score))
@@ -224,7 +224,7 @@ def _cycle_styles():
     return cycle(style for style in _STYLES for _ in COLOURS)
 
 
-def _panels(n: int) -> tuple[Figure, list[Axes]]:
+def make_panels(n: int) -> tuple[Figure, list[Axes]]:
     """Two panels in a row at most, so that a page holds them at their size."""
     columns = 1 if n == 1 else 2
     rows = -(-n // columns)
