@@ -21,6 +21,10 @@ class ConfigurationError(ValueError):
     """A configuration that cannot be used, with what to change."""
 
 
+# The pretrained encoder in the package.
+ENCODER = str(Path(__file__).parent / "weights" / "encoder")
+
+
 def pretraining() -> ConfigDict:
     """The paper's pretraining preset (Table S1); configs/*.py change what differs."""
     c = ConfigDict()
@@ -77,6 +81,8 @@ def pretraining() -> ConfigDict:
 def finetuning() -> ConfigDict:
     """Fine-tuning with our choices; configs/*.py change what differs."""
     c = ConfigDict()
+    c.benchmark = ""  # such as matbench_phonons: where cloud_jax.report shows the run
+    c.note = ""  # for its readers: how these rows differ from the benchmark's
     c.seed = 0
     c.workdir = ""  # empty: runs/NAME, NAME being the config file's
 
@@ -139,12 +145,35 @@ def finetuning() -> ConfigDict:
     return c.lock()
 
 
+def benchmark(name: str, table: str, column: str, unit: str) -> ConfigDict:
+    """Fine-tuning on one target of a public benchmark, over all its folds.
+
+    Args:
+        name: such as `matbench_phonons`, by which `cloud_jax.report` knows it.
+        table: a public data set, or a file with its columns `id`, `structure`, `fold`.
+        column: of the target.
+        unit: of it; empty where it has none.
+    """
+    c = finetuning()
+    c.benchmark = name
+    c.data.table = table
+    c.targets.columns = c.targets.properties = (column,)
+    c.targets.units = (unit,)
+    c.targets.bases = ("",)
+    c.targets.temperatures_k = (0.0,)
+    c.folds.column = "fold"
+    c.model.checkpoint = ENCODER
+    c.members = 1
+    return c
+
+
 # Keys that may change when a run resumes: where things are and how often they are
 # written, not what is computed.
 FREE = ("workdir", "data.path", "data.build", "mesh", "evaluate.every_steps")
 FREE += ("checkpoint", "log", "distributed", "data.folder")
 FREE += ("data.table", "data.dataset")
 FREE += ("model.checkpoint", "members_at_once")  # told apart by hashes and groups
+FREE += ("benchmark", "note")
 FREE += ("model.checkpoint", "folds.file")  # a run knows the hashes of what they name
 
 COUNT = "a whole number from 1", lambda value: value >= 1

@@ -9,13 +9,8 @@ train one target each. Ensemble of five on the published split: C_v 0.0590, U 0.
 (MAE/MAD); 11 minutes on one CPU core.
 """
 
-from pathlib import Path
-
 from cloud_jax import configuration
 from cloud_jax.tuning.space import Range
-
-# In the package, wherever this is run.
-ENCODER = Path(configuration.__file__).parent / "weights" / "encoder"
 
 
 def get_config():
@@ -28,7 +23,7 @@ def get_config():
     c.targets.bases = ("cell", "cell")
     c.targets.temperatures_k = (300.0, 300.0)
     c.folds.column = "split"
-    c.model.checkpoint = str(ENCODER)
+    c.model.checkpoint = configuration.ENCODER
     c.head.law = "debye_einstein"
     c.optimizer.batch_crystals = 16
     c.optimizer.learning_rate = 7e-4

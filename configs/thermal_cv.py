@@ -8,17 +8,13 @@ with --config.model.checkpoint= --config.model.preset=bert3 --config.model.dtype
 --config.optimizer.learning_rate=5e-4 --config.optimizer.epochs=150 --config.members=5
 """
 
-from pathlib import Path
-
 from cloud_jax import configuration
-
-# In the package, wherever this is run.
-ENCODER = Path(configuration.__file__).parent / "weights" / "encoder"
 
 
 def get_config():
     """Return the locked configuration."""
     c = configuration.finetuning()
+    c.benchmark = "thermal_cv"
     c.data.table = "data/thermal_cv_u.csv"
     c.targets.columns = ("cv_j_per_mol_cell_k",)
     c.targets.properties = ("heat_capacity",)
@@ -27,7 +23,7 @@ def get_config():
     c.targets.temperatures_k = (300.0,)
     c.folds.column = "split"
     c.members = 4
-    c.model.checkpoint = str(ENCODER)
+    c.model.checkpoint = configuration.ENCODER
     c.head.law = "debye"
     c.optimizer.batch_crystals = 16
     c.optimizer.learning_rate = 7e-4

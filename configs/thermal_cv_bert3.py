@@ -14,6 +14,7 @@ from cloud_jax import configuration
 def get_config():
     """Return the locked configuration."""
     c = configuration.finetuning()
+    c.benchmark = "thermal_cv"
     c.data.table = "data/thermal_cv_u.csv"
     c.targets.columns = ("cv_j_per_mol_cell_k",)
     c.targets.properties = ("heat_capacity",)

@@ -5,6 +5,7 @@ parses them is imported.
 """
 
 import json
+import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -75,6 +76,20 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+# Of a crystal, beside its sentence, and of a row that is none.
+_FACTS = ("n_atoms", "space_group", "volume_per_atom")
+_PROBLEM = ("code", "message")
+
+
+def _take(row: Row, crystal: dict[str, Any], dialect: str) -> None:
+    """Fill in what is known of a row's crystal."""
+    n_atoms, space_group, volume_per_atom = (crystal[name] or 0 for name in _FACTS)
+    row.sentence = crystal[dialect]
+    row.n_atoms = row.n_atoms or n_atoms
+    row.space_group = space_group
+    row.volume = n_atoms * volume_per_atom or math.nan
+
+
 def encode_structures(
     table: LabelledTable,
     column: str,
@@ -84,7 +99,7 @@ def encode_structures(
     *,
     keep_in: Path | None = None,
 ) -> None:
-    """Fill in sentence, n_atoms or problem of each row.
+    """Fill in what is known of the crystal of each row, or its problem.
 
     Args:
         table: where the rows come from.
@@ -107,11 +122,11 @@ def encode_structures(
         if keep_in:
             _keep(keep_in, key, found)
     for row in rows:
-        sentence, n_atoms, *problem = found[str(row.number)]
+        crystal, problem = found[str(row.number)]
         if problem:
             row.problem = tuple(problem)
         else:
-            row.sentence, row.n_atoms = sentence, row.n_atoms or n_atoms
+            _take(row, crystal, options.dialect)
 
 
 def _encode(
@@ -121,13 +136,13 @@ def _encode(
     options: Options,
     processes: int,
 ) -> dict[str, list]:
-    """Return for each row's number [sentence, n_atoms], or these and code, message."""
+    """Return for each row's number [its crystal, [code, message] or None]."""
     from cloud_jax.preprocess.chunks import CHUNK_ITEMS, chunks, read_part
     from cloud_jax.preprocess.workers import EngineError, Limits, Pool
 
     wanted = frozenset(row.number for row in rows)
     source = _Structures(table.name, table=table, column=column, wanted=wanted)
-    names = ["id", "n_atoms", options.dialect, "code", "message"]
+    names = [options.dialect, *_FACTS]
     results = {}
     with (
         tempfile.TemporaryDirectory(prefix="cloud_jax-") as directory,
@@ -145,11 +160,10 @@ def _encode(
         except (EngineError, SourceError) as error:
             raise TableError(f"{table.name}, column {column}: {error}") from error
         for part in parts:
-            for found in read_part(part, names).to_pylist():
-                result = [found[options.dialect], found["n_atoms"]]
-                if found["code"]:
-                    result += [found["code"], found["message"]]
-                results[found["id"].rpartition("/")[2]] = result
+            for found in read_part(part, ["id", *names, *_PROBLEM]).to_pylist():
+                problem = [found[name] for name in _PROBLEM] if found["code"] else None
+                crystal = {name: found[name] for name in names}
+                results[found["id"].rpartition("/")[2]] = [crystal, problem]
     return results
 
 
@@ -186,7 +200,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def join_dataset(folder: Path, rows: list[Row], options: Options) -> None:
-    """Fill in sentence, n_atoms or problem of each row from a prepared dataset."""
+    """Fill in what a prepared dataset knows of each row's crystal, or the problem."""
     manifest = read_manifest(folder)
     search = ("symprec", "angle_tolerance", "symmetry")
     made = {name: manifest[name] for name in search}
@@ -194,7 +208,7 @@ def join_dataset(folder: Path, rows: list[Row], options: Options) -> None:
     if made != asked:
         raise TableError(f"{folder}: was made with {made}, this run has {asked}")
     wanted: dict[str, list[dict]] = {row.id: [] for row in rows}
-    names = ["id", "n_atoms", options.dialect, "merged_ids"]
+    names = ["id", *_FACTS, options.dialect, "merged_ids"]
     try:
         records = ds.dataset(folder / "records.parquet")
         for batch in records.to_batches(columns=names):
@@ -222,8 +236,8 @@ def _take_record(row: Row, found: list[dict], dialect: str, exact: bool) -> None
     elif found[0][dialect] is None:
         row.problem = "no_sentence", f"the dataset has no {dialect} sentence of it"
     else:
-        row.sentence = found[0][dialect]
-        row.n_atoms = row.n_atoms or found[0]["n_atoms"] or 0
+        twin = row.id not in _names(found[0]["id"])  # it may be smaller or larger
+        _take(row, found[0] | ({"volume_per_atom": None} if twin else {}), dialect)
 
 
 def _names(record_id: str) -> tuple[str, str]:

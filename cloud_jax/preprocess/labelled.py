@@ -44,6 +44,8 @@ class Table(NamedTuple):
         sentences: in the dialect asked for.
         tokens: ids of each sentence, [CLS] and [SEP] included.
         n_atoms: atoms in the primitive cell, 0 where nothing says.
+        space_group: numbers, 0 where nothing says.
+        volume: of the primitive cell, angstrom^3, NaN where nothing says.
         targets: in the units of the file.
         target_names: their columns.
         split: values of the split column, or None.
@@ -57,6 +59,8 @@ class Table(NamedTuple):
     sentences: list[str]
     tokens: list[list[int]]
     n_atoms: Int[np.ndarray, " N"]
+    space_group: Int[np.ndarray, " N"]
+    volume: Float[np.ndarray, " N"]
     targets: Float[np.ndarray, "N P"]
     target_names: tuple[str, ...]
     split: list[str] | None
@@ -305,6 +309,8 @@ def _assemble(
         sentences=[row.sentence for row in used],
         tokens=[row.tokens for row in used],
         n_atoms=np.array([row.n_atoms for row in used], dtype=np.int64),
+        space_group=np.array([row.space_group for row in used], dtype=np.int64),
+        volume=np.array([row.volume for row in used], dtype=float),
         targets=values,
         target_names=columns.targets,
         split=[row.split for row in used] if columns.split else None,

@@ -3,6 +3,7 @@
 A table is a file, or a public data set with labels by its word (`matbench:phonons`).
 """
 
+import math
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ class Row:
     id: str = ""
     targets: list[float] = field(default_factory=list)
     n_atoms: int = 0
+    space_group: int = 0
+    volume: float = math.nan
     split: str = ""
     group: str = ""
     sentence: str = ""

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from jaxtyping import Float
 from cloud_jax.data.folds import overlaps
 from cloud_jax.evaluation.metrics import over_folds, regression_metrics
 from cloud_jax.models.folder import save_model
+from cloud_jax.training.logging import write_json
 from cloud_jax.training.state import count_parameters
 from cloud_jax.tuning.calibration import calibrate
 from cloud_jax.tuning.job import Job
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from cloud_jax.tuning.run import Trained
 
 _COLUMNS = ("fold", "id", "target", "unit", "true", "predicted", "std")
+_COLUMNS += ("space_group", "volume_a3")
 
 
 def announce(job: Job) -> None:
@@ -54,7 +57,12 @@ def fold_predictions(
 
 
 def write_predictions(path: Path, job: Job, trained: "Trained") -> None:
-    """Write one row for each fold, test row and target."""
+    """Write one row for each fold, test row and target.
+
+    The volume is that of the primitive cell; it and the space group are empty where
+    the table does not say.
+    """
+    table = job.table
     with whole_file(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_COLUMNS)
@@ -62,9 +70,23 @@ def write_predictions(path: Path, job: Job, trained: "Trained") -> None:
             means, spreads = fold_predictions(job, trained, index)
             for row, mean, spread in zip(fold.test, means, spreads, strict=True):
                 for i, target in enumerate(job.targets):
-                    name = fold.name, job.table.ids[row], target.name, target.unit
-                    numbers = job.table.targets[row, i], mean[i], spread[i]
-                    writer.writerow((*name, *(f"{x:.9g}" for x in numbers)))
+                    name = fold.name, table.ids[row], target.name, target.unit
+                    numbers = table.targets[row, i], mean[i], spread[i]
+                    volume = table.volume[row]
+                    crystal = (
+                        table.space_group[row] or "",
+                        f"{volume:.6g}" if np.isfinite(volume) else "",
+                    )
+                    writer.writerow((*name, *(f"{x:.9g}" for x in numbers), *crystal))
+
+
+def write_timing(path: Path, workdir: Path) -> None:
+    """Write how long all groups trained: of results.json a clock decides nothing."""
+    seconds = 0.0
+    for log in workdir.glob("members/*/metrics.jsonl"):
+        events = map(json.loads, log.read_text().splitlines())
+        seconds += sum({event["step"]: event["seconds"] for event in events}.values())
+    write_json(path, {"training_seconds": round(seconds, 1)})
 
 
 def results(job: Job, trained: "Trained") -> dict[str, Any]:
@@ -107,6 +129,15 @@ def results(job: Job, trained: "Trained") -> dict[str, Any]:
             }
         )
     return {
+        "kind": "finetune",
+        "benchmark": job.config.benchmark,
+        "note": job.config.note,
+        "table": job.config.data.table,
+        "targets": [target._asdict() for target in job.targets],
+        "members_a_fold": job.config.members,
+        "figures": [
+            {"file": "parity.png", "caption": "predicted against true, all test rows"}
+        ],
         "protocol": job.config.folds.protocol,
         "dialect": job.config.data.dialect,
         "checkpoint": job.config.model.checkpoint or None,

@@ -68,6 +68,7 @@ def run(job: Job) -> None:
         outputs.write_model(folder / "model", job, trained)
         found = outputs.results(job, trained)
         outputs.draw_parity(folder / "parity.png", job, trained, found)
+        outputs.write_timing(folder / "timing.json", folder)
         write_json(path, found)
     print(outputs.screen(read_json(path), folder))
 
