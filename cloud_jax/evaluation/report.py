@@ -1,0 +1,211 @@
+"""Finished runs, found in folders and read; what is none, and why."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+_KINDS = {  # of each what its results cannot be without
+    "finetune": ("ensemble", "folds"),
+    "pretrain": ("validation_loss",),
+    "discovery": (),
+    "phonon": (),
+    "scaling": (),
+    "attention": (),
+}
+_BEGUN = ("config.json", "metrics.jsonl", "members", "checkpoints")
+
+
+class Figure(NamedTuple):
+    """A figure of a run.
+
+    Attributes:
+        caption: what it shows.
+        media_type: such as image/png.
+        data: the file.
+    """
+
+    caption: str
+    media_type: str
+    data: bytes
+
+
+class Run(NamedTuple):
+    """One finished run.
+
+    Attributes:
+        name: of its folder, below what all runs share.
+        folder: where it is.
+        kind: finetune, pretrain, discovery, phonon, scaling or attention.
+        results: results.json.
+        config: config.json; empty where there is none.
+        environment: environment.json; likewise.
+        timing: timing.json; likewise.
+        figures: that could be read.
+    """
+
+    name: str
+    folder: Path
+    kind: str
+    results: dict[str, Any]
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    timing: dict[str, Any]
+    figures: list[Figure]
+
+
+class Problem(NamedTuple):
+    """A folder or file that could not be shown, and why."""
+
+    name: str
+    reason: str
+
+
+def dig(value: Any, *keys: str | int) -> Any:
+    """What lies below `keys`; None where one of them is missing."""
+    for key in keys:
+        if isinstance(value, dict):
+            value = value.get(key)
+        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+            value = value[key]
+        else:
+            return None
+    return value
+
+
+def number(value: Any, *keys: str | int) -> float | None:
+    """The number below `keys`; None where there is none."""
+    found = dig(value, *keys)
+    is_number = isinstance(found, int | float) and not isinstance(found, bool)
+    return found if is_number else None
+
+
+def gather(workdirs: Sequence[Path]) -> tuple[list[Run], list[Problem]]:
+    """Find and read the runs in folders and below them.
+
+    Args:
+        workdirs: folders of runs, or folders of such.
+
+    Raises:
+        OSError: one of them is no folder.
+    """
+    folders, problems = {}, []
+    for workdir in workdirs:
+        if not workdir.is_dir():
+            raise NotADirectoryError(f"{workdir}: there is no such folder of a run")
+        found = list(_run_folders(workdir))
+        if not found:
+            problems.append((workdir, "holds no run: no results.json in it or below"))
+        folders |= {folder.resolve(): folder for folder in found}
+    name = _names([*folders.values(), *(path for path, _ in problems)])
+    runs, listed = [], [Problem(name[path], reason) for path, reason in problems]
+    for folder in folders.values():
+        run, reasons = _read_run(folder, name[folder])
+        listed += [Problem(name[folder], reason) for reason in reasons]
+        runs += [run] if run else []
+    return sorted(runs, key=lambda run: run.name), sorted(listed)
+
+
+def _run_folders(workdir: Path):
+    for parent, folders, files in os.walk(workdir):
+        inside = {*folders, *files}
+        if "results.json" in inside or not inside.isdisjoint(_BEGUN):
+            folders.clear()  # what is below belongs to the run
+            yield Path(parent)
+        folders.sort()
+
+
+def _names(folders: Sequence[Path]) -> dict[Path, str]:
+    """Short names: the path below what all have in common."""
+    full = {folder: folder.resolve() for folder in folders}
+    parents = [str(path.parent) for path in full.values()]
+    common = os.path.commonpath(parents) if parents else ""
+    return {
+        folder: path.relative_to(common).as_posix() for folder, path in full.items()
+    }
+
+
+def _read_run(folder: Path, name: str) -> tuple[Run | None, list[str]]:
+    """A run, or None, and what is wrong with it."""
+    path = folder / "results.json"
+    if not path.exists():
+        return None, [f"unfinished: no results.json{_progress(folder)}"]
+    results, reason = _read_object(path)
+    if reason:
+        return None, [reason]
+    kind = _kind(results)
+    if kind not in _KINDS:
+        known = ", ".join(_KINDS)
+        said = f"is of kind {kind!r}" if kind else "does not say its kind"
+        return None, [f"results.json {said}; known are {known}"]
+    if missing := [key for key in _KINDS[kind] if dig(results, key) is None]:
+        return None, [f"results.json of kind {kind} has no {', '.join(missing)}"]
+    beside, reasons = {}, []
+    for what in ("config", "environment", "timing"):
+        beside[what], reason = {}, ""
+        if (folder / f"{what}.json").exists():
+            beside[what], reason = _read_object(folder / f"{what}.json")
+        reasons += [f"{reason}; the run is shown without it"] if reason else []
+    figures, missing = _read_figures(folder, results)
+    return Run(name, folder, kind, results, figures=figures, **beside), (
+        reasons + missing
+    )
+
+
+def _kind(results: dict[str, Any]) -> str:
+    """The kind; runs from before it was written are known by what they hold."""
+    if "kind" in results:
+        return str(results["kind"])
+    return next(
+        (kind for kind, keys in _KINDS.items() if keys and {*keys} <= {*results}), ""
+    )
+
+
+def _progress(folder: Path) -> str:
+    """How far an unfinished run came."""
+    steps = [
+        int(path.name)
+        for pattern in ("checkpoints/*", "members/*/checkpoints/*")
+        for path in folder.glob(pattern)
+        if path.name.isdecimal()
+    ]
+    return f", last checkpoint at step {max(steps):,}" if steps else ", no checkpoint"
+
+
+def _read_object(path: Path) -> tuple[dict[str, Any], str]:
+    """The object of a JSON file, and what is wrong with the file."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return {}, f"{path.name} is empty or damaged ({error})"
+    if not isinstance(found, dict):
+        return {}, f"{path.name} holds a {type(found).__name__}, not an object"
+    return found, ""
+
+
+def _read_figures(
+    folder: Path, results: dict[str, Any]
+) -> tuple[list[Figure], list[str]]:
+    """The figures of a run, and why others could not be read."""
+    listed = dig(results, "figures")
+    if listed is None:  # a run from before they were listed
+        known = {"file": "parity.png", "caption": "predicted against true"}
+        listed = [known] if (folder / "parity.png").exists() else []
+    figures, reasons = [], []
+    for entry in listed if isinstance(listed, list) else []:
+        file = str(dig(entry, "file"))
+        try:
+            path = (folder / file).resolve()
+            if not path.is_relative_to(folder.resolve()):
+                raise OSError("it is outside the folder")
+            data = path.read_bytes()
+            media_type = next(v for k, v in _SIGNATURES.items() if data.startswith(k))
+        except OSError as error:
+            reasons.append(f"figure {file}: {error.strerror or error}")
+        except StopIteration:
+            reasons.append(f"figure {file}: is no PNG or JPEG")
+        else:
+            figures.append(Figure(str(dig(entry, "caption") or file), media_type, data))
+    return figures, reasons

@@ -1,0 +1,88 @@
+"""Gather finished runs into one page, beside the numbers of the paper.
+
+    python -m cloud_jax.report runs --output report.html
+
+Writes report.html, which needs nothing else, and report.md beside it, which has the
+same tables and text and leaves the figures out.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+_EPILOG = """\
+WORKDIR is the folder of a run (of finetune, pretrain, discovery, phonon, scaling,
+attention), or a folder of such folders. What is unfinished, damaged or unknown is
+listed at the end of the page with the reason.
+
+exit codes
+  0  written, with one run at least
+  1  something to correct: no such folder, no finished run, the disk
+  2  wrong arguments
+"""
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line without importing anything heavy."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cloud_jax.report",
+        description="Gather finished runs into one page, beside the paper's numbers.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("workdirs", nargs="+", type=Path, metavar="WORKDIR", help="see below")
+    add(
+        "--output",
+        type=_html,
+        default=Path("report.html"),
+        metavar="X.html",
+        help="the page (default: report.html); X.md goes beside it",
+    )
+    return parser.parse_args(argv)
+
+
+def _html(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() != ".html":
+        raise argparse.ArgumentTypeError(f"{text}: expected a name in .html")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: there is no folder {path.parent}")
+    return path
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return the exit code."""
+    arguments = parse_arguments(argv)
+    from cloud_jax import configuration
+    from cloud_jax.evaluation.report import gather
+    from cloud_jax.evaluation.report_page import to_html, to_markdown
+    from cloud_jax.evaluation.report_sections import sections
+    from cloud_jax.whole_file import write_whole
+
+    defaults = {
+        "finetune": configuration.finetuning().to_dict(),
+        "pretrain": configuration.pretraining().to_dict(),
+    }
+    page = arguments.output
+    markdown = page.with_suffix(".md")
+    try:
+        runs, problems = gather(arguments.workdirs)
+        listed = "".join(f"\n  {name}: {reason}" for name, reason in problems)
+        if not runs:
+            raise OSError(f"there is no finished run in these folders{listed}")
+        parts = sections(runs, problems, defaults)
+        lead = f"Finished runs: {len(runs)}. Not shown, or not whole: {len(problems)}."
+        html, text = to_html(parts, lead), to_markdown(parts, lead, page.name)
+        write_whole(page, html)
+        write_whole(markdown, text)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{page}, {markdown}\n{lead}{listed}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
