@@ -56,16 +56,17 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_FAILED
     if arguments.workdir:
         config.workdir = arguments.workdir
-    use_all_cores(config.members)
+    use_all_cores()
     return execute(config)
 
 
-def use_all_cores(n_members: int) -> None:
+def use_all_cores() -> None:
     """Make each core a device of JAX's CPU backend, which a member then has to itself.
 
-    Must run before jax is imported; other backends do not look at it.
+    Must run before jax is imported, so before it is known how many members all folds
+    have; other backends do not look at it.
     """
-    cores = min(len(os.sched_getaffinity(0)), n_members)
+    cores = len(os.sched_getaffinity(0))
     if cores > 1 and "XLA_FLAGS" not in os.environ:
         os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={cores}"
 

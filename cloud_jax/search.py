@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_FAILED
     name = Path(arguments.config).stem
     config.workdir = arguments.workdir or f"runs/{name}_search"
-    use_all_cores(config.members)
+    use_all_cores()
     return execute(config, space, arguments, overrides)
 
 

@@ -26,7 +26,7 @@ def main() -> None:
     config = configuration.load(
         arguments.config, overrides, kind=configuration.finetuning
     )
-    use_all_cores(config.members)
+    use_all_cores()
     rates = measure(config, steps=arguments.steps, rounds=arguments.rounds)
     for size, rate in rates.items():
         print(f"{size} at once: {rate:8.0f} crystals/s, {rate / rates[1]:.2f} times")

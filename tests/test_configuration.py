@@ -4,18 +4,37 @@ import pytest
 
 from cloud_jax import configuration
 from cloud_jax.configuration import ConfigurationError, differences, load, override
+from cloud_jax.preprocess.rows import open_table
+from cloud_jax.preprocess.sources.matbench import MatbenchSource
+from cloud_jax.preprocess.sources.unconvbench import UnconvbenchSource
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.py")), ids=str)
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.py")), ids=str)
 def test_every_config_loads_and_keeps_the_default_keys(path):
-    tunes = "configuration.finetuning()" in path.read_text()
-    kind = configuration.finetuning if tunes else configuration.pretraining
+    pretrains = "configuration.pretraining()" in path.read_text()
+    kind = configuration.pretraining if pretrains else configuration.finetuning
     config = load(str(path), [], kind=kind)
     assert configuration.flatten(config).keys() == configuration.flatten(kind()).keys()
     assert config.is_locked
     assert config.workdir == f"runs/{path.stem}"
+
+
+def test_each_task_of_the_benchmarks_has_its_configuration():
+    listed = {
+        f"{listing.word}"
+        for source in (MatbenchSource, UnconvbenchSource)
+        for listing in source.listings("nowhere")
+    }
+    for path in (ROOT / "configs").glob("*bench/*.py"):
+        config = load(str(path), [], kind=configuration.finetuning)
+        source = open_table(config.data.table).source
+        assert [*config.targets.columns] == [t.column for t in source.targets]
+        assert [*config.targets.units] == [t.unit for t in source.targets]
+        assert config.benchmark == f"{path.parent.name}_{path.stem}"
+        listed.remove(config.data.table)
+    assert not listed
 
 
 def test_presets_are_the_papers():

@@ -85,6 +85,13 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
         "--memory-limit", type=_positive(int), default=2048, help="MiB a crystal (2048)"
     )
     add("--data-dir", default="data", help="folder of public data sets (data)")
+    add(
+        "--without",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="leave a source of a corpus.toml out; may be given several times",
+    )
     add("--max-reject-fraction", type=_fraction, default=0.05, help="(0.05)")
     add("--engine", choices=("local", "beam"), default="local", help="beam: clusters")
     add(
@@ -136,7 +143,9 @@ def main(words: list[str] | None = None) -> int:
     try:
         manifest, report, existed = build(
             _request(arguments),
-            read_sources(arguments.sources, arguments.data_dir),
+            read_sources(
+                arguments.sources, arguments.data_dir, without=arguments.without
+            ),
             arguments.output,
             engine=_engine(arguments),
             limits=Limits(arguments.time_limit, arguments.memory_limit),

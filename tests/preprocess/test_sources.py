@@ -227,6 +227,14 @@ def test_two_sources_of_one_name_are_refused(tmp_path):
         read_sources(["embedded", "embedded"])
 
 
+def test_a_source_is_left_out_by_its_name(tmp_path):
+    words = ["embedded", f"cif:{tmp_path}"]
+    (source,) = read_sources(words, without=["embedded"])
+    assert source.name == tmp_path.name
+    with pytest.raises(SourceError, match="found wbm, expected of embedded, "):
+        read_sources(words, without=["wbm"])
+
+
 def test_all_readers_agree_on_one_crystal(tmp_path):
     path = tmp_path / "t.json"
     path.write_text(json.dumps([LITHIUM, LITHIUM_ASE, LITHIUM_JARVIS, LITHIUM_POSCAR]))

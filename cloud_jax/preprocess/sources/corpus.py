@@ -37,15 +37,18 @@ KINDS: dict[str, type[Source]] = {
 }
 
 
-def read_sources(words: Sequence[str], data_dir: str = "data") -> list[Source]:
+def read_sources(
+    words: Sequence[str], data_dir: str = "data", *, without: Sequence[str] = ()
+) -> list[Source]:
     """Turn command line words into sources.
 
     Args:
         words: of the command line.
         data_dir: folder of public data sets.
+        without: names of sources that are left out.
 
     Raises:
-        SourceError: an unknown word, kind or field, or two sources of one name.
+        SourceError: an unknown word, kind, field or name, or two sources of one name.
     """
     sources: list[Source] = []
     for word in words:
@@ -66,7 +69,11 @@ def read_sources(words: Sequence[str], data_dir: str = "data") -> list[Source]:
             f"two sources are called {', '.join(twice)}; ids start with the name: give "
             "names in a corpus.toml"
         )
-    return sources
+    if unknown := sorted(set(without) - set(names)):
+        raise SourceError(
+            f"--without: found {', '.join(unknown)}, expected of {', '.join(names)}"
+        )
+    return [source for source in sources if source.name not in without]
 
 
 def _read_corpus(path: Path, data_dir: str) -> list[Source]:

@@ -1,0 +1,20 @@
+"""MatBench perovskites: formation energy of 18,928 perovskites.
+
+    python -m cloud_jax.finetune --config configs/matbench/perovskites.py
+
+The five official folds, one member each, from the encoder in the package; from scratch
+with --config.model.checkpoint= (RESULTS.md has both).
+"""
+
+from cloud_jax import configuration
+
+
+def get_config():
+    """Return the locked configuration."""
+    c = configuration.benchmark(
+        "matbench_perovskites", "matbench:perovskites", "e_form", "eV/unit cell"
+    )
+    c.optimizer.batch_crystals = 32
+    c.optimizer.learning_rate = 1e-3
+    c.optimizer.epochs = 20
+    return c.lock()

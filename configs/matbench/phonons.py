@@ -1,0 +1,20 @@
+"""MatBench phonons: last phonon peak of 1,265 crystals.
+
+    python -m cloud_jax.finetune --config configs/matbench/phonons.py
+
+The five official folds, one member each, from the encoder in the package; from scratch
+with --config.model.checkpoint= (RESULTS.md has both).
+"""
+
+from cloud_jax import configuration
+
+
+def get_config():
+    """Return the locked configuration."""
+    c = configuration.benchmark(
+        "matbench_phonons", "matbench:phonons", "last phdos peak", "cm^-1"
+    )
+    c.optimizer.batch_crystals = 16
+    c.optimizer.learning_rate = 7e-4
+    c.optimizer.epochs = 60
+    return c.lock()

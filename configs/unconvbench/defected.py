@@ -1,0 +1,20 @@
+"""UnconvBench defected: vacancy formation energy of 530 defective cells.
+
+    python -m cloud_jax.finetune --config configs/unconvbench/defected.py
+
+The five official folds, one member each, from the encoder in the package; from scratch
+with --config.model.checkpoint= (RESULTS.md has both).
+"""
+
+from cloud_jax import configuration
+
+
+def get_config():
+    """Return the locked configuration."""
+    c = configuration.benchmark(
+        "unconvbench_defected", "unconvbench:defected", "ef", "eV"
+    )
+    c.optimizer.batch_crystals = 16
+    c.optimizer.learning_rate = 7e-4
+    c.optimizer.epochs = 60
+    return c.lock()
