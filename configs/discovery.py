@@ -3,9 +3,9 @@
     python -m cloud_jax.finetune --config configs/discovery.py
     python -m cloud_jax.discovery runs/discovery
 
-The second turns formation energies into hull distances and says how well stable crystals
-are found. From the encoder in the package, which has seen the unrelaxed cells of WBM in
-pretraining, though no label; from scratch with --config.model.checkpoint=
+The second turns formation energies into hull distances and says how well stable
+crystals are found. From the encoder in the package, which has seen the unrelaxed cells
+of WBM in pretraining, though no label; from scratch with --config.model.checkpoint=
 """
 
 from cloud_jax import configuration

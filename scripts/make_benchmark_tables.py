@@ -38,7 +38,7 @@ JDFT2D_ROUNDING = 0.02  # meV/atom: labels have two decimals
 def official(data: Path, task: str) -> pd.DataFrame:
     """Id, target, composition and fold of each official row of a MatBench task."""
     path = data / "matbench_v0.1_targets" / f"matbench_{task}.json.bz2"
-    rows = pd.DataFrame(json.loads(bz2.open(path).read()))
+    rows = pd.DataFrame(json.loads(bz2.decompress(path.read_bytes())))
     folds = MatbenchSource.from_word(task, str(data)).folds()
     return rows.rename(columns={"mbid": "id"}).assign(fold=folds)
 

@@ -11,8 +11,14 @@ import numpy as np
 from jaxtyping import Float
 
 from cloud_jax.data.folds import overlaps
+from cloud_jax.evaluation.leaderboards import (
+    FOLDS,
+    LeaderboardError,
+    write_matbench,
+)
 from cloud_jax.evaluation.metrics import over_folds, regression_metrics
 from cloud_jax.models.folder import save_model
+from cloud_jax.preprocess.sources.matbench import MatbenchSource
 from cloud_jax.training.logging import write_json
 from cloud_jax.training.state import count_parameters
 from cloud_jax.tuning.calibration import calibrate
@@ -78,6 +84,38 @@ def write_predictions(path: Path, job: Job, trained: "Trained") -> None:
                         f"{volume:.6g}" if np.isfinite(volume) else "",
                     )
                     writer.writerow((*name, *(f"{x:.9g}" for x in numbers), *crystal))
+
+
+def write_leaderboard(path: Path, job: Job, trained: "Trained") -> None:
+    """Write MatBench's own results file of a run on one of its tasks, or say why not."""
+    kind, _, task = job.config.data.table.partition(":")
+    if kind != "matbench":
+        return
+    source = MatbenchSource.from_word(task, job.config.data.folder)
+    official: dict[str, list[str]] = {name: [] for name in FOLDS}
+    for name, fold in zip(source.ids(), source.folds(), strict=True):
+        official[fold].append(name)
+    ids = np.array(job.table.ids)
+    means = [fold_predictions(job, trained, i)[0][:, 0] for i in range(len(job.folds))]
+    settings = job.config.optimizer.to_dict() | {"members": job.config.members}
+    try:
+        write_matbench(
+            path,
+            source.name,
+            {
+                fold.name: dict(zip(ids[fold.test], values.tolist(), strict=True))
+                for fold, values in zip(job.folds, means, strict=True)
+            },
+            dict(zip(job.table.ids, job.table.targets[:, 0].tolist(), strict=True)),
+            official,
+            parameters=dict.fromkeys(FOLDS, settings),
+            metadata={
+                "algorithm": "cloud_jax",
+                "checkpoint_sha256": job.hashes.get("checkpoint"),
+            },
+        )
+    except LeaderboardError as error:
+        print(f"no {path.name}: {error}")
 
 
 def write_timing(path: Path, workdir: Path) -> None:

@@ -65,6 +65,7 @@ def run(job: Job) -> None:
         outputs.announce(job)
         trained = train(job)
         outputs.write_predictions(folder / "predictions.csv", job, trained)
+        outputs.write_leaderboard(folder / "matbench_results.json.gz", job, trained)
         outputs.write_model(folder / "model", job, trained)
         found = outputs.results(job, trained)
         outputs.draw_parity(folder / "parity.png", job, trained, found)
