@@ -19,5 +19,5 @@ def get_config():
     c.folds.validation_fraction = 0.05
     c.optimizer.batch_crystals = 32
     c.optimizer.learning_rate = 1e-3
-    c.optimizer.epochs = 15
+    c.optimizer.epochs = 12
     return c.lock()
