@@ -72,7 +72,7 @@ def _evaluate(
         for length, group in sorted(groups.items()):
             blocks = [
                 _apply(network, params, features, *block)
-                for block in _blocks(group, length)
+                for block in padded_blocks(group, length)
             ]
             values = np.concatenate([np.asarray(block) for block in blocks])
             found |= zip(group, values, strict=False)  # the last block is filled up
@@ -87,7 +87,7 @@ def padded_length(length: int) -> int:
     return padded
 
 
-def _blocks(
+def padded_blocks(
     group: list[tuple[int, ...]], length: int
 ) -> Iterator[tuple[Int[np.ndarray, "B L"], Int[np.ndarray, "B L"]]]:
     """Yield tokens, and 1 where they are of a sentence."""

@@ -170,7 +170,9 @@ class Attention(_Sublayer):
         scores = jnp.einsum("bqhd,bkhd->bhqk", query, key).astype(jnp.float32)
         scores = scores / (width // config.heads) ** 0.5
         scores = jnp.where(same_crystal[:, None], scores, MASKED)
-        weights = self.drop(jax.nn.softmax(scores), config.attention_dropout)
+        weights = jax.nn.softmax(scores)
+        self.sow("intermediates", "weights", weights)  # kept where somebody asks
+        weights = self.drop(weights, config.attention_dropout)
         mixed = jnp.einsum("bhqk,bkhd->bqhd", weights.astype(dtype), value)
         mixed = mixed.reshape(*mixed.shape[:2], width)
         return self.drop(dense("output", width, dtype)(mixed), config.dropout)
@@ -298,7 +300,7 @@ class Encoder(nn.Module):
         if config.scan_layers and config.layers > 1:
             scanned = nn.scan(
                 Layer,
-                variable_axes={"params": 0},
+                variable_axes={"params": 0, "intermediates": 0},
                 split_rngs={"params": True, "dropout": True},
                 in_axes=nn.broadcast,
                 length=config.layers - 1,
