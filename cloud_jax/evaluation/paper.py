@@ -57,6 +57,11 @@ class Benchmark(NamedTuple):
     column: str = ""
     note: str = ""
 
+    @property
+    def short(self) -> str:
+        """The title without that of the collection."""
+        return self.title.split(" ", 1)[-1].split(",")[0]
+
 
 class Table(NamedTuple):
     """One table of the paper.

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,6 +75,12 @@ def dig(value: Any, *keys: str | int) -> Any:
     return value
 
 
+def many(value: Any, *keys: str | int) -> list:
+    """The list below `keys`; empty where there is none."""
+    found = dig(value, *keys)
+    return found if isinstance(found, list) else []
+
+
 def number(value: Any, *keys: str | int) -> float | None:
     """The number below `keys`; None where there is none."""
     found = dig(value, *keys)
@@ -108,13 +114,25 @@ def gather(workdirs: Sequence[Path]) -> tuple[list[Run], list[Problem]]:
     return sorted(runs, key=lambda run: run.name), sorted(listed)
 
 
-def _run_folders(workdir: Path):
+def _run_folders(workdir: Path) -> Iterator[Path]:
+    """Folders of runs; below one of them only what judges it, as RUN/discovery."""
     for parent, folders, files in os.walk(workdir):
-        inside = {*folders, *files}
+        inside, folder = {*folders, *files}, Path(parent)
+        if "points.csv" in inside and "results.json" not in inside:
+            yield folder  # an unfinished grid; its cells are runs
         if "results.json" in inside or not inside.isdisjoint(_BEGUN):
-            folders.clear()  # what is below belongs to the run
-            yield Path(parent)
+            folders.clear()
+            yield folder
+            yield from filter(_judges, sorted(folder.iterdir()))
         folders.sort()
+
+
+def _judges(folder: Path) -> bool:
+    """Whether a folder within a run holds results of a kind, or damaged ones."""
+    if not (folder / "results.json").exists():
+        return False
+    results, reason = _read_object(folder / "results.json")
+    return bool(reason) or "kind" in results
 
 
 def _names(folders: Sequence[Path]) -> dict[Path, str]:
@@ -171,6 +189,9 @@ def _progress(folder: Path) -> str:
         for path in folder.glob(pattern)
         if path.name.isdecimal()
     ]
+    if (folder / "points.csv").exists():
+        points = len((folder / "points.csv").read_text().splitlines()) - 1
+        return f", {points} cells of a grid"
     return f", last checkpoint at step {max(steps):,}" if steps else ", no checkpoint"
 
 
@@ -189,12 +210,11 @@ def _read_figures(
     folder: Path, results: dict[str, Any]
 ) -> tuple[list[Figure], list[str]]:
     """The figures of a run, and why others could not be read."""
-    listed = dig(results, "figures")
-    if listed is None:  # a run from before they were listed
-        known = {"file": "parity.png", "caption": "predicted against true"}
-        listed = [known] if (folder / "parity.png").exists() else []
+    listed = many(results, "figures")
+    if "figures" not in results and (folder / "parity.png").exists():  # an older run
+        listed = [{"file": "parity.png", "caption": "predicted against true"}]
     figures, reasons = [], []
-    for entry in listed if isinstance(listed, list) else []:
+    for entry in listed:
         file = str(dig(entry, "file"))
         try:
             path = (folder / file).resolve()

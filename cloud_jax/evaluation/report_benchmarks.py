@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cloud_jax.evaluation import paper
-from cloud_jax.evaluation.paper import Benchmark
-from cloud_jax.evaluation.report import Run, dig, number
+from cloud_jax.evaluation.paper import Benchmark, Cell
+from cloud_jax.evaluation.report import Run, dig, many, number
 from cloud_jax.evaluation.report_grids import NOT_RUN, Entry, Grid, measured
 
 _METRICS = {"MAE": "mae", "MAE/MAD": "mae_over_mad_train_mean"}
@@ -58,12 +58,11 @@ class Result(NamedTuple):
 
 def targets_of(run: Run) -> list[dict]:
     """Name, property and unit of each target, as far as a run says."""
-    names = list(dig(run.results, "ensemble") or {})
-    listed = dig(run.results, "targets")
-    listed = listed if isinstance(listed, list) else []
-    described = {dig(t, "name"): t for t in listed}
+    ensemble = dig(run.results, "ensemble")
+    names = list(ensemble) if isinstance(ensemble, dict) else []
+    described = {dig(t, "name"): t for t in many(run.results, "targets")}
     if not described:  # a run from before they were written
-        columns = dig(run.config, "targets", "columns") or []
+        columns = many(run.config, "targets", "columns")
         for i, column in enumerate(columns):
             values = (dig(run.config, "targets", key, i) for key in _PARTS.values())
             described[column] = dict(zip(_PARTS, values, strict=True))
@@ -91,8 +90,8 @@ def results_of(run: Run) -> list[Result]:
 
 def _result(run: Run, benchmark: Benchmark, target: str) -> Result:
     metric = _METRICS[benchmark.metric]
-    folds = dig(run.results, "folds") or []
-    several = any(len(dig(fold, "members") or []) > 1 for fold in folds)
+    folds = many(run.results, "folds")
+    several = any(len(many(fold, "members")) > 1 for fold in folds)
     return Result(
         run=run,
         benchmark=benchmark,
@@ -159,8 +158,8 @@ def summary(
         "MAE/MAD divides by the deviation from the mean of the training targets, as "
         "the reference pipeline does; the runs below give it for the mean of the test "
         "targets too.",
-        "`best` marks the lowest number of a row; ours takes part only if it was "
-        "tested on the benchmark's own rows and folds, and else says `other rows`.",
+        '"best" marks the lowest number of a row; ours takes part only if it was '
+        'tested on the benchmark\'s own rows and folds, and else says "other rows".',
     )
     return Grid("Our runs beside the paper", head, rows, notes, cards=True)
 
@@ -183,9 +182,8 @@ def _summary_row(benchmark: Benchmark, found: dict, anchors: dict) -> list[Entry
     ]
     entries += [_ours(chosen.get(start), least, anchors) for start in STARTS]
     for cell in cells.values():
-        mark = "best" if cell and cell.value == least else ""
-        text = cell.text if cell else "none in the table"
-        entries.append(Entry(text, cell.model if cell else "", mark, numeric=True))
+        name = cell.model if cell else ""
+        entries.append(_theirs(cell, least)._replace(detail=name))
     return [*entries, _how(benchmark, chosen)]
 
 
@@ -255,19 +253,29 @@ def paper_table(
         for i, result in enumerate(results):
             if result and result.comparable and result.ensemble is not None:
                 least[i] = min(least[i], result.ensemble)
-    rows = []
-    for model, cells in table.cells.items():
-        marks = [
-            "best" if c.value == x else "" for c, x in zip(cells, least, strict=True)
+    rows = [
+        [
+            Entry(model, cells[0].kind),
+            *(_narrow(_theirs(c, x)) for c, x in zip(cells, least, strict=True)),
         ]
-        numbers = [
-            Entry(c.text, "", m, True) for c, m in zip(cells, marks, strict=True)
-        ]
-        rows.append([Entry(model, cells[0].kind), *numbers])
+        for model, cells in table.cells.items()
+    ]
     for start, results in chosen.items():
         ours = [_ours(r, x, anchors) for r, x in zip(results, least, strict=True)]
-        rows.append([Entry(f"ours, {start}", "coordinate-free"), *ours])
-    head = ["model", *(f"{t.title.split()[-1]}" for t in tasks)]
-    if number_ == "1":
-        head = ["model", "C_v", "U"]
+        entries = [_narrow(entry) for entry in ours]
+        rows.append([Entry(f"ours, {start}", "coordinate-free"), *entries])
+    head = ["model", *(task.short for task in tasks)]
     return Grid(f"Table {number_}. {table.caption}", head, rows, table.remarks)
+
+
+def _theirs(cell: Cell | None, least: float) -> Entry:
+    if cell is None:
+        return Entry("none in the table", numeric=True)
+    return Entry(cell.text, mark="best" if cell.value == least else "", numeric=True)
+
+
+def _narrow(entry: Entry) -> Entry:
+    """An entry with the deviation below the value."""
+    value, _, deviation = entry.text.partition(" (")
+    below = [f"({deviation}" if deviation else "", entry.detail]
+    return entry._replace(text=value, detail="; ".join(filter(None, below)))

@@ -131,9 +131,11 @@ def flatten(value: Any, name: str = "") -> list[tuple[str, str]]:
 
 def plain(value: Any) -> str:
     """One JSON value as text."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return figure_of(value, 6)
-    return {None: "none", True: "yes", False: "no"}.get(value, str(value))
+    return "none" if value is None else str(value)
 
 
 def pairs(caption: str, found: Sequence[tuple[str, str]]) -> Grid:

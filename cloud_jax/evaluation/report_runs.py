@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from cloud_jax.evaluation.report import Run, dig, number
+from cloud_jax.evaluation.report import Run, dig, many, number
 from cloud_jax.evaluation.report_benchmarks import results_of, targets_of
 from cloud_jax.evaluation.report_grids import (
     Entry,
@@ -76,8 +76,7 @@ def _facts(run: Run) -> Grid:
     )
     checkpoint = dig(results, "checkpoint")
     tuned = run.kind == "finetune"
-    devices = dig(run.environment, "devices") or []
-    devices = devices if isinstance(devices, list) else [devices]
+    devices = many(run.environment, "devices")
     found = {
         "task": known,
         "table": dig(results, "table") or dig(run.config, "data", "table"),
@@ -133,7 +132,7 @@ def _folds(run: Run) -> list[Grid]:
     for target in targets_of(run):
         name, unit = target["name"], target.get("unit")
         rows = []
-        for fold in dig(run.results, "folds") or []:
+        for fold in many(run.results, "folds"):
             counts = ("n_train", "n_validation", "n_test")
             counts += ("test_rows_with_a_training_sentence",)
             entries = [

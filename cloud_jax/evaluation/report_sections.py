@@ -1,9 +1,10 @@
 """The parts of the report, in order."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from cloud_jax.evaluation import paper
+from cloud_jax.evaluation import paper, report_evidence
 from cloud_jax.evaluation.report import Problem, Run, number
 from cloud_jax.evaluation.report_benchmarks import (
     all_results,
@@ -29,6 +30,9 @@ def sections(
     """All parts; those of which there is neither a run nor a number are left out."""
     anchors = {run.name: f"run-{i}" for i, run in enumerate(runs, 1)}
     found = by_benchmark(runs)
+    of_kind = defaultdict(list)
+    for run in runs:
+        of_kind[run.kind].append(run)
     parts = [
         Section(
             "summary",
@@ -41,7 +45,8 @@ def sections(
         Section(anchor, title, grids=[paper_table(number_, found, anchors)])
         for number_, (anchor, title) in _TABLES.items()
     ]
-    parts.append(_pretraining([r for r in runs if r.kind == "pretrain"], anchors))
+    parts.append(report_evidence.discovery(of_kind["discovery"], anchors))
+    parts.append(_pretraining(of_kind["pretrain"], anchors))
     if runs:
         shown = [run_section(run, anchors[run.name], defaults) for run in runs]
         parts.append(Section("runs", "Runs", parts=shown))

@@ -1,0 +1,295 @@
+import json
+import math
+
+import pytest
+import report_runs
+
+from cloud_jax import configuration
+from cloud_jax.evaluation import report_benchmarks, report_grids
+from cloud_jax.evaluation.report import gather
+from cloud_jax.evaluation.report_runs import differences
+from cloud_jax.evaluation.report_sections import sections
+
+DEFAULTS = {"finetune": configuration.finetuning().to_dict()}
+
+
+def summary(runs, title):
+    """A row of the summary, by the names of its columns."""
+    found = report_benchmarks.by_benchmark(runs)
+    grid = report_benchmarks.summary(found, {run.name: run.name for run in runs})
+    row = next(row for row in grid.rows if row[0].text == title)
+    return dict(zip(grid.head, row, strict=True))
+
+
+def shown(folder):
+    runs, problems = gather([folder])
+    return {s.anchor: s for s in sections(runs, problems, DEFAULTS)}
+
+
+def texts(grid):
+    return [[entry.text for entry in row] for row in grid.rows]
+
+
+def test_runs_are_found_below_folders_and_named_by_what_they_do_not_share(tmp_path):
+    report_runs.finetune(tmp_path / "a" / "phonons")
+    report_runs.finetune(tmp_path / "b" / "phonons")
+    report_runs.pretrain(tmp_path / "b" / "bert")
+    runs, problems = gather([tmp_path / "a", tmp_path / "b"])
+    assert [(run.name, run.kind) for run in runs] == [
+        ("a/phonons", "finetune"),
+        ("b/bert", "pretrain"),
+        ("b/phonons", "finetune"),
+    ]
+    assert not problems
+    again, _ = gather([tmp_path, tmp_path / "b"])  # nothing is there twice
+    assert len(again) == 3
+
+
+def test_what_judges_a_run_is_found_in_its_folder_and_its_own_parts_are_not(tmp_path):
+    run = report_runs.finetune(tmp_path / "wbm", "discovery")
+    report_runs.discovery(run / "discovery")
+    report_runs.pretrain(run / "a cell of a grid")
+    runs, problems = gather([tmp_path])
+    assert [run.name for run in runs] == ["wbm", "wbm/discovery"]
+    assert not problems
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "empty or damaged"),
+        ('{"kind": "finetune", "ens', "empty or damaged"),
+        ("[1]", "holds a list"),
+        ('{"kind": "poem"}', "is of kind 'poem'"),
+        ('{"score": 1}', "does not say its kind"),
+        ('{"kind": "finetune", "folds": []}', "has no ensemble"),
+    ],
+)
+def test_what_cannot_be_read_is_listed_with_the_reason(tmp_path, content, reason):
+    report_runs.pretrain(tmp_path / "good")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "results.json").write_text(content)
+    runs, problems = gather([tmp_path])
+    assert [run.name for run in runs] == ["good"]
+    assert [problem.name for problem in problems] == ["bad"]
+    assert reason in problems[0].reason
+    rows = texts(shown(tmp_path)["problems"].grids[0])
+    assert rows == [["bad", problems[0].reason]]
+
+
+def test_unfinished_runs_are_listed_with_how_far_they_came(tmp_path):
+    (tmp_path / "run" / "members" / "m" / "checkpoints" / "120").mkdir(parents=True)
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "config.json").write_text("{}")
+    (tmp_path / "grid" / "cell" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "grid" / "points.csv").write_text("parameters\n1\n2\n")
+    (tmp_path / "nothing").mkdir()
+    runs, problems = gather([tmp_path, tmp_path / "nothing"])
+    assert not runs
+    assert dict(problems) == {
+        "run": "unfinished: no results.json, last checkpoint at step 120",
+        "begun": "unfinished: no results.json, no checkpoint",
+        "grid": "unfinished: no results.json, 2 cells of a grid",
+        "grid/cell": "unfinished: no results.json, no checkpoint",
+        "nothing": "holds no run: no results.json in it or below",
+    }
+    with pytest.raises(OSError, match="gone: there is no such folder"):
+        gather([tmp_path / "gone"])
+
+
+def test_figures_are_pictures_within_the_folder(tmp_path):
+    run = report_runs.finetune(tmp_path / "run")
+    (tmp_path / "secret.png").write_bytes(report_runs.png())
+    (run / "text.png").write_text("<svg onload='x'>")
+    names = ("parity.png", "../secret.png", "text.png", "gone.png")
+    figures = [{"file": name, "caption": name} for name in names]
+    results = json.loads((run / "results.json").read_text())
+    (run / "results.json").write_text(json.dumps(results | {"figures": figures}))
+    (found,), problems = gather([run])
+    assert [figure.caption for figure in found.figures] == ["parity.png"]
+    assert [p.reason for p in problems] == [
+        "figure ../secret.png: it is outside the folder",
+        "figure gone.png: No such file or directory",
+        "figure text.png: is no PNG or JPEG",
+    ]
+
+
+def test_a_row_of_the_summary_holds_ours_and_the_papers(tmp_path):
+    report_runs.finetune(tmp_path / "a")
+    ours = {"checkpoint": "encoder", "members": 2, "note": "half the epochs"}
+    report_runs.finetune(tmp_path / "b", maes=[20.0, 22.0, 21.0, 23.0, 24.0], **ours)
+    runs, _ = gather([tmp_path])
+    row = summary(runs, "MatBench phonons")
+    assert row["error"].text == "MAE, cm⁻¹"
+    assert row["ours, from scratch"][:3] == ("32.00 (1.41)", "", "")
+    assert row["ours, pretrained"][:3] == ("22.00 (1.41)", "single 23.00", "best")
+    assert row["paper's CLOUD"][:3] == ("40.6856 (2.6168)", "CLOUD", "")
+    assert row["best coordinate-free peer"].detail == "MatInFormer"
+    assert row["best of the paper's table"][:3] == ("28.8874 (3.2840)", "coNGN", "")
+    measured = row["how ours was measured"]
+    assert measured.text == (
+        "strict, 5 of 5 folds, 1,265 of 1,265 rows tested, canonical"
+    )
+    assert measured.detail == "half the epochs"
+
+
+def test_what_was_not_run_says_so_and_has_no_number(tmp_path):
+    report_runs.pretrain(tmp_path / "a")
+    runs, _ = gather([tmp_path])
+    row = summary(runs, "UnconvBench supercon")
+    ours = row["ours, from scratch"], row["ours, pretrained"]
+    assert [entry.text for entry in ours] == ["not run", "not run"]
+    assert row["best coordinate-free peer"].text == "none in the table"
+    assert row["how ours was measured"].text == "not run"
+
+
+def test_other_rows_take_no_part_in_the_ranking(tmp_path):
+    report_runs.finetune(tmp_path / "a", maes=[1.0])
+    runs, _ = gather([tmp_path])
+    row = summary(runs, "MatBench phonons")
+    assert row["ours, from scratch"][:3] == ("1.000", "", "other rows")
+    assert row["best of the paper's table"].mark == "best"
+    assert "1 of 5 folds, 253 of 1,265 rows tested" in row["how ours was measured"].text
+
+
+def test_the_run_shown_is_chosen_by_validation_rows_and_not_by_test_rows(tmp_path):
+    good, bad = [10.0] * 5, [50.0] * 5
+    report_runs.finetune(tmp_path / "lucky", maes=good, validation=0.3)
+    report_runs.finetune(tmp_path / "chosen", maes=bad, validation=0.1)
+    report_runs.finetune(tmp_path / "one fold", maes=[5.0], validation=0.01)
+    paper = {"maes": good, "validation": 0.01, "protocol": "paper"}
+    report_runs.finetune(tmp_path / "leaky", **paper)
+    runs, _ = gather([tmp_path])
+    assert summary(runs, "MatBench phonons")["ours, from scratch"].text == "50.00"
+    (table,) = shown(tmp_path)["summary"].folded
+    assert [row[0].text for row in table.rows] == [
+        "chosen", "lucky", "one fold", "leaky",
+    ]  # fmt: skip
+    assert [row[3].mark for row in table.rows] == ["chosen", "", "", ""]
+
+
+def test_a_run_of_two_thermal_targets_counts_for_both(tmp_path):
+    run = report_runs.finetune(tmp_path / "a", "thermal", maes=[2.0, 4.0])
+    results = json.loads((run / "results.json").read_text())
+    names = {"cv": "heat_capacity", "u": "internal_energy"}
+    results["targets"] = [{"name": k, "property": v} for k, v in names.items()]
+    found = results["ensemble"].pop("last phdos peak")
+    results["ensemble"] = {"cv": found, "u": {}}
+    (run / "results.json").write_text(json.dumps(results))
+    runs, _ = gather([tmp_path])
+    assert summary(runs, "Thermal C_v, 300 K")["ours, from scratch"].text == "1.500"
+    assert summary(runs, "Thermal U, 300 K")["ours, from scratch"].text == "no number"
+
+
+def test_a_run_from_before_the_keys_were_written_is_shown(tmp_path):
+    run = report_runs.finetune(tmp_path / "a")
+    new = "kind", "benchmark", "note", "table", "targets", "members_a_fold", "figures"
+    results = json.loads((run / "results.json").read_text())
+    old = {key: value for key, value in results.items() if key not in new}
+    (run / "results.json").write_text(json.dumps(old))
+    for name in ("config", "environment", "timing"):
+        (run / f"{name}.json").unlink()
+    (section,) = shown(tmp_path)["runs"].parts
+    assert section.title == "Fine-tuning: a"
+    assert len(section.figures) == 1
+    assert len(section.grids[2].rows) == 5
+
+
+def test_a_section_of_a_run_tells_how_it_was_made(tmp_path):
+    report_runs.finetune(tmp_path / "a", note="a note")
+    (section,) = shown(tmp_path)["runs"].parts
+    assert section.paragraphs == ["a note"]
+    facts = dict(texts(section.grids[0]))
+    assert facts["training time"] == "5 min 34 s"
+    assert facts["devices"] == "2 x cpu"
+    assert facts["starts from"] == "scratch"
+    folds = texts(section.grids[2])
+    assert folds[0] == [
+        "fold_0", "911", "101", "253", "0",
+        "30.00", "60.00", "0.5000", "15.00", "7.500",
+    ]  # fmt: skip
+    folded = {
+        grid.caption: dict(row[:2] for row in texts(grid)) for grid in section.folded
+    }
+    settings = texts(section.folded[1])
+    assert settings == [["optimizer.learning_rate", "0.000100000", "0.000700000"]]
+    environment = folded["Command and environment"]
+    assert environment["command"] == "cloud_jax/finetune.py --config configs/a.py"
+    assert environment["commit"] == "0123abcd"
+    assert folded["SHA-256 of inputs"] == report_runs.HASHES
+
+
+def test_odd_values_do_not_stop_the_report(tmp_path):
+    odd = {"ensemble": {"x": {"mae": None}, "y": 3, "z": {"mae": {"mean": math.nan}}}}
+    odd |= {"folds": [None, {"members": 3}, "?"], "targets": "none", "single": []}
+    report_runs.finetune(tmp_path / "a", **odd, hashes=None, checkpoint=7)
+    (section,) = shown(tmp_path)["runs"].parts
+    assert section.title == "Fine-tuning: a"
+    assert "not finite" in [entry.text for entry in section.grids[1].rows[2]]
+
+
+def test_settings_differ_by_value_and_new_ones_are_named():
+    default = {"a": {"b": (1, 2), "c": 1.0}, "d": "", "workdir": "x"}
+    actual = {"a": {"b": [1, 2], "c": 2.0}, "d": "", "e": True, "workdir": "y"}
+    assert differences(default, actual) == [
+        ("a.c", "1.00000", "2.00000"),
+        ("e", "-", "yes"),
+    ]
+
+
+def test_tables_of_the_paper_have_rows_of_ours(tmp_path):
+    report_runs.finetune(tmp_path / "a", checkpoint="encoder")
+    (grid,) = shown(tmp_path)["matbench"].grids
+    assert [row[0].text for row in grid.rows[-2:]] == [
+        "ours, scratch",
+        "ours, pretrained",
+    ]
+    assert [entry.text for entry in grid.rows[-1][1:4]] == [
+        "not run",
+        "32.00",
+        "not run",
+    ]
+    best = [row[2].text for row in grid.rows if row[2].mark == "best"]
+    assert best == ["28.8874"]
+
+
+def test_discovery_stands_below_the_papers_rows(tmp_path):
+    report_runs.discovery(tmp_path / "a")
+    section = shown(tmp_path)["discovery"]
+    scores, thresholds = section.grids
+    assert texts(scores)[-1][:3] == ["ours: full test set", "0.5000", "2.250"]
+    assert "published hull; 256,963 crystals" in scores.rows[-1][0].detail
+    assert texts(thresholds)[-1] == [
+        "0.05", "ours: a", "0.5000", "2.250", "0.3750", "0.7500", "0.6250", "0.8750",
+    ]  # fmt: skip
+    assert section.paragraphs == [
+        "a: no unique prototypes: the file has no such column"
+    ]
+
+
+def test_pretraining_has_its_baselines_below_it(tmp_path):
+    report_runs.pretrain(tmp_path / "a")
+    (grid,) = shown(tmp_path)["pretraining"].grids
+    assert [row[0].text for row in grid.rows] == [
+        "a", "unigram, same masks", "bigram, same masks",
+    ]  # fmt: skip
+    assert grid.rows[0][2][:2] == ("0.2500", "90.0 % right")
+    assert grid.rows[0][-1].text == "1 min 15 s"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1631.1996, "1,631"), (0.0689123, "0.06891"), (-0.0201, "-0.02010"), (0.0, "0"),
+        (31.998, "32.00"), (3, "3"), (12000, "12,000"), (1.5e-9, "1.500e-09"),
+        (math.inf, "not finite"), (None, ""),
+    ],
+)  # fmt: skip
+def test_numbers_have_four_digits(value, text):
+    assert report_grids.figure_of(value) == text
+
+
+def test_a_deviation_has_the_places_of_its_number():
+    assert report_grids.measured(40.6856, 2.6168) == "40.69 (2.62)"
+    assert report_grids.measured(1631.2, 271.4) == "1,631 (271)"
+    assert report_grids.measured(None, 1.0) == ""

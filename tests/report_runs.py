@@ -1,0 +1,143 @@
+"""Folders as the commands leave them, small, for the tests of the report."""
+
+import json
+import struct
+import zlib
+
+from cloud_jax import configuration
+
+HASHES = {"table": "ab" * 32, "vocabulary": "cd" * 32}
+
+
+def png(width=3, height=2):
+    """A real picture, all white."""
+
+    def chunk(name, data):
+        crc = zlib.crc32(name + data)
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", crc)
+
+    rows = zlib.compress((b"\0" + b"\xff" * width) * height)
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    parts = chunk(b"IHDR", head), chunk(b"IDAT", rows), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def write(folder, results, **beside):
+    """A run folder: results.json, its figures, and other JSON files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text(json.dumps(results))
+    for name, value in beside.items():
+        (folder / f"{name}.json").write_text(json.dumps(value))
+    for figure in results.get("figures", []):
+        (folder / figure["file"]).write_bytes(png())
+    return folder
+
+
+def metrics(mae):
+    """Of one fold: MAE/MAD is half of the MAE."""
+    ratios = {"mae_over_mad_train_mean": mae / 2, "mae_over_mad_test_mean": mae / 4}
+    return {"mae": mae, "rmse": 2 * mae, "r2": 0.5, **ratios, "n": 253}
+
+
+def over(values):
+    """Of several folds, as `metrics.over_folds`."""
+    mean = sum(values) / len(values)
+    std = (sum((v - mean) ** 2 for v in values) / len(values)) ** 0.5
+    found = metrics(mean)
+    del found["n"]
+    return {
+        k: {"mean": v, "std": std if k == "mae" and std else None}
+        for k, v in found.items()
+    }
+
+
+def finetune(
+    folder,
+    benchmark="matbench_phonons",
+    maes=(30.0, 32.0, 31.0, 33.0, 34.0),
+    *,
+    n_test=253,
+    members=1,
+    validation=0.2,
+    name="last phdos peak",
+    **changes,
+):
+    """A finished fine-tuning run; the single members' MAE is 1 more."""
+    folds = [
+        {
+            "fold": f"fold_{i}",
+            "n_train": 911,
+            "n_validation": 101,
+            "n_test": n_test,
+            "test_rows_with_a_training_sentence": 0,
+            "ensemble": {name: metrics(mae)},
+            "members": [
+                {"member": j, "test": {name: metrics(mae + 1)}} for j in range(members)
+            ],
+        }
+        for i, mae in enumerate(maes)
+    ]
+    target = {"name": name, "property": name, "unit": "cm^-1", "basis": ""}
+    results = {
+        "kind": "finetune",
+        "benchmark": benchmark,
+        "note": "",
+        "table": "matbench:phonons",
+        "targets": [{**target, "temperature_k": 0.0}],
+        "members_a_fold": members,
+        "figures": [{"file": "parity.png", "caption": "predicted against true"}],
+        "protocol": "strict",
+        "dialect": "canonical",
+        "checkpoint": None,
+        "law": None,
+        "rows_used": n_test * len(maes),
+        "rows_rejected": 2,
+        "ensemble": {name: over(maes)},
+        "single": {name: over([mae + 1 for mae in maes])},
+        "validation_mae_over_mad": validation,
+        "folds": folds,
+        "parameters_of_a_member": 711809,
+        "hashes": HASHES,
+    }
+    config = json.loads(json.dumps(configuration.finetuning().to_dict()))
+    config["optimizer"]["learning_rate"] = 7e-4
+    environment = {
+        "cloud_jax": "0.1.0",
+        "commit": "0123abcd",
+        "python": "3.11.7",
+        "command": ["cloud_jax/finetune.py", "--config", "configs/a.py"],
+        "versions": {"jax": "0.10.1"},
+        "devices": ["cpu", "cpu"],
+        "hashes": HASHES,
+    }
+    timing = {"training_seconds": 334.5}
+    beside = {"config": config, "environment": environment, "timing": timing}
+    return write(folder, results | changes, **beside)
+
+
+def pretrain(folder, loss=0.25):
+    """A finished pretraining run; it says no kind."""
+    segments = ("symmetry", "wyckoff", "composition")
+    results = {"validation_loss": loss, "validation_accuracy": 0.9}
+    for what in ("validation", "unigram", "bigram"):
+        results |= {f"{what}_loss_{s}": loss for s in segments}
+    results |= {"parameters_non_embedding": 614272, "epochs": 3.0, "wall_seconds": 75.0}
+    return write(folder, results | {"hashes": HASHES})
+
+
+def discovery(folder, published=True):
+    """What judges a run, with the hull."""
+    full = {"f1": 0.5, "daf": 2.25, "precision": 0.375, "accuracy": 0.75, "tpr": 0.625}
+    full |= {"tnr": 0.875, "mae": 0.0815, "rmse": 0.125, "r2": 0.25, "roc_auc": 0.8125}
+    results = {
+        "kind": "discovery",
+        "note": "",
+        "hull": {"file": "summary.csv.gz", "published": published},
+        "formation_energy": {"mae": 0.0815, "rmse": 0.125, "r2": 0.9, "n": 256963},
+        "stability": {"full": full | {"n": 256963}},
+        "thresholds": [{"threshold_ev": 0.05, **full}],
+        "absent": ["no unique prototypes: the file has no such column"],
+        "figures": [{"file": "roc.png", "caption": "ROC"}],
+        "hashes": {},
+    }
+    return write(folder, results)
