@@ -4,7 +4,8 @@
 
 Reads records.parquet of a dataset. Columns: id, the sentence (column canonical or
 paper), the logarithm of volume_per_atom [angstrom^3], and split: all training rows and
-3,000 validation rows, called test. Sentences of more than 64 tokens and volumes outside 3 to 200 stay out.
+3,000 validation rows, called test. Sentences of more than 64 tokens and volumes outside
+3 to 200 stay out.
 """
 
 import argparse

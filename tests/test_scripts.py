@@ -9,6 +9,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from pymatgen.core import Element, Lattice, Structure
 
@@ -196,3 +197,20 @@ def test_shuffle_npz(tmp_path):
 def test_check_damaged(cifs, tmp_path):
     out = run("check_damaged", cifs, "--output", tmp_path / "out", "--crystals=1")
     assert last_json(out)["kinds"] > 50
+
+
+def test_make_benchmark_tables(tmp_path):
+    folder = tmp_path / "cdvae_labels"
+    folder.mkdir()
+    cif = SALT.to(fmt="cif")
+    for part, tc in (("train", -1.5), ("val", -2.5), ("test", -0.5)):
+        rows = pd.DataFrame({"material_id": [f"x-{part}"], "prop": tc, "cif": cif})
+        rows.to_csv(folder / f"supercon_{part}.csv.gz", index=False)
+    tables = tmp_path / "tables"
+    only = ("--only", "unconvbench_supercon")
+    out = run("make_benchmark_tables", tmp_path, tables, *only)
+    assert out.startswith("unconvbench_supercon: stand-in: 3 of the 1,058")
+    made = pd.read_csv(tables / "unconvbench_supercon.csv.gz")
+    assert made["Tc"].tolist() == [1.5, 2.5, 0.5]
+    assert sorted(made["fold"]) == ["fold_0", "fold_1", "fold_2"]
+    assert made["structure"].tolist() == [cif] * 3
