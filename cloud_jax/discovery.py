@@ -1,0 +1,372 @@
+"""Judge a model on MatBench Discovery: from formation energies to stable crystals.
+
+    python -m cloud_jax.discovery runs/discovery
+    python -m cloud_jax.discovery predictions.csv --summary hull.csv --output out/
+
+RUN is the work directory of a finished fine-tuning run whose test rows are WBM, or a
+CSV of material_id and predicted formation energy. Its folder then has discovery/ with
+results.json, figures, and the files of a submission to the leaderboard.
+"""
+
+import argparse
+import datetime
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cloud_jax.evaluation.discovery_tables import Predictions
+
+_EPILOG = """\
+Which crystals are stable needs their distance to the convex hull of Materials Project:
+the published file 2023-12-13-wbm-summary.csv.gz, found in --data-dir, or a table of
+yours (--summary) with material_id, e_above_hull (eV/atom), and if known
+unique_prototype and e_form_per_atom. Without it the errors of the formation energy are
+computed; each result says what is missing and where it is published.
+
+--metadata is a YAML of what only you know, in the leaderboard's words: model_name,
+model_key, authors (name, affiliation, email ...), doi, paper, repo, pr_url,
+checkpoint_url, license, training_sets, training_cost, notes ...
+
+exit status: 0 done, 1 something to correct, 2 wrong usage
+"""
+_CAPTIONS = {
+    "parity.png": "Formation energy, predicted against true",
+    "roc.png": "Receiver operating characteristic, as Figure S1",
+    "thresholds.png": "Precision, recall and F1 by threshold, as Table S5",
+    "hull.png": "Distance to the hull: predicted against true; error by true distance",
+}
+
+
+def parse(words: list[str] | None) -> argparse.Namespace:
+    """Parse the command line without importing anything heavy."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cloud_jax.discovery",
+        description="The metrics of MatBench Discovery, figures and a submission.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("run", type=Path, metavar="RUN", help="work directory, or CSV of predictions")
+    add("--summary", type=Path, metavar="FILE", help="hull distances, see below")
+    add("--data-dir", type=Path, default=Path("data"), help="looked in (default: data)")
+    add("--output", type=Path, metavar="DIR", help="(default: RUN/discovery)")
+    add(
+        "--target",
+        default="",
+        metavar="NAME",
+        help="target of the run, or column of the CSV (default: e_form_per_atom)",
+    )
+    add("--metadata", type=Path, metavar="FILE", help="of the submission, see below")
+    arguments = parser.parse_args(words)
+    if arguments.output is None:
+        if not arguments.run.is_dir() and arguments.run.exists():
+            parser.error("argument --output: is needed where RUN is a file")
+        arguments.output = arguments.run / "discovery"
+    return arguments
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the command; return the exit status."""
+    arguments = parse(words)
+    try:
+        return run(arguments)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Read, measure, write and show."""
+    from cloud_jax.evaluation.discovery import error_metrics
+    from cloud_jax.evaluation.discovery_screen import screen
+    from cloud_jax.evaluation.discovery_tables import read_note, read_predictions
+    from cloud_jax.preprocess.sources.source import file_sha256
+    from cloud_jax.whole_file import write_whole
+
+    file = arguments.run
+    if file.is_dir():
+        file = file / "predictions.csv"
+    predictions = read_predictions(arguments.run, arguments.target)
+    origin = _origin(arguments.run)
+    path, published, reference, absent = _reference(arguments)
+    true, source = _true_energies(predictions, reference, arguments.data_dir)
+    known = true.index if reference is None else true.index.union(reference.index)
+    strange = _strangers(predictions, known, published)
+    energy = predictions.energy.reindex(true.index)
+    notes = [origin.get("note"), read_note(path) if path else None]
+    results: dict[str, Any] = {
+        "kind": "discovery",
+        "benchmark": "discovery",
+        "run": str(arguments.run),
+        "column": predictions.column,
+        "note": " ".join(filter(None, notes)),
+        "reference": {
+            "formation_energy": source,
+            "hull": path.name if path else None,
+            "hull_is_published": published,
+        },
+        "hashes": {"predictions": file_sha256(file)}
+        | ({"summary": file_sha256(path)} if path else {}),
+        "predictions_without_reference": strange,
+        "formation_energy": error_metrics(true.to_numpy(), energy.to_numpy()),
+    }
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    draw = _draw_parity(arguments.output, true, energy, results)
+    if reference is not None:
+        distances, results["outliers"], lost = _distances(reference, true, predictions)
+        absent += lost
+        results |= _stability(distances, reference)
+        draw += _draw_stability(arguments.output, distances, results)
+    results["absent"] = absent
+    results["figures"] = [{"file": name, "caption": _CAPTIONS[name]} for name in draw]
+    results["submission"] = _submit(arguments, predictions, origin, results)
+    write_whole(arguments.output / "results.json", json.dumps(results, indent=2) + "\n")
+    print(screen(results, arguments.output))
+    return 0
+
+
+def _origin(folder: Path) -> dict[str, Any]:
+    """results.json of the run; empty for a plain table."""
+    path = folder / "results.json"
+    if not folder.is_dir():
+        return {}
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path}: is missing, so the run has not finished: give its command again"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"{path}: is damaged ({error})") from error
+
+
+def _reference(
+    arguments: argparse.Namespace,
+) -> "tuple[Path | None, bool, pd.DataFrame | None, list[str]]":
+    """Find and read the hull: its file, whether it is the published one, its table.
+
+    The last is what cannot be computed without what is missing, in sentences.
+    """
+    from cloud_jax.evaluation.discovery_tables import UNIQUE, read_reference
+    from cloud_jax.preprocess.sources.discovery import WBM_SUMMARY
+    from cloud_jax.preprocess.sources.download import find
+
+    path = arguments.summary or find(WBM_SUMMARY, arguments.data_dir)
+    wanted = (
+        f"{WBM_SUMMARY.name}, published at {WBM_SUMMARY.page}: put it into "
+        f"{arguments.data_dir}"
+    )
+    if path is None:
+        return None, False, None, [
+            "F1, DAF, precision, recall, accuracy, the rates, ROC-AUC and R2 of the "
+            f"hull distance need {wanted}, or give a table of yours as --summary."
+        ]  # fmt: skip
+    table = read_reference(path)
+    absent = []
+    if UNIQUE not in table:
+        absent.append(
+            f"The unique prototypes and the 10,000 most stable of them need a column "
+            f"{UNIQUE}, which {path.name} has not, and which is in {wanted}."
+        )
+    published = path.name.startswith(WBM_SUMMARY.name) and (
+        find(WBM_SUMMARY, path.parent) == path
+    )
+    return path, published, table, absent
+
+
+def _true_energies(
+    predictions: "Predictions", reference: "pd.DataFrame | None", data_dir: Path
+) -> "tuple[pd.Series, str]":
+    """True formation energies by id, and where they are from."""
+    from cloud_jax.evaluation.discovery_tables import E_FORM, read_arrays
+    from cloud_jax.preprocess.sources.discovery import WBM_ARRAYS, WBM_SUMMARY
+    from cloud_jax.preprocess.sources.download import find
+
+    if reference is not None and E_FORM in reference:
+        return reference[E_FORM], "the file with the hull"
+    if predictions.true is not None:
+        return predictions.true, "the run's labels"
+    if path := find(WBM_ARRAYS, data_dir):
+        return read_arrays(path), path.name
+    raise ValueError(
+        f"neither the predictions nor {data_dir} say the true formation energies: put "
+        f"{WBM_SUMMARY.name} there, published at {WBM_SUMMARY.page}, or give a table "
+        f"with material_id, e_above_hull and {E_FORM} as --summary"
+    )
+
+
+def _strangers(predictions: "Predictions", known: "pd.Index", published: bool) -> int:
+    """How many predictions are of crystals that nothing is known of."""
+    strange = predictions.energy.index.difference(known)
+    if (published and len(strange)) or len(strange) == len(predictions.energy):
+        raise ValueError(
+            f"{len(strange):,} of {len(predictions.energy):,} predictions are of "
+            f"crystals that the reference does not know, such as "
+            f"{', '.join(strange[:3]) or '(the file is empty)'}; expected its ids, "
+            f"such as {', '.join(known[:2])}"
+        )
+    return len(strange)
+
+
+def _distances(
+    reference: "pd.DataFrame", true: "pd.Series", predictions: "Predictions"
+) -> "tuple[pd.DataFrame, int, list[str]]":
+    """True and predicted distance to the hull [eV/atom], as the leaderboard has them.
+
+    Also the number of outliers, and what is left out.
+    """
+    import pandas as pd
+
+    from cloud_jax.evaluation.discovery import (
+        DECIMALS,
+        hull_distance,
+        without_outliers,
+    )
+    from cloud_jax.evaluation.discovery_tables import E_HULL
+
+    hull, energy = reference[E_HULL], true.reindex(reference.index)
+    lost = hull.notna() & energy.isna()
+    found = predictions.energy.reindex(reference.index)
+    kept = pd.Series(without_outliers(energy, found), index=found.index)
+    hull, energy, kept_rounded = (x.round(DECIMALS) for x in (hull, energy, kept))
+    table = pd.DataFrame(
+        {
+            "true": hull.mask(lost),
+            "predicted": hull_distance(hull, energy, kept_rounded),
+        }
+    )
+    if table.dropna().empty:
+        raise ValueError(
+            "no crystal has a hull distance, a true and a predicted formation energy: "
+            "the ids of the files are different, or the predictions are empty"
+        )
+    n = int(lost.sum())
+    absent = [f"{n:,} crystals have a hull distance but no true energy: left out."]
+    return table, int(found.notna().sum() - kept.notna().sum()), absent[: bool(n)]
+
+
+def _stability(distances: "pd.DataFrame", reference: "pd.DataFrame") -> dict[str, Any]:
+    """The metrics that need the hull."""
+    import numpy as np
+
+    from cloud_jax.evaluation.discovery import stability, sweep
+    from cloud_jax.evaluation.discovery_tables import UNIQUE
+
+    true, found = distances.true.to_numpy(), distances.predicted.to_numpy()
+    unique = reference[UNIQUE].to_numpy() if UNIQUE in reference else None
+    return {
+        "stability": stability(true, found, unique),
+        "thresholds": sweep(true, found),
+        "curve": sweep(true, found, np.linspace(-0.2, 0.2, 81).round(3)),
+    }
+
+
+def _draw_parity(
+    folder: Path, true: "pd.Series", energy: "pd.Series", results: dict[str, Any]
+) -> list[str]:
+    from cloud_jax.evaluation.figures_discovery import parity_plot
+
+    both = true.notna() & energy.notna()
+    if not both.any():
+        raise ValueError(
+            "no crystal has both a true and a predicted energy: the predictions are "
+            "empty, or their ids are not those of the reference"
+        )
+    mae = results["formation_energy"]["mae"]
+    parity_plot(
+        folder / "parity.png", true[both].to_numpy(), energy[both].to_numpy(), mae=mae
+    )
+    return ["parity.png"]
+
+
+def _draw_stability(
+    folder: Path, distances: "pd.DataFrame", results: dict[str, Any]
+) -> list[str]:
+    from cloud_jax.evaluation import figures_discovery as figures
+    from cloud_jax.evaluation.discovery import roc_points
+    from cloud_jax.evaluation.paper import table
+
+    drawn = ["thresholds.png", "hull.png"]
+    both = distances.dropna()
+    true, found = both.true.to_numpy(), both.predicted.to_numpy()
+    if (auc := results["stability"]["full"]["roc_auc"]) is not None:
+        drawn.insert(0, "roc.png")
+        figures.roc_plot(
+            folder / "roc.png",
+            roc_points(true, found),
+            auc=auc,
+            points=results["thresholds"],
+        )
+    rows = {
+        float(threshold): {
+            {"tpr": "recall"}.get(column, column): cell.value
+            for column, cell in zip(table("S5").columns, cells, strict=True)
+        }
+        for threshold, cells in table("S5").cells.items()
+    }
+    figures.threshold_plot(folder / "thresholds.png", results["curve"], paper=rows)
+    figures.hull_plot(folder / "hull.png", true, found)
+    return drawn
+
+
+def _submit(
+    arguments: argparse.Namespace,
+    predictions: "Predictions",
+    origin: dict[str, Any],
+    results: dict[str, Any],
+) -> dict[str, Any]:
+    """Write the submission; say what it still needs."""
+    import yaml
+
+    from cloud_jax import __version__
+    from cloud_jax.evaluation import discovery_submission as submission
+
+    user, path = {}, arguments.metadata
+    if path:
+        try:
+            user = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: is no YAML ({error})") from error
+        if not isinstance(user, dict):
+            raise ValueError(f"{path}: expected fields such as `authors: [...]`")
+    date = datetime.date.today().isoformat()
+    try:
+        fields = submission.describe(
+            user,
+            version=__version__,
+            date=date,
+            parameters=origin.get("parameters_of_a_member"),
+            members=origin.get("members_a_fold"),
+            training_set="MP 2022"
+            if str(origin.get("table")).startswith("discovery:mp")
+            else None,
+            note=str(origin.get("note") or ""),
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    files = submission.write_submission(
+        arguments.output / "submission",
+        predictions.energy,
+        fields,
+        date=date,
+        metrics=results.get("stability")
+        if results["reference"]["hull_is_published"]
+        else None,
+    )
+    needed, empty = submission.missing_fields(fields)
+    return {
+        "files": [str(file.relative_to(arguments.output)) for file in files],
+        "to_fill_in": needed,
+        "null": empty,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
