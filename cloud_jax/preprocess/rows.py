@@ -52,6 +52,8 @@ class LabelledTable(Protocol):
     def rows(self, columns: Sequence[str]) -> Rows:
         """Yield the line of each row and {column: value}, or what is wrong with it.
 
+        The rows are the same, in the same order, whatever columns are wanted.
+
         Raises:
             TableError: it is missing or damaged, or lacks a column.
         """

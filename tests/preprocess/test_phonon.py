@@ -1,9 +1,12 @@
 """C_v, U and phonons: labels joined, and curves with the limits of physics."""
 
+import csv
+
 import numpy as np
 import pytest
 from benchmark_files import encoded, put, take_any_hash, write_csv
 
+from cloud_jax.preprocess.labelled import read_table
 from cloud_jax.preprocess.rows import TableError, open_table
 from cloud_jax.preprocess.sources import phonon
 from cloud_jax.preprocess.sources.corpus import read_sources
@@ -44,8 +47,29 @@ def test_phonon_labels_structures_and_splits_are_joined(phonon_data):
         ("mp-1", "49.25", "15165.5", "train", "train"),
         ("mp-2", "38.125", "19319.75", "test", "train"),
         ("mp-3", "60.0", "20000.0", "train", "test"),
+        ("mp-4", None, None, None, None),
     ]
     assert encoded(phonon_data, "phonon") == 4
+
+
+def test_a_crystal_without_labels_shifts_no_other(phonon_data):
+    """Labels and structures are read one after the other and meet by row number."""
+    with (phonon_data / "data.csv").open() as file:
+        header, first, *rest = csv.reader(file)
+    other = first[1].replace("[3, 3]", "[11, 17]")
+    rows = [("mp-0", other, *first[2:]), first, *rest]
+    put(phonon_data, "data.csv", write_csv(",".join(header), rows))
+    table = read_table(
+        "phonon",
+        id_column="id",
+        targets=[phonon.CV],
+        structure_column="structure",
+        split_column="fold",
+        data_dir=phonon_data,
+    )
+    assert table.ids == ["mp-1", "mp-2", "mp-3"]
+    assert {sentence.rpartition("| ")[2] for sentence in table.sentences} == {"Li 1"}
+    assert [reject.code for reject in table.rejects] == ["missing_target"] * 2
 
 
 def test_phonon_labels_that_do_not_join_are_an_error(phonon_data):

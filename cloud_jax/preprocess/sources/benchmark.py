@@ -73,6 +73,9 @@ class Benchmark(Source):
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any] | str]:
         """Yield {column: value} of each row, or what is wrong with it.
 
+        The rows are the same, in the same order, whatever columns are wanted: a row is
+        known by its number.
+
         Args:
             columns: that are wanted; others may come too.
 

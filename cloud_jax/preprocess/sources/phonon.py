@@ -154,13 +154,12 @@ class PhononSource(Benchmark):
         yield from map(tuple, _read(path, 2))
 
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """Yield the crystals that have labels, if a label is wanted."""
+        """Yield all crystals; nine of them have no labels."""
         path, labels = self.path(DENSITIES), self._labels(columns)
         missing = set(labels)
         for name, structure in self.crystals(path):
-            if not labels or name in labels:
-                missing.discard(name)
-                yield {ID: name, STRUCTURE: structure} | labels.get(name, {})
+            missing.discard(name)
+            yield {ID: name, STRUCTURE: structure} | labels.get(name, {})
         if missing:
             raise SourceError(
                 f"{path}: found no structure of {len(missing)} labelled crystals, "
