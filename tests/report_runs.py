@@ -141,3 +141,45 @@ def discovery(folder, published=True):
         "hashes": {},
     }
     return write(folder, results)
+
+
+def phonon(folder):
+    """What compares runs on heat capacity."""
+    some = {"n": 30, "mean_absolute_error": 1.25, "median_absolute_error": 1.0}
+    bins = [{"from_a3": 10.0, "to_a3": 52.5, **some}, {"from_a3": 52.5, "to_a3": 900}]
+    errors = {"unit": "J/(mol K)", "volume_bins": bins}
+    ratio = {"mae_over_mad_train_mean": 0.0625}
+    at = {"property": "heat_capacity", "temperature_k": 100.0, **ratio}
+    other = {"test_rows_measured_on": 237, "model": [at], "debye_law_at_best": [ratio]}
+    curve = {"temperature_k": [100.0, 300.0], "mean_relative_deviation": 0.0275}
+    results = {
+        "kind": "phonon",
+        "note": "",
+        "errors": {
+            "heat_capacity": {"debye": errors | {"crystal_systems": {"cubic": some}}}
+        },
+        "other_temperatures": {"debye, heat_capacity": other},
+        "heat_capacities": {
+            "debye": {"MgO": curve | {"points_inside_the_interval": 1}}
+        },
+        "missing": ["violin.png: no column"],
+        "figures": [{"file": "volume.png", "caption": "errors by volume"}],
+        "hashes": {},
+    }
+    return write(folder, results)
+
+
+def attention(folder):
+    """What looks at the first layer of two, at k = 2."""
+    found = {
+        "value": 0.75, "interval": [0.7, 0.8],
+        "null": 0.5, "null_interval": [0.45, 0.55],
+        "difference": 0.25, "difference_interval": [0.2, 0.3],
+        "p_greater": 0.0001,
+    }  # fmt: skip
+    layers = [
+        {"layer": i, "mass": 0.5, "top": [{"k": 2, "p1": found, "p2": found}]}
+        for i in (1, 2)
+    ]
+    results = {"kind": "attention", "layers": layers, "n": 100, "note": ""}
+    return write(folder, results | {"hashes": {}, "figures": []})

@@ -81,6 +81,12 @@ def many(value: Any, *keys: str | int) -> list:
     return found if isinstance(found, list) else []
 
 
+def fields(value: Any, *keys: str | int) -> dict:
+    """The object below `keys`; empty where there is none."""
+    found = dig(value, *keys)
+    return found if isinstance(found, dict) else {}
+
+
 def number(value: Any, *keys: str | int) -> float | None:
     """The number below `keys`; None where there is none."""
     found = dig(value, *keys)

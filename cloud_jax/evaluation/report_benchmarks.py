@@ -7,7 +7,7 @@ from typing import NamedTuple
 from cloud_jax.evaluation import paper
 from cloud_jax.evaluation.paper import Benchmark, Cell
 from cloud_jax.evaluation.report import Run, dig, many, number
-from cloud_jax.evaluation.report_grids import NOT_RUN, Entry, Grid, measured
+from cloud_jax.evaluation.report_grids import NOT_RUN, Entry, Grid, figure_of, measured
 
 _METRICS = {"MAE": "mae", "MAE/MAD": "mae_over_mad_train_mean"}
 STARTS = ("scratch", "pretrained")
@@ -20,6 +20,7 @@ class Result(NamedTuple):
         run: whose it is.
         benchmark: of the paper.
         target: of the run.
+        unit: of the error where it is not that of the benchmark, else empty.
         start: scratch or pretrained.
         ensemble: mean over folds, in the unit of the benchmark.
         deviation: over the folds; None of one fold.
@@ -33,6 +34,7 @@ class Result(NamedTuple):
     run: Run
     benchmark: Benchmark
     target: str
+    unit: str
     start: str
     ensemble: float | None
     deviation: float | None
@@ -84,18 +86,21 @@ def results_of(run: Run) -> list[Result]:
             else:
                 matches = benchmark.name == named and not found
             if matches:
-                found.append(_result(run, benchmark, target["name"]))
+                found.append(_result(run, benchmark, target))
     return found
 
 
-def _result(run: Run, benchmark: Benchmark, target: str) -> Result:
-    metric = _METRICS[benchmark.metric]
+def _result(run: Run, benchmark: Benchmark, described: dict) -> Result:
+    metric, target = _METRICS[benchmark.metric], described["name"]
+    unit = str(described.get("unit") or "").replace("^-1", "⁻¹")
+    same = benchmark.metric == "MAE/MAD" or unit == benchmark.unit
     folds = many(run.results, "folds")
     several = any(len(many(fold, "members")) > 1 for fold in folds)
     return Result(
         run=run,
         benchmark=benchmark,
         target=target,
+        unit="" if same else unit,
         start="pretrained" if dig(run.results, "checkpoint") else "scratch",
         ensemble=number(run.results, "ensemble", target, metric, "mean"),
         deviation=number(run.results, "ensemble", target, metric, "std"),
@@ -194,9 +199,10 @@ def _ours(result: Result | None, least: float, anchors: dict) -> Entry:
         mark = "other rows"
     else:
         mark = "best" if result.ensemble == least else ""
-    single = f"single {measured(result.single)}" if result.single else ""
+    below = [f"single {measured(result.single)}"] if result.single else []
+    below += [f"in {result.unit}"] if result.unit else []
     text = value_of(result) or "no number"
-    return Entry(text, single, mark, True, anchors[result.run.name])
+    return Entry(text, ", ".join(below), mark, True, anchors[result.run.name])
 
 
 def _how(benchmark: Benchmark, chosen: dict[str, Result]) -> Entry:
@@ -206,8 +212,8 @@ def _how(benchmark: Benchmark, chosen: dict[str, Result]) -> Entry:
         text = next(iter(ways.values()))
     else:
         text = "; ".join(f"{start}: {way}" for start, way in ways.items())
-    notes = dict.fromkeys([*filter(None, notes), benchmark.note])
-    return Entry(text or NOT_RUN, " ".join(filter(None, notes)))
+    notes = dict.fromkeys(filter(None, [*notes, benchmark.note]))
+    return Entry(text or NOT_RUN, " ".join(f"{note.rstrip('.')}." for note in notes))
 
 
 def all_results(
@@ -223,6 +229,7 @@ def all_results(
                         Entry(result.run.name, link=anchors[result.run.name]),
                         Entry(benchmark.title),
                         Entry(start),
+                        _size(result.run),
                         Entry(
                             measured(result.validation), "", "" if i else "chosen", True
                         ),
@@ -232,10 +239,15 @@ def all_results(
                     )
                 )
     head = (
-        "run", "task", "start", "validation MAE/MAD", "test", "test, single members",
-        "how",
+        "run", "task", "start", "parameters", "validation MAE/MAD", "test",
+        "test, single members", "how",
     )  # fmt: skip
     return Grid("All runs of the paper's tasks", head, rows)
+
+
+def _size(run: Run) -> Entry:
+    parameters = number(run.results, "parameters_of_a_member")
+    return Entry(figure_of(parameters) or "-", numeric=True)
 
 
 def paper_table(

@@ -1,9 +1,10 @@
-"""Discovery, scaling and attention: our runs beside what the paper says of its."""
+"""Discovery, phonons, scaling and attention: our runs beside the paper's words."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from cloud_jax.evaluation import paper
-from cloud_jax.evaluation.report import Run, dig, many, number
+from cloud_jax.evaluation.report import Run, dig, fields, many, number
 from cloud_jax.evaluation.report_grids import NOT_RUN, Entry, Grid, Section, figure_of
 
 _SETS = {
@@ -36,7 +37,7 @@ def discovery(runs: Sequence[Run], anchors: dict[str, str]) -> Section:
             Entry(c.text, "", m, True) for c, m in zip(cells, marks, strict=True)
         ]
         auc = paper.read_paper()["discovery"]["roc_auc"] if model == "CLOUD" else None
-        rows.append([Entry(model, cells[0].kind), *entries, _number(auc, "-")])
+        rows.append([Entry(model, cells[0].kind), *entries, _said(auc)])
     for run in runs:
         rows += _discovery_rows(run, columns, anchors)
     head = ["model", *map(_HEADS.get, columns)]
@@ -46,10 +47,13 @@ def discovery(runs: Sequence[Run], anchors: dict[str, str]) -> Section:
         "crystals each had. ROC-AUC of CLOUD: Figure 2d.",
     ]
     grids = [Grid(f"Table S4. {table.caption}", head, rows, notes), _thresholds(runs)]
-    absent = [
-        f"{run.name}: {line}" for run in runs for line in many(run.results, "absent")
-    ]
+    absent = left_out(runs, "absent")
     return Section("discovery", "Discovery (Tables S4, S5)", absent, grids)
+
+
+def left_out(runs: Sequence[Run], key: str) -> list[str]:
+    """What runs say that they could not do."""
+    return [f"{run.name}: {line}" for run in runs for line in many(run.results, key)]
 
 
 def _discovery_rows(
@@ -97,3 +101,187 @@ def _thresholds(runs: Sequence[Run]) -> Grid:
 def _number(value: float | None, otherwise: str = NOT_RUN) -> Entry:
     text = figure_of(value) if value is not None else otherwise
     return Entry(text, numeric=True)
+
+
+def add_phonon(section: Section, runs: Sequence[Run]) -> Section:
+    """Add errors by crystal, at other temperatures, and beside measurement."""
+    grids = list(section.grids)
+    for run in runs:
+        for quantity, labels in fields(run.results, "errors").items():
+            grids += _errors_by_crystal(run, quantity, labels)
+        grids += [_other_temperatures(run), _measured(run)]
+    return section._replace(
+        paragraphs=left_out(runs, "missing"),
+        grids=[grid for grid in grids if grid.rows],
+    )
+
+
+def _errors_by_crystal(run: Run, quantity: str, labels: dict) -> list[Grid]:
+    """Mean absolute errors of each model, in crystal systems and bins of volume."""
+    name = quantity.replace("_", " ")
+    unit = next((dig(one, "unit") for one in labels.values()), "")
+    head = ["", *labels]
+    systems = [fields(one, "crystal_systems") for one in labels.values()]
+    bins = [many(one, "volume_bins") for one in labels.values()]
+    by_system = [
+        [Entry(system), *(_of_some(dig(one, system)) for one in systems)]
+        for system in dict.fromkeys(key for one in systems for key in one)
+    ]
+    by_volume = [
+        [Entry(_between(dig(bins, 0, i))), *(_of_some(dig(one, i)) for one in bins)]
+        for i in range(max(map(len, bins), default=0))
+    ]
+    return [
+        Grid(f"{name} ({unit}), mean absolute error by {what}: {run.name}", head, rows)
+        for what, rows in (
+            ("crystal system", by_system),
+            ("volume of the primitive cell (\u00c5\u00b3)", by_volume),
+        )
+    ]
+
+
+def _of_some(found: Any) -> Entry:
+    mean, n = number(found, "mean_absolute_error"), number(found, "n")
+    return _number(mean, "-")._replace(detail=f"{figure_of(n)} rows" if n else "")
+
+
+def _between(found: Any) -> str:
+    ends = (figure_of(number(found, key), 3) for key in ("from_a3", "to_a3"))
+    return " to ".join(ends)
+
+
+def _other_temperatures(run: Run) -> Grid:
+    rows = []
+    for label, found in fields(run.results, "other_temperatures").items():
+        n = figure_of(number(found, "test_rows_measured_on"))
+        for i, model in enumerate(many(found, "model")):
+            quantity = str(dig(model, "property")).replace("_", " ")
+            kelvin = figure_of(number(model, "temperature_k"), 3)
+            ratio = "mae_over_mad_train_mean"
+            law = number(found, "debye_law_at_best", i, ratio)
+            ours = number(model, ratio)
+            first = Entry(label, f"{n} test rows")
+            what = Entry(f"{quantity}, {kelvin} K")
+            rows.append([first, what, _number(ours, "-"), _number(law, "-")])
+    head = ("run", "property", "model, MAE/MAD", "Debye law at its best, MAE/MAD")
+    title = (
+        "Other temperatures than that of the labels, beside phonon densities of states"
+    )
+    return Grid(f"{title}: {run.name}", head, rows)
+
+
+def _measured(run: Run) -> Grid:
+    rows = []
+    for label, crystals in fields(run.results, "heat_capacities").items():
+        for name in crystals if isinstance(crystals, dict) else {}:
+            found = crystals[name]
+            deviation = number(found, "mean_relative_deviation")
+            percent = None if deviation is None else 100 * deviation
+            n = len(many(found, "temperature_k"))
+            inside = number(found, "points_inside_the_interval")
+            share = f"{figure_of(inside)} of {n}"
+            cells = [_number(percent, "-"), Entry(share, numeric=True)]
+            rows.append([Entry(name), Entry(label), *cells])
+    head = ("crystal", "model", "mean deviation (%)", "points inside the interval")
+    title = "C_v of the model beside measured C_p up to 300 K"
+    return Grid(f"{title}: {run.name}", head, rows)
+
+
+def attention(runs: Sequence[Run], anchors: dict[str, str]) -> Section:
+    """p1 and p2 of the first layer, with their null, beside the paper's."""
+    said = paper.read_paper()["attention"]
+    rows = []
+    for name, what in _PROPORTIONS.items():
+        for k, numbers in said[name].items():
+            first = Entry(f"{name}, k = {k}", what)
+            theirs = _said(numbers.get("value"))
+            theirs = theirs._replace(detail="({low:g}, {high:g})".format(**numbers))
+            null = _said(said["null"])._replace(detail="of their t-test")
+            blank = Entry("-", numeric=True)
+            rows.append([first, Entry("paper's CLOUD"), theirs, null, blank, blank])
+            for run in runs:
+                for layer, found in _of_layers(run, int(k)):
+                    model = Entry(run.name, layer, link=anchors[run.name])
+                    rows.append([first, model, *_beside_null(dig(found, name))])
+    head = ("", "model", "value", "null", "difference", "p, greater than the null")
+    notes = (
+        f"The paper: {said['where']}; its space-group tokens are "
+        f"{said['token_share']} of a sentence on average.",
+        "In brackets 95 % intervals. The null of ours is the token share: the scores "
+        "of each sentence permuted.",
+    )
+    title = "Attention of [CLS] to space-group tokens"
+    grid = Grid(title, head, rows, notes)
+    return Section("attention", "Attention (Figure S2 and text)", grids=[grid])
+
+
+_PROPORTIONS = {
+    "p1": "at least one of the k tokens with the highest scores",
+    "p2": "share of those k tokens",
+}
+
+
+def _of_layers(run: Run, k: int) -> list[tuple[str, Any]]:
+    """(which layer, its numbers at k): the layer that was asked for, or the first."""
+    asked = number(run.results, "layer") or 1
+    return [
+        (f"layer {figure_of(number(layer, 'layer'))}", found)
+        for layer in many(run.results, "layers")
+        for found in many(layer, "top")
+        if number(layer, "layer") == asked and number(found, "k") == k
+    ]
+
+
+def _beside_null(found: Any) -> list[Entry]:
+    return [
+        _interval(number(found, key), *_ends(found, interval))
+        for key, interval in (
+            ("value", "interval"),
+            ("null", "null_interval"),
+            ("difference", "difference_interval"),
+        )
+    ] + [Entry(figure_of(number(found, "p_greater"), 2) or "-", numeric=True)]
+
+
+def _ends(found: Any, key: str) -> tuple[float | None, float | None]:
+    return number(found, key, 0), number(found, key, 1)
+
+
+def _said(value: float | None) -> Entry:
+    """A number of the paper, with the digits that it has there."""
+    return Entry("-" if value is None else f"{value:g}", numeric=True)
+
+
+def _interval(value: float | None, low: float | None, high: float | None) -> Entry:
+    ends = ", ".join(figure_of(end) for end in (low, high) if end is not None)
+    text = "-" if value is None else figure_of(value)
+    return Entry(text, f"({ends})" if ends else "", numeric=True)
+
+
+def scaling(runs: Sequence[Run], anchors: dict[str, str]) -> Section:
+    """The constants of the scaling law, with intervals, beside the paper's."""
+    said = paper.read_paper()["scaling"]
+    rows = [[Entry("paper's CLOUD"), *(_said(said[key]) for key in _CONSTANTS)]]
+    rows += [
+        [
+            Entry(run.name, link=anchors[run.name]),
+            *(_interval(*_constant(run, key)) for key in _CONSTANTS),
+        ]
+        for run in runs
+    ]
+    notes = (
+        f"The paper: {said['where']}.",
+        "In brackets 95 % intervals of the bootstrap. With compute C the best N grows "
+        "as C^a and the best D as C^b.",
+    )
+    grid = Grid("L(N, D) = A/N^alpha + B/D^beta + E", ("", *_CONSTANTS), rows, notes)
+    return Section("scaling", "Scaling law (Figure 3)", grids=[grid])
+
+
+_CONSTANTS = ("A", "B", "E", "alpha", "beta", "a", "b")
+
+
+def _constant(run: Run, key: str) -> tuple[float | None, float | None, float | None]:
+    """Value and interval of a constant."""
+    found = fields(run.results, "fit")
+    return number(found, key), *_ends(fields(found, "intervals"), key)

@@ -34,7 +34,9 @@ _METRICS = {
 }
 # Shown elsewhere in a section, or of no interest to a reader.
 _ELSEWHERE = {"kind", "figures", "hashes", "note", "ensemble", "single", "folds"}
-_ELSEWHERE |= {"targets", "benchmark"}
+_ELSEWHERE |= {"targets", "benchmark", "absent", "missing"}
+_ELSEWHERE |= {"stability", "thresholds", "curve"}  # of discovery
+_ELSEWHERE |= {"table_1", "errors", "heat_capacities", "other_temperatures"}  # phonon
 
 
 def run_section(run: Run, anchor: str, defaults: dict[str, dict[str, Any]]) -> Section:

@@ -15,6 +15,11 @@ from cloud_jax.evaluation.report_benchmarks import (
 from cloud_jax.evaluation.report_grids import Entry, Grid, Section, duration, measured
 from cloud_jax.evaluation.report_runs import run_section
 
+_EVIDENCE = {
+    "discovery": report_evidence.discovery,
+    "scaling": report_evidence.scaling,
+    "attention": report_evidence.attention,
+}
 _TABLES = {
     "1": ("thermal", "Heat capacity and internal energy (Table 1)"),
     "S3": ("matbench", "MatBench (Table S3)"),
@@ -30,9 +35,10 @@ def sections(
     """All parts; those of which there is neither a run nor a number are left out."""
     anchors = {run.name: f"run-{i}" for i, run in enumerate(runs, 1)}
     found = by_benchmark(runs)
-    of_kind = defaultdict(list)
+    of_kind, own = defaultdict(list), defaultdict(list)
     for run in runs:
         of_kind[run.kind].append(run)
+        own[run.kind].append(run_section(run, anchors[run.name], defaults))
     parts = [
         Section(
             "summary",
@@ -41,15 +47,17 @@ def sections(
             folded=[grid for grid in [all_results(found, anchors)] if grid.rows],
         )
     ]
-    parts += [
-        Section(anchor, title, grids=[paper_table(number_, found, anchors)])
-        for number_, (anchor, title) in _TABLES.items()
-    ]
-    parts.append(report_evidence.discovery(of_kind["discovery"], anchors))
+    for number_, (anchor, title) in _TABLES.items():
+        section = Section(anchor, title, grids=[paper_table(number_, found, anchors)])
+        if number_ == "1":
+            section = report_evidence.add_phonon(section, of_kind["phonon"])
+            section = section._replace(parts=own["phonon"])
+        parts.append(section)
+    for kind, make in _EVIDENCE.items():
+        parts.append(make(of_kind[kind], anchors)._replace(parts=own[kind]))
     parts.append(_pretraining(of_kind["pretrain"], anchors))
-    if runs:
-        shown = [run_section(run, anchors[run.name], defaults) for run in runs]
-        parts.append(Section("runs", "Runs", parts=shown))
+    if trained := [*own["finetune"], *own["pretrain"]]:
+        parts.append(Section("runs", "Training runs", parts=trained))
     parts.append(_not_shown(problems))
     return parts
 

@@ -130,7 +130,13 @@ def test_a_row_of_the_summary_holds_ours_and_the_papers(tmp_path):
     assert measured.text == (
         "strict, 5 of 5 folds, 1,265 of 1,265 rows tested, canonical"
     )
-    assert measured.detail == "half the epochs"
+    assert measured.detail == "half the epochs."
+
+
+def test_another_unit_than_the_papers_is_told(tmp_path):
+    report_runs.finetune(tmp_path / "a", "matbench_mp_gap")
+    runs, _ = gather([tmp_path])
+    assert summary(runs, "MatBench mp_gap")["ours, from scratch"].detail == "in cm⁻¹"
 
 
 def test_what_was_not_run_says_so_and_has_no_number(tmp_path):
@@ -165,7 +171,7 @@ def test_the_run_shown_is_chosen_by_validation_rows_and_not_by_test_rows(tmp_pat
     assert [row[0].text for row in table.rows] == [
         "chosen", "lucky", "one fold", "leaky",
     ]  # fmt: skip
-    assert [row[3].mark for row in table.rows] == ["chosen", "", "", ""]
+    assert [row[4].mark for row in table.rows] == ["chosen", "", "", ""]
 
 
 def test_a_run_of_two_thermal_targets_counts_for_both(tmp_path):
@@ -264,6 +270,41 @@ def test_discovery_stands_below_the_papers_rows(tmp_path):
     ]  # fmt: skip
     assert section.paragraphs == [
         "a: no unique prototypes: the file has no such column"
+    ]
+
+
+def test_errors_of_phonons_stand_below_table_1(tmp_path):
+    report_runs.phonon(tmp_path / "a")
+    section = shown(tmp_path)["thermal"]
+    table, systems, volumes, temperatures, measured = section.grids
+    assert table.caption.startswith("Table 1.")
+    assert systems.rows[0][1][:2] == ("1.250", "30 rows")
+    assert texts(volumes) == [["10.0 to 52.5", "1.250"], ["52.5 to 900", "-"]]
+    assert texts(temperatures) == [
+        ["debye, heat_capacity", "heat capacity, 100 K", "0.06250", "0.06250"]
+    ]
+    assert texts(measured) == [["MgO", "debye", "2.750", "1 of 2"]]
+    assert section.paragraphs == ["a: violin.png: no column"]
+    assert [figure.caption for figure in section.parts[0].figures] == [
+        "errors by volume"
+    ]
+
+
+def test_attention_stands_below_the_papers_numbers(tmp_path):
+    report_runs.attention(tmp_path / "a")
+    (grid,) = shown(tmp_path)["attention"].grids
+    ours = [row for row in grid.rows if row[1].text == "a"]
+    assert [row[0].text for row in ours] == ["p1, k = 2", "p2, k = 2"]
+    assert [entry.text for entry in ours[0][2:]] == [
+        "0.7500", "0.5000", "0.2500", "0.000100000",
+    ]  # fmt: skip
+    assert ours[0][2].detail == "(0.7000, 0.8000)"
+    assert ours[0][1].detail == "layer 1"
+    theirs = grid.rows[0]
+    assert [entry.text for entry in theirs[1:4]] == [
+        "paper's CLOUD",
+        "0.9300",
+        "0.5000",
     ]
 
 
