@@ -20,6 +20,10 @@ exit codes
   1  something to correct: no such folder, no finished run, the disk
   2  wrong arguments
 """
+_ABOUT = (
+    "Numbers of the paper (CLOUD, arXiv 2506.17345) are those of its tables and text; "
+    "ours are those of the runs' results.json. Nothing else was computed."
+)
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -74,7 +78,8 @@ def main(argv: list[str] | None = None) -> int:
             raise OSError(f"there is no finished run in these folders{listed}")
         parts = sections(runs, problems, defaults)
         lead = f"Finished runs: {len(runs)}. Not shown, or not whole: {len(problems)}."
-        html, text = to_html(parts, lead), to_markdown(parts, lead, page.name)
+        about = f"{lead} {_ABOUT}"
+        html, text = to_html(parts, about), to_markdown(parts, about, page.name)
         write_whole(page, html)
         write_whole(markdown, text)
     except OSError as error:

@@ -132,7 +132,7 @@ def discovery(folder, published=True):
     results = {
         "kind": "discovery",
         "note": "",
-        "hull": {"file": "summary.csv.gz", "published": published},
+        "reference": {"hull": "summary.csv.gz", "hull_is_published": published},
         "formation_energy": {"mae": 0.0815, "rmse": 0.125, "r2": 0.9, "n": 256963},
         "stability": {"full": full | {"n": 256963}},
         "thresholds": [{"threshold_ev": 0.05, **full}],
@@ -183,3 +183,21 @@ def attention(folder):
     ]
     results = {"kind": "attention", "layers": layers, "n": 100, "note": ""}
     return write(folder, results | {"hashes": {}, "figures": []})
+
+
+def scaling(folder):
+    """A fitted law."""
+    names = ("A", "B", "E", "alpha", "beta", "a", "b")
+    best = {"flops": 1.5e12, "parameters": 2e5, "parameters_interval": [1e5, 3e5]}
+    results = {
+        "kind": "scaling",
+        **{name: i + 0.5 for i, name in enumerate(names)},
+        "intervals": {name: [i + 0.25, i + 0.75] for i, name in enumerate(names)},
+        "points": 12,
+        "optima": [best | {"tokens": 1.25e6, "loss": 1.5}],
+        "warnings": ["E is not told apart from 0"],
+        "figures": [{"file": "scaling.png", "caption": "the law"}],
+        "hashes": {"points": "ef" * 32},
+        "note": "",
+    }
+    return write(folder, results)

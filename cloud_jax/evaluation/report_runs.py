@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from cloud_jax.evaluation import paper
 from cloud_jax.evaluation.report import Run, dig, many, number
 from cloud_jax.evaluation.report_benchmarks import results_of, targets_of
 from cloud_jax.evaluation.report_grids import (
@@ -34,7 +35,8 @@ _METRICS = {
 }
 # Shown elsewhere in a section, or of no interest to a reader.
 _ELSEWHERE = {"kind", "figures", "hashes", "note", "ensemble", "single", "folds"}
-_ELSEWHERE |= {"targets", "benchmark", "absent", "missing"}
+_ELSEWHERE |= {"targets", "benchmark", "absent", "missing", "layers"}
+_ELSEWHERE |= {"optima", "intervals", "warnings"}
 _ELSEWHERE |= {"stability", "thresholds", "curve"}  # of discovery
 _ELSEWHERE |= {"table_1", "errors", "heat_capacities", "other_temperatures"}  # phonon
 
@@ -69,10 +71,11 @@ def run_section(run: Run, anchor: str, defaults: dict[str, dict[str, Any]]) -> S
 
 def _facts(run: Run) -> Grid:
     results = run.results
-    benchmark = dig(results, "benchmark")
-    known = ", ".join(r.benchmark.title for r in results_of(run)) if benchmark else ""
-    if benchmark and not known:
-        known = f"{benchmark} (none of the paper's)"
+    benchmark = str(dig(results, "benchmark") or "")
+    titles = [r.benchmark.title for r in results_of(run)]
+    if not titles and benchmark:
+        known = paper.benchmarks().get(benchmark)
+        titles = [known.title if known else f"{benchmark} (none of the paper's)"]
     seconds = number(run.timing, "training_seconds") or number(
         results, "training_seconds"
     )
@@ -80,7 +83,7 @@ def _facts(run: Run) -> Grid:
     tuned = run.kind == "finetune"
     devices = many(run.environment, "devices")
     found = {
-        "task": known,
+        "task": ", ".join(titles),
         "table": dig(results, "table") or dig(run.config, "data", "table"),
         "starts from": (checkpoint or "scratch") if tuned else "",
         "protocol": dig(results, "protocol"),

@@ -304,6 +304,20 @@ def test_attention_stands_below_the_papers_numbers(tmp_path):
     assert theirs == ["paper's CLOUD", "0.93", "0.5"]
 
 
+def test_the_scaling_law_stands_below_the_papers(tmp_path):
+    report_runs.scaling(tmp_path / "a")
+    section = shown(tmp_path)["scaling"]
+    law, optima = section.grids
+    theirs, ours = law.rows
+    assert [entry.text for entry in theirs[1:6]] == [
+        "90.7464", "21.9854", "0.2296", "0.4339", "0.3518",
+    ]  # fmt: skip
+    assert ours[3][:2] == ("2.500", "(2.250, 2.750)")
+    assert texts(optima) == [["a", "1.50e+12", "200,000", "1,250,000", "1.500"]]
+    assert optima.rows[0][2].detail == "(100,000, 300,000)"
+    assert section.paragraphs == ["a: E is not told apart from 0"]
+
+
 def test_pretraining_has_its_baselines_below_it(tmp_path):
     report_runs.pretrain(tmp_path / "a")
     (grid,) = shown(tmp_path)["pretraining"].grids
