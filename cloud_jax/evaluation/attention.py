@@ -70,6 +70,14 @@ def top_share(
     return Share(p1, (certain + chance.p2 * (k - above.sum(axis=1))) / k)
 
 
+def strongest(
+    scores: Float[np.ndarray, "Y L"], candidate: Bool[np.ndarray, " L"], k: int
+) -> list[list[int]]:
+    """Places of the k candidates with the highest scores of each layer, best first."""
+    scores = np.where(candidate, scores, -np.inf)
+    return np.argsort(-scores, axis=1, kind="stable")[:, :k].tolist()
+
+
 def by_share(
     n: Int[np.ndarray, " N"], n_space_group: Int[np.ndarray, " N"], k: Any
 ) -> Share:

@@ -25,7 +25,9 @@ from cloud_jax.models.folder import DESCRIPTION, Model, encoder_config
 from cloud_jax.preprocess.pipeline import Reject
 from cloud_jax.preprocess.sources.corpus import KINDS, read_sources
 from cloud_jax.preprocess.sources.source import RawItem, Source
-from cloud_jax.scope import Rejection, Vocabulary
+from cloud_jax.scope import Rejection
+
+CHUNK = 4096  # sentences whose attention by head is in memory at once
 
 
 class Sentence(NamedTuple):
@@ -108,28 +110,70 @@ def _tokenise(item: RawItem, model: Model) -> Sentence | Reject:
     return Sentence(item.id, text, tokens)
 
 
-def roles(
-    vocabulary: Vocabulary, tokens: Sequence[int]
-) -> tuple[Bool[np.ndarray, " L"], Bool[np.ndarray, " L"]]:
-    """Say of each token whether it is of the space group, and whether it is special.
+class Looks(NamedTuple):
+    """What [CLS] looks at in N crystals of at most L tokens.
+
+    Attributes:
+        scores: attention from [CLS], heads averaged, of Y layers; zero beyond a
+            sentence.
+        token: true on tokens of the sentence but [CLS] itself.
+        space_group: true on those of the generator string.
+        special: true on [SEP] and the bars.
+    """
+
+    scores: Float[np.ndarray, "N Y L"]
+    token: Bool[np.ndarray, "N L"]
+    space_group: Bool[np.ndarray, "N L"]
+    special: Bool[np.ndarray, "N L"]
+
+
+def look(model: Model, sentences: Sequence[Sentence], *, member: int = 0) -> Looks:
+    """Average the heads, and say what each token is.
 
     What stands between [CLS] and the first bar is the generator string, in every
     dialect and also where the tokens themselves have no roles, as in a released
-    vocabulary. Special are [CLS], [SEP] and the bars.
+    vocabulary.
+
+    Args:
+        model: of either kind.
+        sentences: of the model's dialect.
+        member: see `cls_attention`.
 
     Raises:
-        ValueError: there is no bar: no sentence of ours.
+        ValueError: the model has no such member.
     """
-    ids = np.asarray(tokens)
-    bars = np.flatnonzero(ids == vocabulary.bar_id)
-    if not len(bars):
+    vocabulary = model.vocabulary
+    shape = len(sentences), max(len(sentence.tokens) for sentence in sentences)
+    ids = np.full(shape, vocabulary.pad_id)
+    scores = np.zeros(
+        (shape[0], model.description["encoder"]["layers"], shape[1]), np.float32
+    )
+    for start in range(0, len(sentences), CHUNK):
+        chunk = sentences[start : start + CHUNK]
+        weights = cls_attention(model, [s.tokens for s in chunk], member=member)
+        for i, (sentence, found) in enumerate(zip(chunk, weights, strict=True), start):
+            ids[i, : len(sentence.tokens)] = sentence.tokens
+            scores[i, :, : len(sentence.tokens)] = found.mean(axis=1)
+    lengths = np.array([len(sentence.tokens) for sentence in sentences])
+    place = np.arange(shape[1])
+    token = (place > 0) & (place < lengths[:, None])
+    first_bar = (ids == vocabulary.bar_id).argmax(axis=1)
+    return Looks(
+        scores=scores,
+        token=token,
+        space_group=token & (place < first_bar[:, None]),
+        special=token & np.isin(ids, vocabulary.special_ids),
+    )
+
+
+def check_member(model: Model, member: int) -> None:
+    """Raise ValueError unless the model has that member, counted from 0."""
+    n_members = model.description.get("members", 1)
+    if not 0 <= member < n_members:
         raise ValueError(
-            f"tokens {list(tokens)[:8]}: found no bar, expected generators | Wyckoff "
-            "symbols | composition: without it nothing says which tokens are the space "
-            "group's"
+            f"{model.directory / DESCRIPTION}: there is no member {member + 1}, the "
+            f"model has {n_members}"
         )
-    place = np.arange(len(ids))
-    return (place > 0) & (place < bars[0]), np.isin(ids, vocabulary.special_ids)
 
 
 def cls_attention(
@@ -153,12 +197,7 @@ def cls_attention(
         ValueError: the model has no such member.
     """
     params = model.params["encoder"]
-    n_members = model.description.get("members", 1)
-    if not 0 <= member < n_members:
-        raise ValueError(
-            f"{model.directory / DESCRIPTION}: there is no member {member + 1}, the "
-            f"model has {n_members}"
-        )
+    check_member(model, member)
     if model.description["kind"] == "property":
         params = jax.tree.map(lambda leaf: leaf[member], params)
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), params)
