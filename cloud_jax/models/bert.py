@@ -10,6 +10,7 @@ F features of a token.
 """
 
 import dataclasses
+import re
 from typing import Any
 
 import flax.linen as nn
@@ -23,6 +24,7 @@ from cloud_jax.models.dropout import drop
 MASKED = -1e30
 LAYER_NORM_EPSILON = 1e-12  # Hugging Face BertConfig.layer_norm_eps
 EMBEDDING_MULTIPLE = 128  # vocabulary rows are padded to this, for even sharding
+HEAD_WIDTH = 64  # of the paper's models, Table S1
 _initializer = nn.initializers.normal(0.02)  # BertConfig.initializer_range
 
 PRESETS = {  # paper, Table S1: 64 per head; `small` is ours, for a CPU
@@ -83,16 +85,26 @@ def preset(name: str, **overrides: Any) -> EncoderConfig:
     """Return a preset's configuration.
 
     Args:
-        name: A key of ``PRESETS``.
+        name: A key of ``PRESETS``, or LAYERSxWIDTH such as ``2x96``: with 64 per head
+            where the width is a multiple of that, and one head where it is not.
         **overrides: Fields of ``EncoderConfig``; ``vocab_size`` and ``max_positions``
             have no default and must be given.
 
     Raises:
         ValueError: The preset does not exist.
     """
-    if name not in PRESETS:
-        raise ValueError(f"unknown model preset {name!r}: choose from {list(PRESETS)}")
-    fields = PRESETS[name] | overrides
+    if size := re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", name):
+        layers, width = map(int, size.groups())
+        heads = 1 if width % HEAD_WIDTH else width // HEAD_WIDTH
+        fields = {"layers": layers, "heads": heads, "width": width}
+    elif name in PRESETS:
+        fields = PRESETS[name]
+    else:
+        raise ValueError(
+            f"unknown model preset {name!r}: choose from {list(PRESETS)}, or give "
+            "LAYERSxWIDTH, such as 2x96"
+        )
+    fields = fields | overrides
     return EncoderConfig(**({"mlp_width": 4 * fields["width"]} | fields))
 
 
