@@ -1,6 +1,7 @@
 """Finished runs, found in folders and read; what is none, and why."""
 
 import json
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ _KINDS = {  # of each what its results cannot be without
     "scaling": (),
     "attention": (),
 }
+_HUGE = 1e300  # a whole number beyond this is no float
 _BEGUN = ("config.json", "metrics.jsonl", "members", "checkpoints")
 
 
@@ -90,8 +92,9 @@ def fields(value: Any, *keys: str | int) -> dict:
 def number(value: Any, *keys: str | int) -> float | None:
     """The number below `keys`; None where there is none."""
     found = dig(value, *keys)
-    is_number = isinstance(found, int | float) and not isinstance(found, bool)
-    return found if is_number else None
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    return found if abs(found) < _HUGE else math.inf  # so is NaN
 
 
 def gather(workdirs: Sequence[Path]) -> tuple[list[Run], list[Problem]]:

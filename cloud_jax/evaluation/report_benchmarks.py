@@ -62,12 +62,12 @@ def targets_of(run: Run) -> list[dict]:
     """Name, property and unit of each target, as far as a run says."""
     ensemble = dig(run.results, "ensemble")
     names = list(ensemble) if isinstance(ensemble, dict) else []
-    described = {dig(t, "name"): t for t in many(run.results, "targets")}
+    described = {str(dig(t, "name")): t for t in many(run.results, "targets")}
     if not described:  # a run from before they were written
         columns = many(run.config, "targets", "columns")
         for i, column in enumerate(columns):
             values = (dig(run.config, "targets", key, i) for key in _PARTS.values())
-            described[column] = dict(zip(_PARTS, values, strict=True))
+            described[str(column)] = dict(zip(_PARTS, values, strict=True))
     return [{"name": name, **(described.get(name) or {})} for name in names]
 
 
@@ -95,6 +95,7 @@ def _result(run: Run, benchmark: Benchmark, described: dict) -> Result:
     unit = str(described.get("unit") or "").replace("^-1", "⁻¹")
     same = benchmark.metric == "MAE/MAD" or unit == benchmark.unit
     folds = many(run.results, "folds")
+    counts = [number(fold, "n_test") for fold in folds]
     several = any(len(many(fold, "members")) > 1 for fold in folds)
     return Result(
         run=run,
@@ -108,7 +109,7 @@ def _result(run: Run, benchmark: Benchmark, described: dict) -> Result:
         if several
         else None,
         folds=len(folds),
-        tested=sum(int(number(fold, "n_test") or 0) for fold in folds),
+        tested=sum(n for n in counts if isinstance(n, int)),
         validation=number(run.results, "validation_mae_over_mad"),
         protocol=str(dig(run.results, "protocol") or "unknown"),
     )

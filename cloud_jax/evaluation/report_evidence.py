@@ -108,7 +108,8 @@ def add_phonon(section: Section, runs: Sequence[Run]) -> Section:
     """Add errors by crystal, at other temperatures, and beside measurement."""
     grids = list(section.grids)
     for run in runs:
-        for quantity, labels in fields(run.results, "errors").items():
+        for quantity in fields(run.results, "errors"):
+            labels = fields(run.results, "errors", quantity)
             grids += _errors_by_crystal(run, quantity, labels)
         grids += [_other_temperatures(run), _measured(run)]
     return section._replace(

@@ -81,7 +81,7 @@ def _facts(run: Run) -> Grid:
     )
     checkpoint = dig(results, "checkpoint")
     tuned = run.kind == "finetune"
-    devices = many(run.environment, "devices")
+    devices = list(map(str, many(run.environment, "devices")))
     found = {
         "task": ", ".join(titles),
         "table": dig(results, "table") or dig(run.config, "data", "table"),

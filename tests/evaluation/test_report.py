@@ -1,5 +1,9 @@
+import copy
+import itertools
 import json
 import math
+from functools import reduce
+from operator import getitem
 
 import pytest
 import report_runs
@@ -225,13 +229,36 @@ def test_a_section_of_a_run_tells_how_it_was_made(tmp_path):
     assert folded["SHA-256 of inputs"] == report_runs.HASHES
 
 
-def test_odd_values_do_not_stop_the_report(tmp_path):
-    odd = {"ensemble": {"x": {"mae": None}, "y": 3, "z": {"mae": {"mean": math.nan}}}}
-    odd |= {"folds": [None, {"members": 3}, "?"], "targets": "none", "single": []}
-    report_runs.finetune(tmp_path / "a", **odd, hashes=None, checkpoint=7)
+def paths(value, path=()):
+    """All places of a JSON value but the whole."""
+    inner = value.items() if isinstance(value, dict) else ()
+    inner = enumerate(value) if isinstance(value, list) else inner
+    for key, item in inner:
+        yield (*path, key)
+        yield from paths(item, (*path, key))
+
+
+@pytest.mark.parametrize(
+    "make", ["finetune", "pretrain", "discovery", "phonon", "attention", "scaling"]
+)
+def test_odd_values_anywhere_do_not_stop_the_report(tmp_path, make):
+    getattr(report_runs, make)(tmp_path / "a")
+    (run,), _ = gather([tmp_path])
+    odd = itertools.cycle([None, "x", [7], {"a": 1}, math.nan, True, 10**400])
+    for path in paths(run.results):
+        results = copy.deepcopy(run.results)
+        place = reduce(getitem, path[:-1], results)
+        place[path[-1]] = next(odd)
+        parts = sections([run._replace(results=results)], [], DEFAULTS)
+        assert "run-1" in [part.anchor for section in parts for part in section.parts]
+
+
+def test_a_number_that_is_not_finite_says_so(tmp_path):
+    report_runs.finetune(
+        tmp_path / "a", single={"last phdos peak": {"mae": {"mean": math.nan}}}
+    )
     (section,) = shown(tmp_path)["runs"].parts
-    assert section.title == "Fine-tuning: a"
-    assert "not finite" in [entry.text for entry in section.grids[1].rows[2]]
+    assert section.grids[1].rows[1][1].text == "not finite"
 
 
 def test_settings_differ_by_value_and_new_ones_are_named():
