@@ -181,7 +181,9 @@ def attention(folder):
         {"layer": i, "mass": 0.5, "top": [{"k": 2, "p1": found, "p2": found}]}
         for i in (1, 2)
     ]
-    results = {"kind": "attention", "layers": layers, "n": 100, "note": ""}
+    results = {"kind": "attention", "layers": 2, "layer": 1, "note": ""}
+    results |= {"measured": {"special_counted": {"share": 0.625, "layers": layers}}}
+    results |= {"verdict": {"special_counted": "holds"}}
     return write(folder, results | {"hashes": {}, "figures": []})
 
 

@@ -214,7 +214,8 @@ def attention(runs: Sequence[Run], anchors: dict[str, str]) -> Section:
     )
     title = "Attention of [CLS] to space-group tokens"
     grid = Grid(title, head, rows, notes)
-    return Section("attention", "Attention (Figure S2 and text)", grids=[grid])
+    verdicts = [line for run in runs for line in _verdicts(run)]
+    return Section("attention", "Attention (Figure S2 and text)", verdicts, [grid])
 
 
 _PROPORTIONS = {
@@ -224,13 +225,24 @@ _PROPORTIONS = {
 
 
 def _of_layers(run: Run, k: int) -> list[tuple[str, Any]]:
-    """(which layer, its numbers at k): the layer that was asked for, or the first."""
-    asked = number(run.results, "layer") or 1
+    """(how measured, its numbers at k) of the layer that was asked for."""
+    asked = number(run.results, "layer")
     return [
-        (f"layer {figure_of(number(layer, 'layer'))}", found)
-        for layer in many(run.results, "layers")
+        (f"layer {figure_of(asked)}, {way.replace('_', ' ')}", found)
+        for way in fields(run.results, "measured")
+        for layer in many(run.results, "measured", way, "layers")
         for found in many(layer, "top")
         if number(layer, "layer") == asked and number(found, "k") == k
+    ]
+
+
+def _verdicts(run: Run) -> list[str]:
+    """Whether the paper's finding holds for ours, in the words of the command."""
+    return [
+        f"{run.name}, {way.replace('_', ' ')}: that space-group tokens come first "
+        f"more often than by their share of the tokens "
+        f"({figure_of(number(run.results, 'measured', way, 'share'), 3)}): {said}."
+        for way, said in fields(run.results, "verdict").items()
     ]
 
 

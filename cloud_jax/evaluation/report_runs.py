@@ -35,8 +35,8 @@ _METRICS = {
 }
 # Shown elsewhere in a section, or of no interest to a reader.
 _ELSEWHERE = {"kind", "figures", "hashes", "note", "ensemble", "single", "folds"}
-_ELSEWHERE |= {"targets", "benchmark", "absent", "missing", "layers"}
-_ELSEWHERE |= {"optima", "intervals", "warnings"}
+_ELSEWHERE |= {"targets", "benchmark", "absent", "missing"}
+_ELSEWHERE |= {"optima", "intervals", "warnings", "measured"}
 _ELSEWHERE |= {"stability", "thresholds", "curve"}  # of discovery
 _ELSEWHERE |= {"table_1", "errors", "heat_capacities", "other_temperatures"}  # phonon
 

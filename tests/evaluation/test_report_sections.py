@@ -319,14 +319,19 @@ def test_errors_of_phonons_stand_below_table_1(tmp_path):
 
 def test_attention_stands_below_the_papers_numbers(tmp_path):
     report_runs.attention(tmp_path / "a")
-    (grid,) = shown(tmp_path)["attention"].grids
+    section = shown(tmp_path)["attention"]
+    (grid,) = section.grids
+    assert section.paragraphs == [
+        "a, special counted: that space-group tokens come first more often than by "
+        "their share of the tokens (0.625): holds."
+    ]
     ours = [row for row in grid.rows if row[1].text == "a"]
     assert [row[0].text for row in ours] == ["p1, k = 2", "p2, k = 2"]
     assert [entry.text for entry in ours[0][2:]] == [
         "0.7500", "0.5000", "0.2500", "0.00010",
     ]  # fmt: skip
     assert ours[0][2].detail == "(0.7000, 0.8000)"
-    assert ours[0][1].detail == "layer 1"
+    assert ours[0][1].detail == "layer 1, special counted"
     theirs = [entry.text for entry in grid.rows[0][1:4]]
     assert theirs == ["paper's CLOUD", "0.93", "0.5"]
 
