@@ -95,6 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
         file = file / "predictions.csv"
     predictions = read_predictions(arguments.run, arguments.target)
     origin = _origin(arguments.run)
+    fields = _fields(arguments, origin)
     path, published, reference, absent = _reference(arguments)
     true, source = _true_energies(predictions, reference, arguments.data_dir)
     known = true.index if reference is None else true.index.union(reference.index)
@@ -126,7 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
         draw += _draw_stability(arguments.output, distances, results)
     results["absent"] = absent
     results["figures"] = [{"file": name, "caption": _CAPTIONS[name]} for name in draw]
-    results["submission"] = _submit(arguments, predictions, origin, results)
+    results["submission"] = _submit(arguments.output, predictions, fields, results)
     write_whole(arguments.output / "results.json", json.dumps(results, indent=2) + "\n")
     print(screen(results, arguments.output))
     return 0
@@ -316,17 +317,12 @@ def _draw_stability(
     return drawn
 
 
-def _submit(
-    arguments: argparse.Namespace,
-    predictions: "Predictions",
-    origin: dict[str, Any],
-    results: dict[str, Any],
-) -> dict[str, Any]:
-    """Write the submission; say what it still needs."""
+def _fields(arguments: argparse.Namespace, origin: dict[str, Any]) -> dict[str, Any]:
+    """What the submission says of the model; looked at before anything is computed."""
     import yaml
 
     from cloud_jax import __version__
-    from cloud_jax.evaluation import discovery_submission as submission
+    from cloud_jax.evaluation.discovery_submission import describe
 
     user, path = {}, arguments.metadata
     if path:
@@ -336,33 +332,41 @@ def _submit(
             raise ValueError(f"{path}: is no YAML ({error})") from error
         if not isinstance(user, dict):
             raise ValueError(f"{path}: expected fields such as `authors: [...]`")
-    date = datetime.date.today().isoformat()
+    trained_on_mp = str(origin.get("table")).startswith("discovery:mp")
     try:
-        fields = submission.describe(
+        return describe(
             user,
             version=__version__,
-            date=date,
+            date=datetime.date.today().isoformat(),
             parameters=origin.get("parameters_of_a_member"),
             members=origin.get("members_a_fold"),
-            training_set="MP 2022"
-            if str(origin.get("table")).startswith("discovery:mp")
-            else None,
+            training_set="MP 2022" if trained_on_mp else None,
             note=str(origin.get("note") or ""),
         )
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _submit(
+    folder: Path,
+    predictions: "Predictions",
+    fields: dict[str, Any],
+    results: dict[str, Any],
+) -> dict[str, Any]:
+    """Write the submission; say what it still needs."""
+    from cloud_jax.evaluation import discovery_submission as submission
+
+    published = results["reference"]["hull_is_published"]
     files = submission.write_submission(
-        arguments.output / "submission",
+        folder / "submission",
         predictions.energy,
         fields,
-        date=date,
-        metrics=results.get("stability")
-        if results["reference"]["hull_is_published"]
-        else None,
+        date=datetime.date.today().isoformat(),
+        metrics=results.get("stability") if published else None,
     )
     needed, empty = submission.missing_fields(fields)
     return {
-        "files": [str(file.relative_to(arguments.output)) for file in files],
+        "files": [str(file.relative_to(folder)) for file in files],
         "to_fill_in": needed,
         "null": empty,
     }

@@ -53,7 +53,9 @@ ANION_SHIFTS = {
 }  # fmt: skip
 MOST_ELEMENTS = 5  # of a geometric hull: the number of its facets explodes
 VERTICAL = 1e-7  # a facet with a normal this horizontal is a wall, not a floor
-ALWAYS = ("O", "S")  # no oxidation state is asked for
+ALWAYS = ("O", "F", "Cl")  # are anions in nearly all that holds them
+# The oxidation state of the others is guessed where the shift is worth the time.
+GUESSED = ("S", "Se", "Te", "Br", "I")
 # The same for the metals computed with a Hubbard U, in oxides and fluorides.
 METAL_SHIFTS = {
     "V": -0.018, "Cr": 0.014, "Mn": 0.013, "Fe": 0.477, "Co": 0.236, "Ni": -0.377,
@@ -83,17 +85,16 @@ def parse(text: str) -> Formula:
 def shift(crystal: Formula) -> float:
     """MP2020 minus legacy formation energy of a composition, eV/atom.
 
-    As MP2020Compatibility does it: an anion is what the guessed oxidation states call
-    so, or the most electronegative element where there is no guess.
+    Nearly as MP2020Compatibility does it: an anion is what the guessed oxidation states
+    call so, or the most electronegative element where there is no guess.
     """
     numbers, counts = crystal
     parts = {Element.from_Z(z): n for z, n in zip(numbers, counts, strict=True)}
     if len(parts) == 1:
         return 0.0
     last = max(parts, key=lambda e: e.X if np.isfinite(e.X) else 0.0)
-    asked = {e for e in parts if e.symbol in ANION_SHIFTS and e.symbol not in ALWAYS}
     states: dict[str, float] = {}
-    if asked - {last}:
+    if any(e.symbol in GUESSED and e != last for e in parts):
         try:
             composition = Composition(parts)
             states = next(iter(composition.oxi_state_guesses(max_sites=-20)), {})
@@ -101,11 +102,11 @@ def shift(crystal: Formula) -> float:
             states = {}
     total = 0.0
     for element, count in parts.items():
-        anion = element == last or states.get(element.symbol, 0) < 0
-        if element.symbol in ALWAYS or anion:
-            total += count * ANION_SHIFTS.get(element.symbol, 0.0)
+        symbol = element.symbol
+        if element == last or symbol in ALWAYS or states.get(symbol, 0) < 0:
+            total += count * ANION_SHIFTS.get(symbol, 0.0)
         if last.symbol in ("O", "F"):
-            total += count * METAL_SHIFTS.get(element.symbol, 0.0)
+            total += count * METAL_SHIFTS.get(symbol, 0.0)
     return total / sum(counts)
 
 
@@ -154,6 +155,8 @@ def hull_energies(crystals: list[Formula], points: Points) -> list[float]:
     """
     elements = crystals[0][0]
     n = len(elements)
+    if n == 1:
+        return [0.0] * len(crystals)
     subsets = (s for size in range(2, n + 1) for s in combinations(elements, size))
     near = {c: e for subset in subsets for c, e in points.get(subset, {}).items()}
 

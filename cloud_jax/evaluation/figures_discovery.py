@@ -16,6 +16,7 @@ _SMALL = {"fontsize": 7, "frameon": False}
 _MARKERS = ("s", "o", "^", "D")
 _WINDOW_EV = 0.4  # eV/atom on either side of the hull; most crystals of WBM
 _BIN_EV = 0.02
+_LEAST = 10  # crystals in a bin: the mean of fewer says nothing
 
 
 def parity_plot(
@@ -114,37 +115,34 @@ def threshold_plot(
     """
     figure, (axis,) = make_panels(1)
     threshold = [point["threshold_ev"] for point in points]
-    looks = zip(
-        ("precision", "recall", "f1"),
-        COLOURS,
-        ("-", "--", "-."),
-        _MARKERS,
-        strict=False,
-    )
-    for name, colour, style, marker in looks:
+    names = {"precision": "precision", "recall": "recall", "f1": "F1"}
+    for (name, label), colour, style, marker in zip(
+        names.items(), COLOURS, ("-", "--", "-."), _MARKERS, strict=False
+    ):
         # None, where nothing is called stable, is a gap.
         value = np.array([point[name] for point in points], dtype=float)
-        label = "F1" if name == "f1" else name
         axis.plot(threshold, value, style, color=colour, lw=1.5, label=label)
         axis.plot(
             list(paper), [row[name] for row in paper.values()], marker, color=colour,
-            mfc="white", ms=4.5, ls="none", label=f"{label}, the paper's CLOUD",
+            mfc="white", ms=4.5, ls="none",
         )  # fmt: skip
+    axis.plot([], [], "o", color="0.3", mfc="white", ms=4.5, label="the paper's CLOUD")
     axis.axvline(0, color="0.4", ls=":", lw=1)
     axis.set(xlim=(threshold[0], threshold[-1]), ylim=(0, 1))
+    axis.locator_params(axis="x", nbins=5)
     axis.set_xlabel("called stable up to (eV/atom above the hull)", **_FONT)
     axis.set_ylabel("precision, recall, F1", **_FONT)
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, **_SMALL)
+    figure.legend(loc="outside lower center", ncols=2, **_SMALL)
     save(figure, path)
 
 
 def hull_plot(
     path: str | Path, true: Float[np.ndarray, " N"], found: Float[np.ndarray, " N"]
 ) -> None:
-    """Draw predicted against true hull distance, and what depends on the distance.
+    """Draw predicted against true hull distance, and the error by true distance.
 
-    Left the number of crystals; right the mean absolute error by true distance, and by
-    it the share of the crystals that are told right from wrong.
+    Within the triangle of the second panel the error is larger than the distance to
+    the hull, so that a mean error is enough to call a crystal wrongly.
 
     Args:
         path: of the figure; the suffix says the format.
@@ -159,7 +157,19 @@ def hull_plot(
         line(0, color=COLOURS[1], ls="--", lw=1)
     left.set_ylabel("predicted, above the hull (eV/atom)", **_FONT)
     _name_quadrants(left)
-    _error_by_distance(right, true, found)
+    middle, error = _error_by_distance(true, found)
+    right.fill_between(
+        (-_WINDOW_EV, 0, _WINDOW_EV), (_WINDOW_EV, 0, _WINDOW_EV), _WINDOW_EV,
+        color="0.85", lw=0, label="error > distance",
+    )  # fmt: skip
+    right.plot(
+        middle, error, "o-", color=COLOURS[0], ms=2.5, lw=1.2, label="mean in bins"
+    )
+    right.axvline(0, color=COLOURS[1], ls="--", lw=1)
+    top = np.nanmax(error) if np.isfinite(error).any() else 0.0
+    right.set(xlim=ends, ylim=(0, min(_WINDOW_EV, max(0.2, 1.25 * top))))
+    right.set_ylabel("mean absolute error (eV/atom)", **_FONT)
+    right.legend(loc="lower left", **_SMALL)
     for axis in (left, right):
         axis.locator_params(axis="x", nbins=5)
         axis.set_xlabel("true, above the hull (eV/atom)", **_FONT)
@@ -180,31 +190,13 @@ def _name_quadrants(axis: Axes) -> None:
 
 
 def _error_by_distance(
-    axis: Axes, true: Float[np.ndarray, " N"], found: Float[np.ndarray, " N"]
-) -> None:
-    """Mean absolute error, and share of right answers, in bins of true distance."""
-    edges = np.arange(-_WINDOW_EV, _WINDOW_EV + _BIN_EV / 2, _BIN_EV)
-    edges[np.abs(edges) < _BIN_EV / 2] = 0.0
-    place = np.searchsorted(edges, true)  # the hull itself is in the bin below it
-    inside = (place > 0) & (place < len(edges))
-    place, true, found = place[inside] - 1, true[inside], found[inside]
-    count = np.bincount(place, minlength=len(edges) - 1)
-    middle = (edges[1:] + edges[:-1]) / 2
-
-    def mean(value: np.ndarray) -> np.ndarray:
-        total = np.bincount(place, weights=value, minlength=len(middle))
-        few = count < 10  # a mean of these says nothing
-        return np.where(few, np.nan, total / np.maximum(count, 1))
-
-    axis.plot(
-        middle, mean(np.abs(found - true)), color=COLOURS[0], lw=1.5,
-        label="mean absolute error (eV/atom)",
-    )  # fmt: skip
-    axis.plot(
-        middle, mean((true <= 0) == (found <= 0)), "--", color=COLOURS[2], lw=1.5,
-        label="share told right",
-    )  # fmt: skip
-    axis.axvline(0, color=COLOURS[1], ls="--", lw=1)
-    axis.set(xlim=(-_WINDOW_EV, _WINDOW_EV), ylim=(0, 1))
-    axis.set_ylabel("error (eV/atom), share told right", **_FONT)
-    axis.legend(loc="upper left", bbox_to_anchor=(0.0, 0.9), **_SMALL)
+    true: Float[np.ndarray, " N"], found: Float[np.ndarray, " N"]
+) -> tuple[Float[np.ndarray, " K"], Float[np.ndarray, " K"]]:
+    """Middles of the bins of true distance, and the mean absolute error in them."""
+    n = round(2 * _WINDOW_EV / _BIN_EV)
+    edges = np.linspace(-_WINDOW_EV, _WINDOW_EV, n + 1)
+    count, _ = np.histogram(true, edges)
+    total, _ = np.histogram(true, edges, weights=np.abs(found - true))
+    few = count < _LEAST
+    error = np.where(few, np.nan, total / np.maximum(count, 1))
+    return (edges[1:] + edges[:-1]) / 2, error
