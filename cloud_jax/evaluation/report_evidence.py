@@ -5,13 +5,21 @@ from typing import Any
 
 from cloud_jax.evaluation import paper
 from cloud_jax.evaluation.report import Run, dig, fields, many, number
-from cloud_jax.evaluation.report_grids import NOT_RUN, Entry, Grid, Section, figure_of
+from cloud_jax.evaluation.report_grids import (
+    NOT_RUN,
+    Entry,
+    Grid,
+    Section,
+    figure_of,
+    measured,
+)
 
 _SETS = {
     "full": "full test set",
     "unique_prototypes": "unique prototypes",
     "most_stable_10k": "10,000 most stable",
 }
+_RATIO = "mae_over_mad_train_mean"
 _HEADS = {
     "f1": "F1", "daf": "DAF", "precision": "precision", "accuracy": "accuracy",
     "tpr": "TPR", "tnr": "TNR", "mae": "MAE", "rmse": "RMSE", "r2": "R2",
@@ -108,6 +116,7 @@ def add_phonon(section: Section, runs: Sequence[Run]) -> Section:
     """Add errors by crystal, at other temperatures, and beside measurement."""
     grids = list(section.grids)
     for run in runs:
+        grids.append(_laws(run))
         for quantity in fields(run.results, "errors"):
             labels = fields(run.results, "errors", quantity)
             grids += _errors_by_crystal(run, quantity, labels)
@@ -116,6 +125,25 @@ def add_phonon(section: Section, runs: Sequence[Run]) -> Section:
         paragraphs=left_out(runs, "missing"),
         grids=[grid for grid in grids if grid.rows],
     )
+
+
+def _laws(run: Run) -> Grid:
+    """The rows of Table 1 that are ours, a law and a start each."""
+    rows = []
+    for row in many(run.results, "table_1", "ours"):
+        column = paper.benchmarks().get(str(dig(row, "column")))
+        ratios = (
+            measured(*(number(row, of, _RATIO, what) for what in ("mean", "std")))
+            for of in ("ensemble", "single")
+        )
+        folds, tested = (figure_of(number(row, key)) for key in ("folds", "test_rows"))
+        how = f"{dig(row, 'protocol')}, {folds} folds, {tested} test rows"
+        first = Entry(str(dig(row, "label")), str(dig(row, "note") or ""))
+        name = Entry(column.short if column else "-")
+        numbers = (Entry(ratio or "-", numeric=True) for ratio in ratios)
+        rows.append([first, name, *numbers, Entry(how)])
+    head = ("model", "property", "MAE/MAD", "single members", "how")
+    return Grid(f"Ours in the terms of Table 1: {run.name}", head, rows)
 
 
 def _errors_by_crystal(run: Run, quantity: str, labels: dict) -> list[Grid]:
@@ -155,21 +183,20 @@ def _between(found: Any) -> str:
 def _other_temperatures(run: Run) -> Grid:
     rows = []
     for label, found in fields(run.results, "other_temperatures").items():
-        n = figure_of(number(found, "test_rows_measured_on"))
         for i, model in enumerate(many(found, "model")):
             quantity = str(dig(model, "property")).replace("_", " ")
             kelvin = figure_of(number(model, "temperature_k"), 3)
-            ratio = "mae_over_mad_train_mean"
-            law = number(found, "debye_law_at_best", i, ratio)
-            ours = number(model, ratio)
-            first = Entry(label, f"{n} test rows")
+            law = number(found, "debye_law_at_best", i, _RATIO)
+            ours = number(model, _RATIO)
+            first = Entry(label, f"{figure_of(number(model, 'n'))} test rows")
             what = Entry(f"{quantity}, {kelvin} K")
             rows.append([first, what, _number(ours, "-"), _number(law, "-")])
     head = ("run", "property", "model, MAE/MAD", "Debye law at its best, MAE/MAD")
     title = (
         "Other temperatures than that of the labels, beside phonon densities of states"
     )
-    return Grid(f"{title}: {run.name}", head, rows)
+    notes = ("At the temperature of the labels the law of the last column is exact.",)
+    return Grid(f"{title}: {run.name}", head, rows, notes)
 
 
 def _measured(run: Run) -> Grid:
@@ -239,9 +266,10 @@ def _of_layers(run: Run, k: int) -> list[tuple[str, Any]]:
 def _verdicts(run: Run) -> list[str]:
     """Whether the paper's finding holds for ours, in the words of the command."""
     return [
-        f"{run.name}, {way.replace('_', ' ')}: that space-group tokens come first "
-        f"more often than by their share of the tokens "
-        f"({figure_of(number(run.results, 'measured', way, 'share'), 3)}): {said}."
+        f"{run.name}, {way.replace('_', ' ')}: do space-group tokens come first more "
+        "often than their share of the tokens, "
+        f"{figure_of(number(run.results, 'measured', way, 'share'), 3)}, gives by "
+        f"chance? Verdict: {said}."
         for way, said in fields(run.results, "verdict").items()
     ]
 

@@ -303,7 +303,10 @@ def test_discovery_stands_below_the_papers_rows(tmp_path):
 def test_errors_of_phonons_stand_below_table_1(tmp_path):
     report_runs.phonon(tmp_path / "a")
     section = shown(tmp_path)["thermal"]
-    table, systems, volumes, temperatures, measured = section.grids
+    table, ours, systems, volumes, temperatures, measured = section.grids
+    ratio = "0.06250 (0.00250)"
+    how = "strict, 5 folds, 1,512 test rows"
+    assert texts(ours) == [["debye", "C_v", ratio, ratio, how]]
     assert table.caption.startswith("Table 1.")
     assert systems.rows[0][1][:2] == ("1.250", "30 rows")
     assert texts(volumes) == [["10.0 to 52.5", "1.250"], ["52.5 to 900", "-"]]
@@ -322,8 +325,8 @@ def test_attention_stands_below_the_papers_numbers(tmp_path):
     section = shown(tmp_path)["attention"]
     (grid,) = section.grids
     assert section.paragraphs == [
-        "a, special counted: that space-group tokens come first more often than by "
-        "their share of the tokens (0.625): holds."
+        "a, special counted: do space-group tokens come first more often than their "
+        "share of the tokens, 0.625, gives by chance? Verdict: holds."
     ]
     ours = [row for row in grid.rows if row[1].text == "a"]
     assert [row[0].text for row in ours] == ["p1, k = 2", "p2, k = 2"]
