@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
         "benchmark": "discovery",
         "run": str(arguments.run),
         "column": predictions.column,
-        "note": " ".join(filter(None, notes)),
+        "note": " ".join(f"{note.rstrip('. ')}." for note in notes if note),
         "reference": {
             "formation_energy": source,
             "hull": path.name if path else None,
@@ -192,10 +192,15 @@ def _true_energies(
 
     if reference is not None and E_FORM in reference:
         return reference[E_FORM], "the file with the hull"
+    arrays = find(WBM_ARRAYS, data_dir)
     if predictions.true is not None:
-        return predictions.true, "the run's labels"
-    if path := find(WBM_ARRAYS, data_dir):
-        return read_arrays(path), path.name
+        if not arrays:
+            return predictions.true, "the run's labels"
+        # Of what the run rejected too: those are missing predictions.
+        both = predictions.true.combine_first(read_arrays(arrays))
+        return both, f"the run's labels, of the others {arrays.name}"
+    if arrays:
+        return read_arrays(arrays), arrays.name
     raise ValueError(
         f"neither the predictions nor {data_dir} say the true formation energies: put "
         f"{WBM_SUMMARY.name} there, published at {WBM_SUMMARY.page}, or give a table "
@@ -249,7 +254,9 @@ def _distances(
             "the ids of the files are different, or the predictions are empty"
         )
     n = int(lost.sum())
-    absent = [f"{n:,} crystals have a hull distance but no true energy: left out."]
+    absent = [
+        f"Left out, as their true energy is not known, though their hull is: {n:,}."
+    ]
     return table, int(found.notna().sum() - kept.notna().sum()), absent[: bool(n)]
 
 

@@ -1,5 +1,6 @@
 """`python -m cloud_jax.discovery` on small files of the real formats."""
 
+import bz2
 import csv
 import gzip
 import io
@@ -158,6 +159,8 @@ def test_the_submission_is_in_the_leaderboards_format(run, data, tmp_path, capsy
         "TP": 3, "FP": 2, "TN": 5, "FN": 2, "MAE": 0.273, "RMSE": 0.399,
         "R2": metrics["full_test_set"]["R2"], "missing_preds": 1,
     }  # fmt: skip
+    counts = ("TP", "FP", "TN", "FN", "missing_preds")
+    assert {type(metrics["full_test_set"][x]) for x in counts} == {int}
     name = metrics["pred_file"]["name"]
     assert re.fullmatch(
         r"models/mine_1_0/mine-1\.0/\d{4}-\d\d-\d\d-discovery\.csv\.gz", name
@@ -214,7 +217,7 @@ def test_a_table_of_hull_distances_and_its_note(run, tmp_path, capsys):
     sentences = " ".join(found["absent"])
     assert "unique_prototype, which hull.csv has not" in sentences
     assert WBM_SUMMARY.page in sentences
-    assert "1 crystals have a hull distance but no true energy" in sentences
+    assert "true energy is not known, though their hull is: 1" in sentences
     assert "do not trust" in capsys.readouterr().out
     fields, _ = submission(run / "discovery")
     assert set(fields["metrics"]["discovery"]) == {"pred_file"}
@@ -234,6 +237,13 @@ def test_a_table_of_predictions_with_the_arrays(arrays, tmp_path):
     assert found["stability"]["full"]["tn"] == 5
     assert command(table, *words, "--target", "energy") == 0
     assert read(tmp_path / "out")["formation_energy"]["n"] == 12
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_a_run_rejected_is_missing(run, arrays):
+    assert command(run, "--data-dir", arrays) == 0
+    energy = read(run / "discovery")["formation_energy"]
+    assert (energy["n"], energy["missing"]) == (11, 1)
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -360,3 +370,59 @@ def test_as_a_process(run, tmp_path):
         [sys.executable, "-c", code], cwd=ROOT, text=True
     ).split()
     assert not {"jax", "numpy", "pandas", "matplotlib"} & {*loaded}
+
+
+def test_the_approximate_hull(tmp_path):
+    """Li-Mg-Al with one compound, and four elements with two."""
+    targets = {
+        "composition": {"0": "Li1 Mg1", "1": "Mg2", "2": "Li2 Mg2", "3": "Al2 O3"}
+    }
+    targets["e_form"] = {"0": -0.1, "1": 0.0, "2": -0.2, "3": -3.0}
+    folder = tmp_path / "data" / "matbench_v0.1_targets"
+    folder.mkdir(parents=True)
+    path = folder / "matbench_mp_e_form.json.bz2"
+    path.write_bytes(bz2.compress(json.dumps(targets).encode()))
+    cells = [([3, 12], -0.25), ([3, 12, 12, 12], 0.0), ([12, 3, 13, 13], -0.1)]
+    cells += [([3, 3, 12, 12, 8, 8, 8, 13, 13], -1.0)]
+    arrays = tmp_path / "data" / "wbm_matbench_discovery"
+    arrays.mkdir()
+    np.savez(
+        arrays / "wbm_initial_structures.npz",
+        material_id=[f"wbm-1-{i}" for i in range(len(cells))],
+        n_sites=[len(z) for z, _ in cells],
+        Z=np.concatenate([z for z, _ in cells]).astype(np.uint8),
+        e_form_per_atom_mp2020_corrected=[energy for _, energy in cells],
+    )
+    command = [sys.executable, "-m", "scripts.approximate_hull", tmp_path / "hull.csv"]
+    words = ["--data-dir", tmp_path / "data", "--processes", "1"]
+    subprocess.run([*command, *words], cwd=ROOT, check=True, capture_output=True)
+    note, header, *rows = (tmp_path / "hull.csv").read_text().splitlines()
+    assert note.startswith("# The hull is approximate")
+    assert header == "material_id,e_above_hull"
+    oxide = -3.0 + 0.6 * 0.0153  # with the oxygen of 2020
+    hull = [-0.2, -0.1, -0.1, (4 * -0.2 + 5 * oxide) / 9]
+    for row, expected, (_, energy) in zip(rows, hull, cells, strict=True):
+        distance = float(row.split(",")[1])
+        assert distance == pytest.approx(energy - expected, abs=2e-6)
+
+
+def test_a_hull_of_planes_is_the_least_energy_of_mixtures(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    hull = __import__("scripts.approximate_hull", fromlist=["hull_energies"])
+    rng = np.random.default_rng(0)
+
+    def crystals(n):
+        counts = rng.integers(1, 6, (n, 4))
+        return [hull.formula((3, 12, 13, 22), row) for row in counts.tolist()]
+
+    energies = {
+        hull.formula((3, 12), (1, 2)): -0.5,
+        hull.formula((13, 22), (1, 1)): 0.3,
+    }
+    energies |= {crystal: -float(rng.random()) for crystal in crystals(30)}
+    points, wanted = hull.by_elements(energies), crystals(20)
+    by_planes = hull.hull_energies(wanted, points)
+    monkeypatch.setattr(hull, "MOST_ELEMENTS", 0)
+    np.testing.assert_allclose(hull.hull_energies(wanted, points), by_planes, rtol=1e-9)
+    assert len({*by_planes}) > 10
+    assert hull.hull_energies([hull.formula((3,), (2,))], points) == [0.0]

@@ -11,7 +11,8 @@ _NAMES = {
     "most_stable_10k": "10,000 most stable",
 }
 _COLUMNS = ("f1", "daf", "precision", "recall", "accuracy", "tnr")
-_COLUMNS += ("mae", "rmse", "r2", "roc_auc")
+_COLUMNS += ("mae", "rmse", "r2", "roc_auc", "prevalence")
+_WIDTH = 11
 
 
 def screen(results: dict[str, Any], output: Path) -> str:
@@ -34,12 +35,15 @@ def screen(results: dict[str, Any], output: Path) -> str:
     if "stability" in results:
         rows = {_NAMES[name]: row for name, row in results["stability"].items()}
         rows |= {"the paper's CLOUD (S4)": paper | {"recall": paper["tpr"]}}
-        lines += ["", f"{'threshold 0':24}" + "".join(f"{c:>10}" for c in _COLUMNS)]
+        lines += [
+            "",
+            f"{'threshold 0':24}" + "".join(f"{c:>{_WIDTH}}" for c in _COLUMNS),
+        ]
         lines += [_row(name, row, _COLUMNS) for name, row in rows.items()]
         columns = ("f1", "daf", "precision", "accuracy", "tpr", "tnr")
         lines += [
             "",
-            f"{'by threshold (S5)':24}" + "".join(f"{c:>10}" for c in columns),
+            f"{'by threshold (S5)':24}" + "".join(f"{c:>{_WIDTH}}" for c in columns),
         ]
         for point in results["thresholds"]:
             value = point["threshold_ev"]
@@ -59,5 +63,5 @@ def screen(results: dict[str, Any], output: Path) -> str:
 def _row(name: str, row: dict[str, Any], columns: tuple[str, ...]) -> str:
     values = (row.get(column) for column in columns)
     return f"{name:24}" + "".join(
-        f"{'-' if value is None else f'{value:.3f}':>10}" for value in values
+        f"{'-' if value is None else f'{value:.3f}':>{_WIDTH}}" for value in values
     )
