@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from cloud_jax.evaluation.paper import benchmarks, cloud, table
+from cloud_jax.evaluation.paper import benchmarks, cloud, read_paper, table
 
 _NAMES = {
     "full": "full test set",
@@ -34,7 +34,11 @@ def screen(results: dict[str, Any], output: Path) -> str:
         lines.append(f"NOTE: {results['note']}")
     if "stability" in results:
         rows = {_NAMES[name]: row for name, row in results["stability"].items()}
-        rows |= {"the paper's CLOUD (S4)": paper | {"recall": paper["tpr"]}}
+        paper |= {
+            "recall": paper["tpr"],
+            "roc_auc": read_paper()["discovery"]["roc_auc"],
+        }
+        rows |= {"the paper's CLOUD (S4)": paper}
         lines += [
             "",
             f"{'threshold 0':24}" + "".join(f"{c:>{_WIDTH}}" for c in _COLUMNS),
