@@ -5,6 +5,7 @@ import sys
 from itertools import islice
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from property_model import write_model
@@ -20,15 +21,22 @@ ROOT = Path(__file__).resolve().parents[1]
 ENCODER = Path(cloud_jax.__file__).parent / "weights" / "encoder"
 GOLDEN = ROOT / "tests/models/golden/bert_tiny"
 OF_SPACE_GROUPS = {"inversion", "generators", "matrix", "translation", "origin"}
-SALT = """1 6 a O D D a D O D b O O O c O O O d O O O e O O O 0 | """
+SALT = "1 6 a O D D a D O D b O O O c O O O d O O O e O O O 0 | "
 CANONICAL = SALT + "Na 4a Cl 4b | Na 1 Cl 1"
 PAPER = SALT + "4a 4b | Na 0.5 Cl 0.5"
-N_CRYSTALS = 30
+N_CRYSTALS = 16
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation():
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")
 def embedded(tmp_path_factory):
-    """Thirty embedded crystals and one that is none, as a table."""
+    """Some embedded crystals and one that is none, as a table."""
     path = tmp_path_factory.mktemp("table") / "some.jsonl"
     rows = [
         {"id": item.id, "structure": item.payload}
@@ -53,7 +61,7 @@ def test_a_set_of_embedded_crystals(embedded, tmp_path, capsys):
     assert attend(ENCODER, embedded, "--output", out, "--layer", 2) == 0
     found = json.loads((out / "results.json").read_text())
     screen = capsys.readouterr()
-    assert "1 of 31 rejected" in screen.err
+    assert "1 of 17 rejected" in screen.err
     assert [r["id"] for r in read(out / "rejects.csv")] == ["none"]
     assert (found["kind"], found["crystals"], found["layers"]) == (
         "attention", N_CRYSTALS, 3,

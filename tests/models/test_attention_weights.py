@@ -26,6 +26,13 @@ LENGTHS = (4, 6, 3)  # crystals of one packed row
 STARTS = (0, 4, 10)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation():
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 def rows():
     """Three crystals in a row of 16: tokens, positions, crystal."""
     tokens, positions, crystal = np.zeros((3, 1, 16), np.int32)
@@ -122,25 +129,24 @@ def test_scanned_layers_give_the_same(params):
 
 
 def test_the_weights_are_those_that_mix_the_values(params):
-    """The last layer's output follows from them: nothing else was recorded."""
+    """What attention puts out in the second layer follows from them."""
     arrays = [x[:, :4] for x in rows()]
     arrays[2] = np.ones_like(arrays[2])
-    query = np.zeros((1, 1), int)
-    _, kept = Encoder(CONFIG).apply(
-        {"params": params}, *arrays, features=FEATURES, deterministic=True,
-        capture_intermediates=lambda module, _: module.name == "attention",
-        mutable=["intermediates"],
-    )  # fmt: skip
-    first = {k: v for k, v in params.items() if k not in ("layer_1", "layer_2")}
-    states = Encoder(dataclasses.replace(CONFIG, layers=1)).apply(
-        {"params": first}, *arrays, features=FEATURES, deterministic=True
-    )
+    encoder = Encoder(CONFIG)
+    kept = jax.jit(
+        lambda: encoder.apply(
+            {"params": params}, *arrays, features=FEATURES, deterministic=True,
+            capture_intermediates=True, mutable=["intermediates"],
+        )[1]["intermediates"]
+    )()  # fmt: skip
+    states = kept["layer_0"]["__call__"][0][0][0]
     attention = params["layer_1"]["attention"]
-    value = states[0] @ attention["qkv_kernel"][:, 2] + attention["qkv_bias"][2]
-    weights = read(params, arrays, query)[0, 1, :, 0]
-    mixed = np.concatenate(
-        [weights[0] @ value[:, :4], weights[1] @ value[:, 4:]], axis=-1
+    value = states @ attention["qkv_kernel"][:, 2] + attention["qkv_bias"][2]
+    weights = read(params, arrays, np.zeros((1, 1), int))[0, 1, :, 0]
+    mixed = [weights[0] @ value[:, :4], weights[1] @ value[:, 4:]]
+    output = attention["output"]
+    np.testing.assert_allclose(
+        kept["layer_1"]["attention"]["__call__"][0][0, 0],
+        np.concatenate(mixed) @ output["kernel"] + output["bias"],
+        atol=1e-5,
     )
-    expected = mixed @ attention["output"]["kernel"] + attention["output"]["bias"]
-    found = kept["intermediates"]["layer_1"]["attention"]["__call__"][0][0, 0]
-    np.testing.assert_allclose(found, expected, atol=1e-5)
