@@ -71,6 +71,7 @@ def test_the_page_needs_nothing_else_and_is_well_formed(tmp_path, runs, capsys):
     assert "url(" not in style
     assert "@import" not in style
     assert all(image["alt"] for image in page.images)
+    assert {image["width"] for image in page.images} == {"2"}  # of 3 pixels
     assert "begun: unfinished" in capsys.readouterr().out
 
 

@@ -16,6 +16,7 @@ _KINDS = {  # of each what its results cannot be without
     "scaling": (),
     "attention": (),
 }
+_PAGE_PIXELS = 0.65  # for each pixel of a figure of 200 dots an inch
 _HUGE = 1e300  # a whole number beyond this is no float
 _BEGUN = ("config.json", "metrics.jsonl", "members", "checkpoints")
 
@@ -32,6 +33,13 @@ class Figure(NamedTuple):
     caption: str
     media_type: str
     data: bytes
+
+    @property
+    def width(self) -> int | None:
+        """Pixels of the page to show a PNG on: a column of a journal, enlarged."""
+        if self.media_type != "image/png":
+            return None
+        return round(int.from_bytes(self.data[16:20]) * _PAGE_PIXELS)
 
 
 class Run(NamedTuple):

@@ -140,8 +140,8 @@ def how(result: Result) -> str:
     if used and used not in (result.tested, benchmark.rows):
         rows += f", {used:,} used"
     folds = f"{result.folds} of {benchmark.folds} folds"
-    dialect = str(dig(run.results, "dialect") or "unknown dialect")
-    return f"{result.protocol}, {folds}, {rows}, {dialect}"
+    dialect = str(dig(run.results, "dialect") or "unknown")
+    return f"{result.protocol} protocol, {folds}, {rows}, {dialect} dialect"
 
 
 def summary(

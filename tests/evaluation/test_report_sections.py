@@ -132,7 +132,7 @@ def test_a_row_of_the_summary_holds_ours_and_the_papers(tmp_path):
     assert row["best of the paper's table"][:3] == ("28.8874 (3.2840)", "coNGN", "")
     measured = row["how ours was measured"]
     assert measured.text == (
-        "strict, 5 of 5 folds, 1,265 of 1,265 rows tested, canonical"
+        "strict protocol, 5 of 5 folds, 1,265 of 1,265 rows tested, canonical dialect"
     )
     assert measured.detail == "half the epochs."
 
