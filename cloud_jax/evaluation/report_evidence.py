@@ -137,7 +137,7 @@ def _laws(run: Run) -> Grid:
             for of in ("ensemble", "single")
         )
         folds, tested = (figure_of(number(row, key)) for key in ("folds", "test_rows"))
-        how = f"{dig(row, 'protocol')}, {folds} folds, {tested} test rows"
+        how = f"{dig(row, 'protocol')} protocol, folds: {folds}, {tested} test rows"
         first = Entry(str(dig(row, "label")), str(dig(row, "note") or ""))
         name = Entry(column.short if column else "-")
         numbers = (Entry(ratio or "-", numeric=True) for ratio in ratios)

@@ -35,6 +35,9 @@ _METRICS = {
 }
 # Shown elsewhere in a section, or of no interest to a reader.
 _ELSEWHERE = {"kind", "figures", "hashes", "note", "ensemble", "single", "folds"}
+_ELSEWHERE |= {"table", "members_a_fold", "protocol", "dialect", "checkpoint", "law"}
+_ELSEWHERE |= {"rows_used", "rows_rejected", "parameters_of_a_member"}
+_ELSEWHERE |= {"validation_mae_over_mad", "training_seconds"}
 _ELSEWHERE |= {"targets", "benchmark", "absent", "missing"}
 _ELSEWHERE |= {"optima", "intervals", "warnings", "measured"}
 _ELSEWHERE |= {"stability", "thresholds", "curve"}  # of discovery
@@ -54,7 +57,7 @@ def run_section(run: Run, anchor: str, defaults: dict[str, dict[str, Any]]) -> S
     if run.kind == "finetune":
         grids += [_over_folds(run), *_folds(run)]
     numbers = {k: v for k, v in run.results.items() if k not in _ELSEWHERE}
-    folded = [pairs("results.json", flatten(numbers))] if numbers else []
+    folded = [pairs("Other entries of results.json", flatten(numbers))]
     if run.config and run.kind in defaults:
         changed = differences(defaults[run.kind], run.config)
         folded.append(_settings(changed))
@@ -85,7 +88,7 @@ def _facts(run: Run) -> Grid:
     found = {
         "task": ", ".join(titles),
         "table": dig(results, "table") or dig(run.config, "data", "table"),
-        "starts from": (checkpoint or "scratch") if tuned else "",
+        "starts from" if tuned else "checkpoint": checkpoint or ("scratch" * tuned),
         "protocol": dig(results, "protocol"),
         "dialect": dig(results, "dialect") or dig(run.config, "data", "dialect"),
         "physical law": dig(results, "law"),
@@ -149,7 +152,13 @@ def _folds(run: Run) -> list[Grid]:
                 for key in _METRICS
             ]
             rows.append([Entry(str(dig(fold, "fold"))), *entries])
-        head = ["fold", "train", "validation", "test", "test rows also trained on"]
+        head = [
+            "fold",
+            "train",
+            "validation",
+            "test",
+            "test rows with a trained sentence",
+        ]
         head += _METRICS.values()
         of_unit = f" ({unit})" if unit else ""
         grids.append(Grid(f"Folds: {name}{of_unit}", head, rows))

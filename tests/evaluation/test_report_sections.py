@@ -221,7 +221,7 @@ def test_a_section_of_a_run_tells_how_it_was_made(tmp_path):
     folded = {
         grid.caption: dict(row[:2] for row in texts(grid)) for grid in section.folded
     }
-    settings = texts(section.folded[1])
+    settings = texts(section.folded[0])
     assert settings == [["optimizer.learning_rate", "0.000100000", "0.000700000"]]
     environment = folded["Command and environment"]
     assert environment["command"] == "cloud_jax/finetune.py --config configs/a.py"
@@ -305,7 +305,7 @@ def test_errors_of_phonons_stand_below_table_1(tmp_path):
     section = shown(tmp_path)["thermal"]
     table, ours, systems, volumes, temperatures, measured = section.grids
     ratio = "0.06250 (0.00250)"
-    how = "strict, 5 folds, 1,512 test rows"
+    how = "strict protocol, folds: 5, 1,512 test rows"
     assert texts(ours) == [["debye", "C_v", ratio, ratio, how]]
     assert table.caption.startswith("Table 1.")
     assert systems.rows[0][1][:2] == ("1.250", "30 rows")
