@@ -8,6 +8,7 @@ whether space-group tokens are looked at more than their number alone would have
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -64,12 +65,24 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
         help="of an ensemble, whose heads are never averaged with another's (1)",
     )
     arguments = parser.parse_args(words)
-    if any((arguments.output / name).exists() for name in ("config.json", "members")):
+    if _is_of_another_run(arguments.output):
         parser.error(
-            f"argument --output: {arguments.output} is the work directory of a "
-            "training run, whose results.json is its own: give another folder"
+            f"argument --output: {arguments.output} is the folder of another run, "
+            "whose results.json is its own: give another folder"
         )
     return arguments
+
+
+def _is_of_another_run(folder: Path) -> bool:
+    if (folder / "config.json").exists():
+        return True
+    try:
+        content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        return content["kind"] != "attention"
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
 
 
 def _from_one(text: str) -> int:

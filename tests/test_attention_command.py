@@ -145,6 +145,8 @@ def test_nothing_read_and_no_model_are_failures(tmp_path, capsys):
     table.write_text("sentence\n1 2 3\n" + f"{SALT} Na 4a | Na 1 {'Cl 1 ' * 60}\n")
     out = tmp_path / "out"
     words = [f"strings:{table}", tmp_path / "gone.cif", "--output", out]
+    out.mkdir()
+    (out / "results.json").write_text('{"kind": "attention"}')
     assert attend(ENCODER, *words) == 1
     codes = [row["code"] for row in read(out / "rejects.csv")]
     assert codes == ["not_found", "vocabulary", "too_long"]
@@ -157,13 +159,15 @@ def test_nothing_read_and_no_model_are_failures(tmp_path, capsys):
     ("words", "message"),
     [
         (["--layer", "0"], "found '0', expected 1, 2"),
-        (["--output", "run"], "is the work directory of a training run"),
+        (["--output", "run"], "run is the folder of another run"),
+        (["--output", "discovery"], "discovery is the folder of another run"),
     ],
 )
 def test_slips_on_the_command_line(words, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    Path("run").mkdir()
-    Path("run/config.json").touch()
+    for folder, file in (("run", "config.json"), ("discovery", "results.json")):
+        Path(folder).mkdir()
+        Path(folder, file).write_text('{"kind": "discovery"}')
     with pytest.raises(SystemExit) as stop:
         main(["a.cif", *words])
     assert stop.value.code == 2

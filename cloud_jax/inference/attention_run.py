@@ -43,6 +43,7 @@ _MEANING = {
     "reversed": "does not hold: space-group tokens come first less often than by "
     f"their share (p < {ALPHA:g} for p1 and p2 at every k)",
 }
+_WRITTEN = ("results.json", "tokens.csv", "rejects.csv", "attention.png", "shares.png")
 _CSV = (
     "id", "sentence", "tokens", "space_group_tokens", "space_group_attention",
     "top_tokens", "top_tokens_without_special",
@@ -65,6 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_member(model, arguments.member - 1)
     folder: Path = arguments.output
     folder.mkdir(parents=True, exist_ok=True)
+    for name in _WRITTEN:  # those of an earlier run would be read as this run's
+        (folder / name).unlink(missing_ok=True)
     with tqdm(desc="reading", unit=" crystals", leave=False, disable=None) as bar:
         sentences, rejects = read_sentences(
             arguments.files,
@@ -143,6 +146,11 @@ def _describe(
     note = "Heads are averaged; [CLS] itself does not count."
     if members > 1:
         note += f" Member {arguments.member} of {members}."
+    if len(sentences) > 1:
+        note += (
+            " Crystals count as independent, though those of one space group share "
+            "its tokens: intervals are too narrow for that reason."
+        )
     return {
         "kind": "attention",
         "benchmark": "attention",
@@ -260,12 +268,8 @@ def _screen(found: dict[str, Any], folder: Path) -> str:
         lines.append(
             f"The paper's finding {_MEANING[found['verdict'][way]]}. By layer: {others}"
         )
-    return "\n".join([*lines, f"\n{folder}/: {', '.join(_written(found))}"])
-
-
-def _written(found: dict[str, Any]) -> list[str]:
-    names = [figure["file"] for figure in found["figures"]]
-    return ["results.json", "tokens.csv", "rejects.csv", *names]
+    written = [*_WRITTEN[:3], *(figure["file"] for figure in found["figures"])]
+    return "\n".join([*lines, f"\n{folder}/: {', '.join(written)}"])
 
 
 def _line(k: int, name: str, test: dict[str, Any]) -> str:
