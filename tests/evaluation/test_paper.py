@@ -78,10 +78,10 @@ def test_discovery_metrics_agree_with_each_other(number):
         ours = number == "S5" or row == "CLOUD"
         stable = 0.1667 if ours else 0.168 if row == "Dummy" else 0.1715
         harmonic = 2 * precision * tpr / (precision + tpr)
-        assert harmonic == pytest.approx(f1, abs=2e-3), row
-        assert precision / daf == pytest.approx(stable, abs=6e-4), row
-        # BOWSR's published accuracy is that of fewer crystals than its rates.
-        slack = 0.02 if row == "BOWSR" else 2e-3
+        assert harmonic == pytest.approx(f1, abs=1e-3), row
+        assert precision / daf == pytest.approx(stable, abs=4e-4), row
+        # BOWSR's accuracy does not follow from its rates; paper_tables.toml says so.
+        slack = 0.02 if row == "BOWSR" else 1e-3
         share = stable * tpr + (1 - stable) * tnr
         assert share == pytest.approx(accuracy, abs=slack), row
 
