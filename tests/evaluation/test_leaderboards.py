@@ -7,6 +7,7 @@ from datetime import datetime
 import numpy as np
 import pytest
 
+from cloud_jax import leaderboard
 from cloud_jax.evaluation.leaderboards import (
     LeaderboardError,
     check_matbench,
@@ -215,3 +216,32 @@ def test_files_of_several_tasks_become_one(phonons, tmp_path):
     assert found["matbench_phonons"]["mae"] == pytest.approx(expected, rel=1e-12)
     with pytest.raises(LeaderboardError, match=r"matbench_phonons is in .* too"):
         merge_matbench(path, [phonons, phonons], official)
+
+
+def test_the_command_writes_whole_runs_and_refuses_others(
+    phonons, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    phonons.rename(tmp_path / "run" / "matbench_results.json.gz")
+    other = tmp_path / "jdft2d.json.gz"
+    write_matbench(other, "matbench_jdft2d", *made_up(JDFT2D, 1), JDFT2D)
+    assert leaderboard.main(["run", "jdft2d.json.gz"]) == 0
+    content = check_matbench(tmp_path / "results.json.gz")
+    maes = [
+        fold["scores"]["mae"]
+        for fold in content["tasks"]["matbench_phonons"]["results"].values()
+    ]
+    printed = f"matbench_phonons: mae {np.mean(maes):.4g} ± {np.std(maes):.2g}, rmse"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith(printed)
+    assert lines[1].endswith("cm^-1")
+    (tmp_path / "empty").mkdir()
+    assert leaderboard.main(["empty"]) == 1
+    err = capsys.readouterr().err
+    assert "empty/matbench_results.json.gz: there is no such file; a run of" in err
+    content["tasks"]["matbench_jdft2d"]["results"]["fold_3"]["data"].popitem()
+    write(other, content)
+    assert leaderboard.main([str(other), "--output=new.json.gz"]) == 1
+    assert "matbench_jdft2d: MatBench takes a task whole" in capsys.readouterr().err
+    assert not (tmp_path / "new.json.gz").exists()
