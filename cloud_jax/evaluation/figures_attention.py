@@ -47,8 +47,9 @@ def heat_map(
     n_layers, n_heads, n_tokens = weights.shape
     width = _MARGIN + _PITCH * n_tokens
     width = next((w for w in (_COLUMN, _PAGE) if width <= w), width)
-    panel = float(np.clip(0.14 * n_heads, 0.35, 0.7))
-    figure = Figure((width, 1.15 + n_layers * (panel + 0.12)), layout="constrained")
+    panel = float(np.clip(0.14 * n_heads, 0.35, 0.6))
+    height = 1.15 + n_layers * (panel + 0.12)
+    figure = Figure((width, height), layout="constrained")
     axes = list(figure.subplots(n_layers, 1, sharex=True, squeeze=False).flat)
     # What [CLS] sees of itself may be nearly all, and says nothing of the crystal.
     highest = float(weights[:, :, 1:].max())
@@ -69,7 +70,7 @@ def heat_map(
     _name_parts(axes[0], parts, title)
     _write_words(axes[-1], words, strongest[marked])
     extend = "max" if weights.max() > highest else "neither"
-    bar = figure.colorbar(image, ax=axes, aspect=30, pad=0.02, extend=extend)
+    bar = figure.colorbar(image, ax=axes, aspect=8 * height, pad=0.02, extend=extend)
     bar.ax.tick_params(labelsize=_SMALL)
     bar.set_label("attention from [CLS]", **_FONT)
     figure.supylabel("head", **_FONT)
