@@ -99,9 +99,8 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from cloud_jax.training.logging import read_json, write_json
     from cloud_jax.training.workdir import environment, refuse_object_store
 
-    folder = Path(
-        arguments.workdir or configuration.load(arguments.config, overrides).workdir
-    )
+    config = configuration.load(arguments.config, overrides)
+    folder = Path(arguments.workdir or config.workdir)
     cells = load_grid(arguments.config, overrides)
     refuse_several_processes()
     refuse_object_store(folder)
@@ -151,16 +150,17 @@ def load_grid(path: str, overrides: list[str]) -> dict[str, dict[str, Any]]:
     cells = {}
     for number, cell in enumerate(declared(path), 1):
         where = f"get_grid() of {path}, cell {number}"
-        if not isinstance(cell, dict) or not isinstance(cell.get("tokens"), int):
+        tokens = cell.get("tokens") if isinstance(cell, dict) else None
+        if type(tokens) is not int or tokens < 1:
             raise ConfigurationError(
-                f"{where}: expected a dictionary with `tokens`, a whole number, found "
-                f"{cell!r}"
+                f"{where}: expected a dictionary with `tokens`, a whole number from 1, "
+                f"found {cell!r}"
             )
         try:
             config = cell_config(path, overrides, cell)
         except ConfigurationError as error:
             raise ConfigurationError(f"{where}: {error}") from None
-        name = f"{config.model.preset}_{cell['tokens']}"
+        name = f"{config.model.preset}_{tokens}"
         if name in cells:
             raise ConfigurationError(f"{where}: there is already one called {name}")
         cells[name] = cell
@@ -292,7 +292,7 @@ def analyse(
     names = (*scaling.CONSTANTS, "a", "b")
     return {
         "kind": "scaling",
-        **{name: getattr(fitted.law, name) for name in (*names, "G")},
+        **{name: float(getattr(fitted.law, name)) for name in (*names, "G")},
         "intervals": {name: fitted.interval(name) for name in names},
         "confidence": fitted.confidence,
         "bootstrap_samples": len(fitted.samples.E),

@@ -4,12 +4,13 @@
 
 It reads datasets/corpus, made by `python -m cloud_jax.preprocess configs/corpus.toml`,
 and writes runs/scaling. Every cell sees its tokens once (the corpus has 7.4 M) and its
-cosine schedule ends with them.
+cosine schedule ends with them. All have two layers: with one, or three, the loss is off
+the curve of the others by more than a doubling of N moves it.
 """
 
 from cloud_jax import configuration
 
-WIDTHS = {"1x32": 32, "1x64": 64, "2x64": 64, "2x96": 96, "3x128": 128}
+WIDTHS = (24, 48, 64, 96, 128)
 TOKENS = (300_000, 750_000, 1_900_000, 4_700_000)
 
 
@@ -31,12 +32,11 @@ def get_grid():
     return [
         {
             "tokens": tokens,
-            "model.preset": size,
-            # Half or twice of it was no better at both ends of the grid.
+            "model.preset": f"2x{width}",
             "optimizer.learning_rate": 0.4 / width,
         }
         for tokens in TOKENS
-        for size, width in WIDTHS.items()
+        for width in WIDTHS
         # The largest cell would cost a third of all others.
-        if (size, tokens) != ("3x128", 4_700_000)
+        if (width, tokens) != (128, 4_700_000)
     ]

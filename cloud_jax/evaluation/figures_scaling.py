@@ -19,6 +19,7 @@ _MAP = colormaps["viridis"]
 _BEST = {"color": COLOURS[1], "ls": "--", "lw": 1.8}  # of both panels
 _HALO = [patheffects.withStroke(linewidth=2, foreground="white")]
 _MARGIN = 1.5  # factor around what is drawn
+_REACH = 30.0  # factor beyond the points that the best N and D may draw the axes to
 _LEVELS = 8  # iso-loss curves
 
 
@@ -56,7 +57,7 @@ def scaling_figure(
 def _contours(axis: Axes, law: Law, n: np.ndarray, d: np.ndarray) -> None:
     compute = FLOPS_A_TOKEN * n * d
     best_n, best_d = law.optimum(np.geomspace(compute.min(), compute.max(), 100))
-    span_n, span_d = _span(n, best_n), _span(d, best_d)
+    span_n, span_d = _span(n, _near(best_n, n)), _span(d, _near(best_d, d))
     grid_n, grid_d = np.meshgrid(np.geomspace(*span_n, 200), np.geomspace(*span_d, 200))
     predicted = law.loss(grid_n, grid_d)
     lines = axis.contour(
@@ -124,6 +125,11 @@ def _thousands(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 3)))
     axis.set_major_formatter(EngFormatter())
     axis.set_minor_formatter(NullFormatter())
+
+
+def _near(line: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The part of a line that the axis reaches for."""
+    return np.clip(line, points.min() / _REACH, points.max() * _REACH)
 
 
 def _span(*values: np.ndarray) -> tuple[float, float]:

@@ -71,15 +71,23 @@ class Law(NamedTuple):
     @property
     def G(self) -> float:
         """Eq. 6."""
+        return np.exp(np.clip(self._log_g, -700, 700))  # finite, where it is nonsense
+
+    @property
+    def _log_g(self) -> float:
         ratio = self.alpha * self.A / (self.beta * self.B)
-        return ratio ** (1 / (self.alpha + self.beta))
+        return np.log(ratio) / (self.alpha + self.beta)
 
     def optimum(
         self, flops: Float[np.ndarray, "..."]
     ) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
-        """Return N and D of the least loss that 6 N D = `flops` can buy (eq. 5)."""
-        product = np.asarray(flops, float) / FLOPS_A_TOKEN
-        return self.G * product**self.a, product**self.b / self.G
+        """Return N and D of the least loss that 6 N D = `flops` can buy (eq. 5).
+
+        Neither is less than 1, to which a law that is not identified may send them.
+        """
+        product = np.log(np.asarray(flops, float) / FLOPS_A_TOKEN)
+        log_n = np.clip(self._log_g + self.a * product, 0, product)
+        return np.exp(log_n), np.exp(product - log_n)
 
 
 PAPER = Law(A=90.7464, B=21.9854, E=0.2296, alpha=0.4339, beta=0.3518)
@@ -175,10 +183,12 @@ def optimum(found: Fit, flops: float) -> dict[str, float | list[float]]:
     """The best N and D of a compute budget, their loss, and intervals of all three.
 
     Raises:
-        ScalingError: the budget is not above 0.
+        ScalingError: the budget does not pay for one token of one parameter.
     """
-    if not (math.isfinite(flops) and flops > 0):
-        raise ScalingError(f"budget {flops}: expected a number of FLOPs above 0")
+    if not FLOPS_A_TOKEN <= flops < math.inf:
+        raise ScalingError(
+            f"budget {flops:g}: expected a finite number of FLOPs from {FLOPS_A_TOKEN}"
+        )
     result = {"flops": float(flops)}
     of_law, of_samples = (
         (*(best := law.optimum(flops)), law.loss(*best))

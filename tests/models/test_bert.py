@@ -175,3 +175,24 @@ def test_presets_have_64_per_head_and_unknown_ones_are_named():
         preset("bert7", vocab_size=600, max_positions=64)
     with pytest.raises(ValueError, match="not a multiple of heads"):
         preset("bert3", vocab_size=600, max_positions=64, heads=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "width", "heads"),
+    [
+        ("2x128", 2, 128, 2),
+        ("12x768", 12, 768, 12),
+        ("1x96", 1, 96, 1),
+        ("3x8", 3, 8, 1),
+    ],
+)
+def test_any_size_is_a_preset(name, layers, width, heads):
+    config = preset(name, vocab_size=600, max_positions=64)
+    assert (config.layers, config.width, config.heads) == (layers, width, heads)
+    assert config.mlp_width == 4 * width
+
+
+@pytest.mark.parametrize("name", ["0x64", "2x0", "2x", "x64", "2X64", "2x64 ", "-1x64"])
+def test_what_is_no_size_is_refused(name):
+    with pytest.raises(ValueError, match="or give LAYERSxWIDTH, such as 2x96"):
+        preset(name, vocab_size=600, max_positions=64)
