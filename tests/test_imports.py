@@ -52,7 +52,14 @@ ALLOWED = {
     "cloud_jax.models.folder": {"jax", "flax", "cloud_jax.scope"},
     "cloud_jax.physics.laws": {"jax"},
     "cloud_jax.evaluation.metrics": {"sklearn"},
+    "cloud_jax.evaluation.leaderboards": {"sklearn"},
+    "cloud_jax.evaluation.discovery": {"sklearn"},
+    "cloud_jax.evaluation.scaling": set(),
+    "cloud_jax.evaluation.attention": set(),
+    "cloud_jax.evaluation.report.sections": {"cloud_jax.evaluation"},
+    "cloud_jax.evaluation.report.page": {"cloud_jax.evaluation"},
     "cloud_jax.evaluation.figures": {"matplotlib"},
+    "cloud_jax.evaluation.figures_scaling": {"matplotlib"},
     "cloud_jax.training.loop": {
         "jax",
         "flax",
@@ -78,6 +85,11 @@ ALLOWED = {
     "cloud_jax.predict": set(),
     "cloud_jax.import_hf": set(),
     "cloud_jax.search": set(),
+    "cloud_jax.discovery": set(),
+    "cloud_jax.phonon": set(),
+    "cloud_jax.scaling": set(),
+    "cloud_jax.attention": set(),
+    "cloud_jax.report": set(),
 }
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from cloud_jax.evaluation import paper
-from cloud_jax.evaluation.report import Run, dig, many, number
-from cloud_jax.evaluation.report_benchmarks import results_of, targets_of
-from cloud_jax.evaluation.report_grids import (
+from cloud_jax.evaluation.report.benchmarks import results_of, targets_of
+from cloud_jax.evaluation.report.gather import Run, dig, many, number
+from cloud_jax.evaluation.report.grids import (
     Entry,
     Grid,
     Section,

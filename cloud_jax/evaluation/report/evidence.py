@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from cloud_jax.evaluation import paper
-from cloud_jax.evaluation.report import Run, dig, fields, many, number
-from cloud_jax.evaluation.report_grids import (
+from cloud_jax.evaluation.report.gather import Run, dig, fields, many, number
+from cloud_jax.evaluation.report.grids import (
     NOT_RUN,
     Entry,
     Grid,

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from cloud_jax.evaluation.report import Figure
+from cloud_jax.evaluation.report.gather import Figure
 
 NOT_RUN = "not run"
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from cloud_jax.evaluation import paper
 from cloud_jax.evaluation.paper import Benchmark, Cell
-from cloud_jax.evaluation.report import Run, dig, many, number
-from cloud_jax.evaluation.report_grids import NOT_RUN, Entry, Grid, figure_of, measured
+from cloud_jax.evaluation.report.gather import Run, dig, many, number
+from cloud_jax.evaluation.report.grids import NOT_RUN, Entry, Grid, figure_of, measured
 
 _METRICS = {"MAE": "mae", "MAE/MAD": "mae_over_mad_train_mean"}
 STARTS = ("scratch", "pretrained")

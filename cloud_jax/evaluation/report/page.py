@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from cloud_jax.evaluation.report_grids import Entry, Section
+from cloud_jax.evaluation.report.grids import Entry, Section
 
 _TEMPLATES = Path(__file__).parent / "templates"
 # What Markdown or HTML would take as more than a letter.

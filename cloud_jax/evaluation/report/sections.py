@@ -4,21 +4,22 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from cloud_jax.evaluation import paper, report_evidence
-from cloud_jax.evaluation.report import Problem, Run, number
-from cloud_jax.evaluation.report_benchmarks import (
+from cloud_jax.evaluation import paper
+from cloud_jax.evaluation.report import evidence
+from cloud_jax.evaluation.report.benchmarks import (
     all_results,
     by_benchmark,
     paper_table,
     summary,
 )
-from cloud_jax.evaluation.report_grids import Entry, Grid, Section, duration, measured
-from cloud_jax.evaluation.report_runs import run_section
+from cloud_jax.evaluation.report.gather import Problem, Run, number
+from cloud_jax.evaluation.report.grids import Entry, Grid, Section, duration, measured
+from cloud_jax.evaluation.report.runs import run_section
 
 _EVIDENCE = {
-    "discovery": report_evidence.discovery,
-    "scaling": report_evidence.scaling,
-    "attention": report_evidence.attention,
+    "discovery": evidence.discovery,
+    "scaling": evidence.scaling,
+    "attention": evidence.attention,
 }
 _TABLES = {
     "1": ("thermal", "Heat capacity and internal energy (Table 1)"),
@@ -50,7 +51,7 @@ def sections(
     for number_, (anchor, title) in _TABLES.items():
         section = Section(anchor, title, grids=[paper_table(number_, found, anchors)])
         if number_ == "1":
-            section = report_evidence.add_phonon(section, of_kind["phonon"])
+            section = evidence.add_phonon(section, of_kind["phonon"])
             section = section._replace(parts=own["phonon"])
         parts.append(section)
     for kind, make in _EVIDENCE.items():

@@ -1,0 +1,1 @@
+"""Finished runs as one page beside the numbers of the paper."""
