@@ -60,9 +60,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; return the exit code."""
     arguments = parse_arguments(argv)
     from cloud_jax import configuration
-    from cloud_jax.evaluation.report import gather
-    from cloud_jax.evaluation.report_page import to_html, to_markdown
-    from cloud_jax.evaluation.report_sections import sections
+    from cloud_jax.evaluation.report.gather import gather
+    from cloud_jax.evaluation.report.page import to_html, to_markdown
+    from cloud_jax.evaluation.report.sections import sections
     from cloud_jax.whole_file import write_whole
 
     defaults = {

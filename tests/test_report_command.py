@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-import report_runs
+import report_folders
 
 from cloud_jax.report import main
 
@@ -43,9 +43,9 @@ class Page(HTMLParser):
 @pytest.fixture
 def runs(tmp_path):
     folder = tmp_path / "runs"
-    report_runs.finetune(folder / "phonons")
-    report_runs.discovery(folder / "phonons" / "discovery")
-    report_runs.pretrain(folder / "bert")
+    report_folders.finetune(folder / "phonons")
+    report_folders.discovery(folder / "phonons" / "discovery")
+    report_folders.pretrain(folder / "bert")
     (folder / "begun" / "checkpoints" / "7").mkdir(parents=True)
     return folder
 
@@ -77,7 +77,7 @@ def test_the_page_needs_nothing_else_and_is_well_formed(tmp_path, runs, capsys):
 
 def test_names_from_files_are_text_and_nothing_more(tmp_path):
     odd = {"note": EVIL, "benchmark": EVIL, "dialect": EVIL, "checkpoint": EVIL}
-    run = report_runs.finetune(tmp_path / "runs" / "<b>&", name=EVIL, **odd)
+    run = report_folders.finetune(tmp_path / "runs" / "<b>&", name=EVIL, **odd)
     (run / "environment.json").write_text('{"<img src=x>": "<img src=x>"}')
     code, html, markdown = make(tmp_path, run.parent)
     assert code == 0

@@ -6,21 +6,21 @@ from functools import reduce
 from operator import getitem
 
 import pytest
-import report_runs
+import report_folders
 
 from cloud_jax import configuration
-from cloud_jax.evaluation import report_benchmarks, report_grids
-from cloud_jax.evaluation.report import gather
-from cloud_jax.evaluation.report_runs import differences
-from cloud_jax.evaluation.report_sections import sections
+from cloud_jax.evaluation.report import benchmarks, grids
+from cloud_jax.evaluation.report.gather import gather
+from cloud_jax.evaluation.report.runs import differences
+from cloud_jax.evaluation.report.sections import sections
 
 DEFAULTS = {"finetune": configuration.finetuning().to_dict()}
 
 
 def summary(runs, title):
     """A row of the summary, by the names of its columns."""
-    found = report_benchmarks.by_benchmark(runs)
-    grid = report_benchmarks.summary(found, {run.name: run.name for run in runs})
+    found = benchmarks.by_benchmark(runs)
+    grid = benchmarks.summary(found, {run.name: run.name for run in runs})
     row = next(row for row in grid.rows if row[0].text == title)
     return dict(zip(grid.head, row, strict=True))
 
@@ -35,9 +35,9 @@ def texts(grid):
 
 
 def test_runs_are_found_below_folders_and_named_by_what_they_do_not_share(tmp_path):
-    report_runs.finetune(tmp_path / "a" / "phonons")
-    report_runs.finetune(tmp_path / "b" / "phonons")
-    report_runs.pretrain(tmp_path / "b" / "bert")
+    report_folders.finetune(tmp_path / "a" / "phonons")
+    report_folders.finetune(tmp_path / "b" / "phonons")
+    report_folders.pretrain(tmp_path / "b" / "bert")
     runs, problems = gather([tmp_path / "a", tmp_path / "b"])
     assert [(run.name, run.kind) for run in runs] == [
         ("a/phonons", "finetune"),
@@ -50,9 +50,9 @@ def test_runs_are_found_below_folders_and_named_by_what_they_do_not_share(tmp_pa
 
 
 def test_what_judges_a_run_is_found_in_its_folder_and_its_own_parts_are_not(tmp_path):
-    run = report_runs.finetune(tmp_path / "wbm", "discovery")
-    report_runs.discovery(run / "discovery")
-    report_runs.pretrain(run / "a cell of a grid")
+    run = report_folders.finetune(tmp_path / "wbm", "discovery")
+    report_folders.discovery(run / "discovery")
+    report_folders.pretrain(run / "a cell of a grid")
     runs, problems = gather([tmp_path])
     assert [run.name for run in runs] == ["wbm", "wbm/discovery"]
     assert not problems
@@ -70,7 +70,7 @@ def test_what_judges_a_run_is_found_in_its_folder_and_its_own_parts_are_not(tmp_
     ],
 )
 def test_what_cannot_be_read_is_listed_with_the_reason(tmp_path, content, reason):
-    report_runs.pretrain(tmp_path / "good")
+    report_folders.pretrain(tmp_path / "good")
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "results.json").write_text(content)
     runs, problems = gather([tmp_path])
@@ -102,8 +102,8 @@ def test_unfinished_runs_are_listed_with_how_far_they_came(tmp_path):
 
 
 def test_figures_are_pictures_within_the_folder(tmp_path):
-    run = report_runs.finetune(tmp_path / "run")
-    (tmp_path / "secret.png").write_bytes(report_runs.png())
+    run = report_folders.finetune(tmp_path / "run")
+    (tmp_path / "secret.png").write_bytes(report_folders.png())
     (run / "text.png").write_text("<svg onload='x'>")
     names = ("parity.png", "../secret.png", "text.png", "gone.png")
     figures = [{"file": name, "caption": name} for name in names]
@@ -119,9 +119,9 @@ def test_figures_are_pictures_within_the_folder(tmp_path):
 
 
 def test_a_row_of_the_summary_holds_ours_and_the_papers(tmp_path):
-    report_runs.finetune(tmp_path / "a")
+    report_folders.finetune(tmp_path / "a")
     ours = {"checkpoint": "encoder", "members": 2, "note": "half the epochs"}
-    report_runs.finetune(tmp_path / "b", maes=[20.0, 22.0, 21.0, 23.0, 24.0], **ours)
+    report_folders.finetune(tmp_path / "b", maes=[20.0, 22.0, 21.0, 23.0, 24.0], **ours)
     runs, _ = gather([tmp_path])
     row = summary(runs, "MatBench phonons")
     assert row["error"].text == "MAE, cm⁻¹"
@@ -138,13 +138,13 @@ def test_a_row_of_the_summary_holds_ours_and_the_papers(tmp_path):
 
 
 def test_another_unit_than_the_papers_is_told(tmp_path):
-    report_runs.finetune(tmp_path / "a", "matbench_mp_gap")
+    report_folders.finetune(tmp_path / "a", "matbench_mp_gap")
     runs, _ = gather([tmp_path])
     assert summary(runs, "MatBench mp_gap")["ours, from scratch"].detail == "in cm⁻¹"
 
 
 def test_what_was_not_run_says_so_and_has_no_number(tmp_path):
-    report_runs.pretrain(tmp_path / "a")
+    report_folders.pretrain(tmp_path / "a")
     runs, _ = gather([tmp_path])
     row = summary(runs, "UnconvBench supercon")
     ours = row["ours, from scratch"], row["ours, pretrained"]
@@ -154,7 +154,7 @@ def test_what_was_not_run_says_so_and_has_no_number(tmp_path):
 
 
 def test_other_rows_take_no_part_in_the_ranking(tmp_path):
-    report_runs.finetune(tmp_path / "a", maes=[1.0])
+    report_folders.finetune(tmp_path / "a", maes=[1.0])
     runs, _ = gather([tmp_path])
     row = summary(runs, "MatBench phonons")
     assert row["ours, from scratch"][:3] == ("1.000", "", "other rows")
@@ -164,11 +164,11 @@ def test_other_rows_take_no_part_in_the_ranking(tmp_path):
 
 def test_the_run_shown_is_chosen_by_validation_rows_and_not_by_test_rows(tmp_path):
     good, bad = [10.0] * 5, [50.0] * 5
-    report_runs.finetune(tmp_path / "lucky", maes=good, validation=0.3)
-    report_runs.finetune(tmp_path / "chosen", maes=bad, validation=0.1)
-    report_runs.finetune(tmp_path / "one fold", maes=[5.0], validation=0.01)
+    report_folders.finetune(tmp_path / "lucky", maes=good, validation=0.3)
+    report_folders.finetune(tmp_path / "chosen", maes=bad, validation=0.1)
+    report_folders.finetune(tmp_path / "one fold", maes=[5.0], validation=0.01)
     paper = {"maes": good, "validation": 0.01, "protocol": "paper"}
-    report_runs.finetune(tmp_path / "leaky", **paper)
+    report_folders.finetune(tmp_path / "leaky", **paper)
     runs, _ = gather([tmp_path])
     assert summary(runs, "MatBench phonons")["ours, from scratch"].text == "50.00"
     (table,) = shown(tmp_path)["summary"].folded
@@ -179,7 +179,7 @@ def test_the_run_shown_is_chosen_by_validation_rows_and_not_by_test_rows(tmp_pat
 
 
 def test_a_run_of_two_thermal_targets_counts_for_both(tmp_path):
-    run = report_runs.finetune(tmp_path / "a", "thermal", maes=[2.0, 4.0])
+    run = report_folders.finetune(tmp_path / "a", "thermal", maes=[2.0, 4.0])
     results = json.loads((run / "results.json").read_text())
     names = {"cv": "heat_capacity", "u": "internal_energy"}
     results["targets"] = [{"name": k, "property": v} for k, v in names.items()]
@@ -192,7 +192,7 @@ def test_a_run_of_two_thermal_targets_counts_for_both(tmp_path):
 
 
 def test_a_run_from_before_the_keys_were_written_is_shown(tmp_path):
-    run = report_runs.finetune(tmp_path / "a")
+    run = report_folders.finetune(tmp_path / "a")
     new = "kind", "benchmark", "note", "table", "targets", "members_a_fold", "figures"
     results = json.loads((run / "results.json").read_text())
     old = {key: value for key, value in results.items() if key not in new}
@@ -206,7 +206,7 @@ def test_a_run_from_before_the_keys_were_written_is_shown(tmp_path):
 
 
 def test_a_section_of_a_run_tells_how_it_was_made(tmp_path):
-    report_runs.finetune(tmp_path / "a", note="a note")
+    report_folders.finetune(tmp_path / "a", note="a note")
     (section,) = shown(tmp_path)["runs"].parts
     assert section.paragraphs == ["a note"]
     facts = dict(texts(section.grids[0]))
@@ -226,7 +226,7 @@ def test_a_section_of_a_run_tells_how_it_was_made(tmp_path):
     environment = folded["Command and environment"]
     assert environment["command"] == "cloud_jax/finetune.py --config configs/a.py"
     assert environment["commit"] == "0123abcd"
-    assert folded["SHA-256 of inputs"] == report_runs.HASHES
+    assert folded["SHA-256 of inputs"] == report_folders.HASHES
 
 
 def paths(value, path=()):
@@ -242,7 +242,7 @@ def paths(value, path=()):
     "make", ["finetune", "pretrain", "discovery", "phonon", "attention", "scaling"]
 )
 def test_odd_values_anywhere_do_not_stop_the_report(tmp_path, make):
-    getattr(report_runs, make)(tmp_path / "a")
+    getattr(report_folders, make)(tmp_path / "a")
     (run,), _ = gather([tmp_path])
     odd = itertools.cycle([None, "x", [7], {"a": 1}, math.nan, True, 10**400])
     for path in paths(run.results):
@@ -254,7 +254,7 @@ def test_odd_values_anywhere_do_not_stop_the_report(tmp_path, make):
 
 
 def test_a_number_that_is_not_finite_says_so(tmp_path):
-    report_runs.finetune(
+    report_folders.finetune(
         tmp_path / "a", single={"last phdos peak": {"mae": {"mean": math.nan}}}
     )
     (section,) = shown(tmp_path)["runs"].parts
@@ -271,7 +271,7 @@ def test_settings_differ_by_value_and_new_ones_are_named():
 
 
 def test_tables_of_the_paper_have_rows_of_ours(tmp_path):
-    report_runs.finetune(tmp_path / "a", checkpoint="encoder")
+    report_folders.finetune(tmp_path / "a", checkpoint="encoder")
     (grid,) = shown(tmp_path)["matbench"].grids
     assert [row[0].text for row in grid.rows[-2:]] == [
         "ours, scratch",
@@ -287,7 +287,7 @@ def test_tables_of_the_paper_have_rows_of_ours(tmp_path):
 
 
 def test_discovery_stands_below_the_papers_rows(tmp_path):
-    report_runs.discovery(tmp_path / "a")
+    report_folders.discovery(tmp_path / "a")
     section = shown(tmp_path)["discovery"]
     scores, thresholds = section.grids
     assert texts(scores)[-1][:3] == ["ours: full test set", "0.5000", "2.250"]
@@ -301,7 +301,7 @@ def test_discovery_stands_below_the_papers_rows(tmp_path):
 
 
 def test_errors_of_phonons_stand_below_table_1(tmp_path):
-    report_runs.phonon(tmp_path / "a")
+    report_folders.phonon(tmp_path / "a")
     section = shown(tmp_path)["thermal"]
     table, ours, systems, volumes, temperatures, measured = section.grids
     ratio = "0.06250 (0.00250)"
@@ -321,7 +321,7 @@ def test_errors_of_phonons_stand_below_table_1(tmp_path):
 
 
 def test_attention_stands_below_the_papers_numbers(tmp_path):
-    report_runs.attention(tmp_path / "a")
+    report_folders.attention(tmp_path / "a")
     section = shown(tmp_path)["attention"]
     (grid,) = section.grids
     assert section.paragraphs == [
@@ -340,7 +340,7 @@ def test_attention_stands_below_the_papers_numbers(tmp_path):
 
 
 def test_the_scaling_law_stands_below_the_papers(tmp_path):
-    report_runs.scaling(tmp_path / "a")
+    report_folders.scaling(tmp_path / "a")
     section = shown(tmp_path)["scaling"]
     law, optima = section.grids
     theirs, ours = law.rows
@@ -354,7 +354,7 @@ def test_the_scaling_law_stands_below_the_papers(tmp_path):
 
 
 def test_pretraining_has_its_baselines_below_it(tmp_path):
-    report_runs.pretrain(tmp_path / "a")
+    report_folders.pretrain(tmp_path / "a")
     (grid,) = shown(tmp_path)["pretraining"].grids
     assert [row[0].text for row in grid.rows] == [
         "a", "unigram, same masks", "bigram, same masks",
@@ -372,10 +372,10 @@ def test_pretraining_has_its_baselines_below_it(tmp_path):
     ],
 )  # fmt: skip
 def test_numbers_have_four_digits(value, text):
-    assert report_grids.figure_of(value) == text
+    assert grids.figure_of(value) == text
 
 
 def test_a_deviation_has_the_places_of_its_number():
-    assert report_grids.measured(40.6856, 2.6168) == "40.69 (2.62)"
-    assert report_grids.measured(1631.2, 271.4) == "1,631 (271)"
-    assert report_grids.measured(None, 1.0) == ""
+    assert grids.measured(40.6856, 2.6168) == "40.69 (2.62)"
+    assert grids.measured(1631.2, 271.4) == "1,631 (271)"
+    assert grids.measured(None, 1.0) == ""
