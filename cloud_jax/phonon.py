@@ -100,13 +100,17 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Compare, write and return the content of results.json."""
     from cloud_jax.evaluation.figures_phonon import heat_capacity_plot
     from cloud_jax.evaluation.paper import table
-    from cloud_jax.evaluation.phonon import read_runs, table_row
+    from cloud_jax.evaluation.phonon import read_measured, read_runs, table_row
+    from cloud_jax.inference.phonon import KNOWN
     from cloud_jax.preprocess.sources.phonon import DENSITIES, PhononSource
     from cloud_jax.preprocess.sources.source import SourceError, file_sha256
     from cloud_jax.training.logging import write_json
 
     refuse_other_results(arguments.output)
     runs = read_runs(arguments.runs)
+    measured = {}
+    if arguments.measured:
+        measured = read_measured(arguments.measured, KNOWN)
     paper = table("1")
     found = {
         "kind": "phonon",
@@ -127,6 +131,13 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         },
         "note": "",
     }  # fmt: skip
+    if arguments.measured:
+        found["hashes"]["measured"] = file_sha256(arguments.measured)
+    else:
+        found["missing"].append(
+            "measured heat capacities: --measured FILE.json, see --help for its form "
+            "and where its numbers are published"
+        )
     arguments.output.mkdir(parents=True, exist_ok=True)
     draw_errors(arguments.output, runs, found)
     source = PhononSource(name="phonon", data_dir=arguments.data_dir)
@@ -135,7 +146,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     except SourceError as error:
         found["missing"].append(f"curves of phonons, and other temperatures: {error}")
         source = None
-    materials = compare_heat_capacities(runs, arguments.measured, source, found)
+    materials = compare_heat_capacities(runs, measured, source, found)
     if materials:
         heat_capacity_plot(arguments.output / "heat_capacity.png", materials)
         add_figure(found, "heat_capacity")
@@ -196,36 +207,26 @@ def draw_errors(folder: Path, runs: list["PhononRun"], found: dict[str, Any]) ->
 
 def compare_heat_capacities(
     runs: list["PhononRun"],
-    measured_path: Path | None,
+    measured: dict[str, tuple],
     source: "PhononSource | None",
     found: dict[str, Any],
 ) -> list["Material"]:
     """Compare C_v(T) of the models with measurement and with phonons.
 
-    Adds `heat_capacities`, `phonons_of`, `missing` and a hash to what was found.
+    Adds `heat_capacities`, `phonons_of` and `missing` to what was found.
 
     Returns:
         What to draw; nothing where no run has a law.
     """
     import numpy as np
 
-    from cloud_jax.evaluation.phonon import compare_measured, read_measured
+    from cloud_jax.evaluation.phonon import compare_measured
     from cloud_jax.inference.phonon import KNOWN, PAPER, heat_capacity_curves
     from cloud_jax.inference.predictor import load
-    from cloud_jax.preprocess.sources.source import file_sha256
 
     lawful = [one for one in runs if one.law]
     # One figure shows few curves: of models that learned C_v, where there are such.
     shown = [one for one in lawful if one.property == "heat_capacity"] or lawful
-    measured = {}
-    if measured_path:
-        measured = read_measured(measured_path, KNOWN)
-        found["hashes"]["measured"] = file_sha256(measured_path)
-    else:
-        found["missing"].append(
-            "measured heat capacities: --measured FILE.json, see --help for its form "
-            "and where its numbers are published"
-        )
     if not shown:
         found["missing"].append(
             "heat_capacity.png: no run has a law (config.head.law), and a regression "

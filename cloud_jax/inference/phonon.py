@@ -3,6 +3,7 @@
 import ast
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cache
 from math import gcd
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -107,9 +108,15 @@ KNOWN = {
 PAPER = ("Al2O3", "Li2O", "CaTiO3", "GaN")  # those of the paper
 
 
+@cache
+def known_structure(name: str) -> "Structure":
+    """A known crystal; made once, because pymatgen's space groups take their time."""
+    return KNOWN[name].structure()
+
+
 def formula_atoms(name: str) -> float:
-    """Atoms in a mol of formula units of a known crystal."""
-    return KNOWN[name].structure().composition.reduced_composition.num_atoms
+    """Atoms in a formula unit of a known crystal."""
+    return known_structure(name).composition.reduced_composition.num_atoms
 
 
 def heat_capacity_curves(
@@ -129,7 +136,7 @@ def heat_capacity_curves(
         EstimateError: the model has no law.
     """
     found = model.predict(
-        [KNOWN[name].structure() for name in names],
+        [known_structure(name) for name in names],
         ids=list(names),
         temperature_k=np.unique(np.fromiter(kelvin, float)),
         basis="formula",
@@ -159,9 +166,9 @@ def harmonic_curves(
     """
     import pandas as pd
 
-    wanted = {_sentence(KNOWN[name].structure(), name): name for name in names}
+    wanted = {_sentence(known_structure(name), name): name for name in names}
     formulas = {
-        _reduced(site.specie.Z for site in KNOWN[name].structure()) for name in names
+        _reduced(site.specie.Z for site in known_structure(name)) for name in names
     }
     ids = {}
     for key, text in source.crystals(source.pieces()[0].path):

@@ -1,0 +1,297 @@
+"""Runs on C_v and U compared by the real command, on real crystals made small."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from crystal_table import CONFIG, PHYSICS, crystals, debye_temperature, write_table
+from pymatgen.core import Structure
+from scipy.constants import gas_constant, value
+
+import cloud_jax
+from cloud_jax import finetune, phonon
+from cloud_jax.inference.phonon import KNOWN, formula_atoms, known_structure
+from cloud_jax.preprocess.sources import download
+
+ROOT = Path(__file__).resolve().parents[1]
+N = 30
+FREQUENCIES = [2.0 * i for i in range(501)]  # cm^-1
+POINTS = {  # the last of MgO is liquid
+    "MgO": {"T": [0.0, 100.0, 298.15, 3200.0], "Cp": [0.0, 7.8, 37.1, 66.9]},
+    "GaN": {"T": [298.15, 620.0], "Cp": [35.8, 48.3]},
+}
+
+
+def atoms(structure):
+    """As the published file has them."""
+    numbers = [site.specie.Z for site in structure]
+    cell, positions = structure.lattice.matrix, structure.cart_coords
+    return {"numbers": numbers, "positions": positions.tolist(), "cell": cell.tolist()}
+
+
+def debye_density(theta):
+    """Of the Debye law, whose C_v and U then are those of the labels."""
+    edge = theta / (100 * value("second radiation constant"))
+    return [(x / edge) ** 2 if x <= edge else 0.0 for x in FREQUENCIES]
+
+
+def write_densities(path):
+    """Phonons of all crystals that are given as primitive cells, and of MgO."""
+    rows = []
+    for i, (record, payload) in enumerate(crystals(N)):
+        structure = Structure.from_dict(payload)
+        if len(structure) == record.n_atoms:
+            rows.append((f"x-{i}", structure, debye_temperature(record)))
+    magnesia = known_structure("MgO").get_primitive_structure()
+    rows.append(("mp-1265", magnesia, 760.0))
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("mp_id", "structure", "phfreq", "phdos"))
+        for name, structure, theta in rows:
+            density = debye_density(theta)
+            writer.writerow((name, atoms(structure), FREQUENCIES, density))
+
+
+def write_regression(folder, law_run):
+    """A finished run without a law, as a regression head would leave it."""
+    folder.mkdir()
+    results = json.loads((law_run / "results.json").read_text())
+    results |= {"law": None, "targets": results["targets"][:1], "checkpoint": "x"}
+    (folder / "results.json").write_text(json.dumps(results))
+    with (law_run / "predictions.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["target"] == "cv"]
+    with (folder / "predictions.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(row | {"predicted": 50.0} for row in rows)
+
+
+def add_crystals(path):
+    """Space groups and volumes, which a table of ready sentences does not give."""
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        for row in rows:
+            record, _ = crystals(N)[int(row["id"].removeprefix("x-"))]
+            volume = record.n_atoms * record.volume_per_atom
+            known = {"space_group": record.space_group, "volume_a3": volume}
+            writer.writerow(row | known)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A finished run on C_v and U, one of regression, densities, measured points."""
+    folder = tmp_path_factory.mktemp("phonon")
+    write_table(folder / "table.csv", N)
+    (folder / "tiny.py").write_text(CONFIG)
+    before = Path.cwd()
+    os.chdir(folder)
+    jax.config.update("jax_disable_most_optimizations", True)  # less to compile
+    try:
+        command = ["--config=tiny.py", "--workdir=law", *PHYSICS]
+        assert finetune.main([*command, "--config.optimizer.epochs=2"]) == 0
+    finally:
+        os.chdir(before)
+    add_crystals(folder / "law" / "predictions.csv")
+    write_regression(folder / "plain", folder / "law")
+    (folder / "data").mkdir()
+    write_densities(folder / "data" / "data.csv")
+    (folder / "cp.json").write_text(json.dumps({"materials": POINTS}))
+    yield folder
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture
+def command(place, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(download, "_digest_of", lambda path, file: file.checksum[1])
+    return lambda *arguments: phonon.main([*arguments])
+
+
+def read(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+@pytest.fixture
+def compared(command, place, capsys):
+    """What the command writes of both runs with all there is."""
+    if not (place / "out" / "results.json").exists():
+        files = ("--measured=cp.json", "--output=out")
+        assert command("law", "plain", *files) == 0
+        assert capsys.readouterr().err == ""
+    return read(place / "out")
+
+
+def test_table_1_has_our_rows_beside_the_papers(compared, place):
+    rows = compared["table_1"]["ours"]
+    assert [(row["label"], row["column"], row["law"]) for row in rows] == [
+        ("Debye, scratch", "thermal_cv", "debye"),
+        ("Debye, scratch", "thermal_u", "debye"),
+        ("regression, pretrained", "thermal_cv", None),
+    ]
+    results = read(place / "law")
+    for row, target in zip(rows, ("cv", "u", "cv"), strict=True):
+        assert (row["protocol"], row["folds"], row["members_a_fold"]) == (
+            "strict",
+            1,
+            2,
+        )
+        for name, found in row["single"].items():
+            assert found == results["single"][target][name]
+        assert row["ensemble"]["mae"] == results["ensemble"][target]["mae"]
+    cell = compared["table_1"]["paper"]["CLOUD-DEBYE, fine-tuned"]["thermal_cv"]
+    assert (cell["value"], cell["deviation"]) == (0.057, 0.001)
+    assert compared["kind"] == "phonon"
+    assert compared["missing"] == []
+
+
+def test_figures_are_there_with_captions_and_hashes(compared, place):
+    names = [figure["file"] for figure in compared["figures"]]
+    assert names == ["violin.png", "volume.png", "symmetry.png", "heat_capacity.png"]
+    for figure in compared["figures"]:
+        assert (place / "out" / figure["file"]).stat().st_size > 10_000
+        assert "(Figure " in figure["caption"]
+    files = {"law/results.json", "law/predictions.csv", "plain/results.json"}
+    files |= {"plain/predictions.csv", "data.csv", "measured"}
+    assert compared["hashes"].keys() == files
+
+
+def test_errors_are_those_of_the_predictions(compared, place):
+    with (place / "plain" / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    errors = [abs(float(row["true"]) - 50) for row in rows]
+    found = compared["errors"]["heat_capacity"]["regression, pretrained"]
+    assert found["n"] == len(rows) == 6
+    assert found["absolute_error"]["mean"] == pytest.approx(np.mean(errors), rel=1e-12)
+    assert sum(own["n"] for own in found["volume_bins"]) == 6
+    assert sum(own["n"] for own in found["crystal_systems"].values()) == 6
+    groups = {str(row["space_group"]) for row in rows}
+    assert found["space_groups"].keys() == groups
+    assert compared["errors"]["internal_energy"].keys() == {"Debye, scratch"}
+
+
+def test_heat_capacities_are_compared_up_to_300_k(compared, place):
+    found = compared["heat_capacities"]["Debye, scratch"]
+    assert found["MgO"]["temperature_k"] == [100.0, 298.15]
+    assert found["GaN"]["temperature_k"] == [298.15]
+    frame = cloud_jax.load(place / "law").predict(
+        [known_structure("GaN")], temperature_k=298.15, basis="formula"
+    )
+    (row,) = frame[frame.property == "heat_capacity"].itertuples()
+    deviation = row.value / 35.8 - 1
+    assert found["GaN"]["mean_signed_relative_deviation"] == pytest.approx(deviation)
+    # x-7 is the AFLOW prototype of the orthorhombic perovskite, which is CaTiO3.
+    assert compared["phonons_of"] == {"MgO": "mp-1265", "CaTiO3": "x-7"}
+
+
+def test_other_temperatures_are_measured_where_a_density_gives_the_label(compared):
+    for name in ("heat_capacity", "internal_energy"):  # the label of U is in kJ
+        found = compared["other_temperatures"][f"Debye, scratch, {name}"]
+        assert found["measured_on"] == found["test_rows"] == 6
+        assert [row["temperature_k"] for row in found["model"]] == [100, 300, 600] * 2
+        for row in found["debye_law_at_best"]:  # the densities are the law's own
+            assert row["mae_over_mad_test_mean"] < 2e-3
+        assert all(row["mae"] > 0 for row in found["model"])
+
+
+def test_what_is_missing_is_told_and_the_rest_is_made(command, place, capsys):
+    options = ("--data-dir=nowhere", "--output=less")
+    assert command("law", *options) == 0
+    err = capsys.readouterr().err
+    assert "measured heat capacities: --measured FILE.json" in err
+    assert "found no file data.csv in nowhere" in err
+    assert "github.com/ninarina12/phononDoS_tutorial" in err
+    found = read(place / "less")
+    assert len(found["missing"]) == 2
+    assert "other_temperatures" not in found
+    assert [figure["file"] for figure in found["figures"]][-1] == "heat_capacity.png"
+
+
+def test_regression_has_no_curves_and_an_older_run_no_volumes(command, place, capsys):
+    older = place / "older"
+    write_regression(older, place / "law")
+    with (older / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    with (older / "predictions.csv").open("w", newline="") as file:
+        columns = [name for name in rows[0] if name not in ("space_group", "volume_a3")]
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    assert command("older", "--measured=cp.json", "--output=plainest") == 0
+    err = capsys.readouterr().err
+    assert "volume.png: C_v: too few volumes are known for bins: columns" in err
+    assert "symmetry.png: C_v: no space group is known" in err
+    assert "heat_capacity.png: no run has a law (config.head.law)" in err
+    found = read(place / "plainest")
+    assert [figure["file"] for figure in found["figures"]] == ["violin.png"]
+
+
+def test_two_runs_of_one_kind_are_told_apart(command, place):
+    write_regression(place / "other", place / "law")
+    assert command("plain", "other", "--output=pair") == 0
+    labels = [row["label"] for row in read(place / "pair")["table_1"]["ours"]]
+    assert labels == [
+        "regression, pretrained (plain)",
+        "regression, pretrained (other)",
+    ]
+    assert [*read(place / "pair")["errors"]["heat_capacity"]] == labels
+
+
+def edited(place, name, **fields):
+    """A copy of the regression run with another results.json."""
+    write_regression(place / name, place / "law")
+    results = read(place / name) | fields
+    (place / name / "results.json").write_text(json.dumps(results))
+    return name
+
+
+def test_what_cannot_be_compared_is_refused(command, place, capsys):
+    target = {"name": "gap", "property": ""}
+    (place / "folder").mkdir()
+    (place / "bad.json").write_text('{"materials": {"MgO": {"T": [1, 2], "Cp": [1]}}}')
+    (place / "ice.json").write_text('{"materials": {"H2O": {"T": [1], "Cp": [1]}}}')
+    (place / "list.json").write_text("[]")
+    for arguments, message in {
+        ("folder",): "folder: found no results.json: expected the folder of a finished",
+        (edited(place, "old", targets=None),): "that of an older version: run it again",
+        (edited(place, "gap", targets=[target]),): "found gap (no property); expected",
+        ("law", "--output=law"): "is not of this command and would be lost",
+        ("law", "--measured=bad.json"): "MgO: found 2 temperatures and 1 heat capac",
+        ("law", "--measured=ice.json"): "found H2O; known are the crystals of Al2O3",
+        ("law", "--measured=list.json"): 'expected {"materials": {"MgO": {"T": [K]',
+        ("law", "--measured=none.json"): "No such file",
+    }.items():
+        output = (
+            () if any("--output" in word for word in arguments) else ("--output=x",)
+        )
+        assert command(*arguments, *output) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_known_crystals_have_their_formula_and_limit():
+    for name, crystal in KNOWN.items():
+        assert known_structure(name).composition.reduced_formula == name
+        assert 1000 < crystal.melting_k < 3200
+    assert 3 * formula_atoms("Al2O3") * gas_constant == pytest.approx(124.717, abs=1e-3)
+
+
+def test_help_is_quick():
+    code = (
+        "import sys, cloud_jax.phonon as m\n"
+        "try: m.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert not {'jax', 'numpy', 'pymatgen', 'pandas'} & set(sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stderr
+    assert "--measured" in found.stdout
