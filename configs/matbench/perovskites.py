@@ -16,5 +16,5 @@ def get_config():
     )
     c.optimizer.batch_crystals = 32
     c.optimizer.learning_rate = 1e-3
-    c.optimizer.epochs = 12
+    c.optimizer.epochs = 8
     return c.lock()

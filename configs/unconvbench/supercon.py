@@ -16,5 +16,5 @@ def get_config():
     )
     c.optimizer.batch_crystals = 16
     c.optimizer.learning_rate = 7e-4
-    c.optimizer.epochs = 60
+    c.optimizer.epochs = 40
     return c.lock()
