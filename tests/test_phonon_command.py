@@ -227,8 +227,10 @@ def test_regression_has_no_curves_and_an_older_run_no_volumes(command, place, ca
         writer.writerows(rows)
     assert command("older", "--measured=cp.json", "--output=plainest") == 0
     err = capsys.readouterr().err
-    assert "volume.png: C_v: too few volumes are known for bins: columns" in err
-    assert "symmetry.png: C_v: no space group is known" in err
+    assert (
+        "volume.png: heat capacity: too few volumes are known for bins: columns" in err
+    )
+    assert "symmetry.png: heat capacity: no space group is known" in err
     assert "heat_capacity.png: no run has a law (config.head.law)" in err
     found = read(place / "plainest")
     assert [figure["file"] for figure in found["figures"]] == ["violin.png"]

@@ -211,13 +211,14 @@ def _draw_heat_map(axis: Axes, means: np.ndarray) -> None:
     """Draw the cells with their numbers; a logarithmic scale where runs differ much."""
     low, high = float(np.nanmin(means)), float(np.nanmax(means))
     wide = 0 < low < high / 10
-    scale = LogNorm(low, high) if wide else Normalize(min(low, 0), high or 1.0)
+    scale = LogNorm(low, high) if wide else Normalize(low, high)
     hues = colormaps["cividis_r"]
     axis.imshow(means, cmap=hues, norm=scale, aspect="auto")
     for (row, column), value in np.ndenumerate(means):
         if np.isfinite(value):
+            number = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
             dark = np.mean(hues(scale(value))[:3]) < 0.5
             axis.text(
-                column, row, f"{value:.3g}", ha="center", va="center",
+                column, row, number, ha="center", va="center",
                 color="white" if dark else "black", fontsize=_SMALL,
             )  # fmt: skip

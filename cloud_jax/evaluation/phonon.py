@@ -19,7 +19,7 @@ from cloud_jax.evaluation.metrics import regression_metrics
 
 # Properties, their benchmarks (the columns of Table 1), and how figures call them.
 BENCHMARKS = {"heat_capacity": "thermal_cv", "internal_energy": "thermal_u"}
-QUANTITIES = {"heat_capacity": "C_v", "internal_energy": "U"}
+QUANTITIES = {name: name.replace("_", " ") for name in BENCHMARKS}
 COMPARED_K = 300.0  # above, expansion lets C_p leave C_v
 # What a run's row in Table 1 says of each error.
 _SHOWN = ("mae", "mae_over_mad_train_mean", "mae_over_mad_test_mean")

@@ -161,6 +161,9 @@ def test_figures_name_runs_units_and_the_largest_errors(tmp_path):
     errors = by_system(one)["cubic"]
     assert {f"cubic ({len(errors)})", f"{errors.mean():.3g}"} <= symmetry
     assert "triclinic (60)" in symmetry
+    in_thousands = one._replace(true=1000 * one.true, predicted=1000 * one.predicted)
+    symmetry_plot(tmp_path / "s.svg", [ErrorPanel("energy", [in_thousands])])
+    assert f"{1000 * errors.mean():,.0f}" in texts(tmp_path / "s.svg")
 
 
 def test_a_figure_has_a_panel_a_target_at_the_width_of_a_column(tmp_path):
