@@ -6,6 +6,9 @@ It reads datasets/corpus, made by `python -m cloud_jax.preprocess configs/corpus
 and writes runs/scaling. Every cell sees its tokens once (the corpus has 7.4 M) and its
 cosine schedule ends with them. All have two layers: with one, or three, the loss is off
 the curve of the others by more than a doubling of N moves it.
+
+Measured: 2,200 s in all on a share of two busy cores; alpha 0.30 (0.17 to 1.35), beta
+0.71 (0.50 to 0.90), E at most 0.28.
 """
 
 from cloud_jax import configuration
