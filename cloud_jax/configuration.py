@@ -39,7 +39,7 @@ def pretraining() -> ConfigDict:
     c.data.row_length = 128  # tokens in a row of packed crystals
 
     c.model = ConfigDict()
-    c.model.preset = "bert12"  # small, bert1, bert3, bert6 or bert12
+    c.model.preset = "bert12"  # small, bert1, 3, 6, 12, or LAYERSxWIDTH as in 2x96
     c.model.token_features = True  # add projected physical descriptors of tokens
     c.model.dtype = "auto"  # compute: bfloat16 on GPU and TPU, float32 on CPU
     c.model.dropout = 0.1
@@ -117,7 +117,7 @@ def finetuning() -> ConfigDict:
 
     c.model = ConfigDict()
     c.model.checkpoint = ""  # pretrained or fine-tuned; empty: from scratch, as below
-    c.model.preset = "small"  # small, bert1, bert3, bert6 or bert12
+    c.model.preset = "small"  # as in pretraining
     c.model.token_features = True
     c.model.max_tokens = 128  # longest sentence
     c.model.dtype = "auto"

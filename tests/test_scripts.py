@@ -154,6 +154,10 @@ def test_check_beam(table):
     ]
 
 
+def test_check_scaling():
+    assert last_json(run("check_scaling", "--datasets", 1))["datasets"] == 1
+
+
 def test_bench_scale():
     line = last_json(run("bench_scale", "--records", 3000))
     assert line["kept"] > 0
