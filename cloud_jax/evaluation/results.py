@@ -1,0 +1,82 @@
+"""results.json, which a finished run leaves and by which a folder is known."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+NAME = "results.json"
+KINDS = {  # of each what its results cannot be without
+    "finetune": ("ensemble", "folds"),
+    "pretrain": ("validation_loss",),
+    "discovery": (),
+    "phonon": (),
+    "scaling": (),
+    "attention": (),
+}
+_TRAINING = ("finetune", "pretrain")
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The object of a JSON file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is empty, damaged or no object.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: is empty or damaged ({error})") from error
+    if not isinstance(found, dict):
+        kind = type(found).__name__
+        raise ValueError(f"{path}: found a {kind}, expected an object of results")
+    return found
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """The results of a finished run.
+
+    Raises:
+        OSError: it has not finished, or they cannot be read.
+        ValueError: they are damaged.
+    """
+    try:
+        return read_object(folder / NAME)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{folder}: found no {NAME}, expected the folder of a finished run: give "
+            "its command again to finish it"
+        ) from None
+
+
+def kind_of(results: dict[str, Any]) -> str:
+    """The kind; older runs, which do not say it, are known by what they hold."""
+    if "kind" in results:
+        return str(results["kind"])
+    return next(
+        (kind for kind, keys in KINDS.items() if keys and {*keys} <= {*results}), ""
+    )
+
+
+def refuse_other_results(folder: Path, kind: str) -> None:
+    """Refuse an output folder whose results are not this command's to replace.
+
+    Args:
+        folder: that the command would write; it need not be there.
+        kind: of the results that the command writes.
+
+    Raises:
+        ValueError: it holds results of another kind or damaged ones, or is the work
+            directory of a training run, finished or not.
+        OSError: its results cannot be read.
+    """
+    path, found = folder / NAME, ""
+    if path.exists():
+        found = kind_of(read_object(path)) or "unknown"
+    elif (folder / "config.json").exists() and kind not in _TRAINING:
+        found = "unfinished training"
+    if found and found != kind:
+        raise ValueError(
+            f"{folder}: found the results of another run (kind {found}), expected "
+            f"those of {kind} or none: give another folder"
+        )
