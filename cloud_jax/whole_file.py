@@ -31,7 +31,8 @@ def whole_file(path: Path, mode: str = "wb", **options) -> Iterator[IO]:
     except BaseException as error:
         with suppress(OSError):
             partial.unlink()
-        if isinstance(error, OSError) and error.filename is None and error.errno:
+        ours = str(getattr(error, "filename", None)) in ("None", str(partial))
+        if isinstance(error, OSError) and ours and error.errno:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 

@@ -187,8 +187,8 @@ def defected(data: Path) -> tuple[pd.DataFrame, str]:
     ).dropna()
     return (
         with_random_folds(rows),
-        f"stand-in: {len(rows)} vacancies of the origin (JARVIS) of the 530; "
-        "random folds",
+        f"stand-in: {len(rows)} vacancies of JARVIS, of which the benchmark has 530; "
+        "random folds, vacancies of one crystal on both sides",
     )
 
 

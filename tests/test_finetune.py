@@ -202,6 +202,11 @@ def test_a_finished_run_says_so_and_other_settings_are_refused(command, whole, c
     before = (whole / "config.json").read_text()
     assert command("--workdir=whole") == 0
     assert "this run has finished" in capsys.readouterr().out
+    found = (whole / "results.json").read_text()
+    assert command("--workdir=whole", "--config.note=half the rows") == 0
+    assert json.loads((whole / "results.json").read_text())["note"] == "half the rows"
+    assert command("--workdir=whole") == 0
+    assert (whole / "results.json").read_text() == found
     code = command("--workdir=whole", "--config.optimizer.learning_rate=1e-4")
     assert code == finetune.EXIT_FAILED
     assert "optimizer.learning_rate: 0.003 -> 0.0001" in capsys.readouterr().err

@@ -35,3 +35,9 @@ def test_a_full_disk_is_told_with_the_name(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"No space left on device: '.*/a\.txt'$"):
         write_whole(tmp_path / "a.txt", "new")
     assert not os.listdir(tmp_path)
+
+
+def test_a_missing_folder_is_named_by_the_file_that_was_asked_for(tmp_path):
+    with pytest.raises(FileNotFoundError) as error:
+        write_whole(tmp_path / "none" / "a.txt", "x")
+    assert error.value.filename == str(tmp_path / "none" / "a.txt")

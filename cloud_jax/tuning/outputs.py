@@ -86,8 +86,11 @@ def write_predictions(path: Path, job: Job, trained: "Trained") -> None:
                     writer.writerow((*name, *(f"{x:.9g}" for x in numbers), *crystal))
 
 
-def write_leaderboard(path: Path, job: Job, trained: "Trained") -> None:
-    """Write MatBench's own results file of a run on one of its tasks, or say why not."""
+def write_leaderboard(path: Path, job: Job) -> None:
+    """Write MatBench's own results file of a run on one of its tasks, or say why not.
+
+    It is made of predictions.csv beside it, so also for a run that finished long ago.
+    """
     kind, _, task = job.config.data.table.partition(":")
     if kind != "matbench":
         return
@@ -95,18 +98,24 @@ def write_leaderboard(path: Path, job: Job, trained: "Trained") -> None:
     official: dict[str, list[str]] = {name: [] for name in FOLDS}
     for name, fold in zip(source.ids(), source.folds(), strict=True):
         official[fold].append(name)
-    ids = np.array(job.table.ids)
-    means = [fold_predictions(job, trained, i)[0][:, 0] for i in range(len(job.folds))]
+    predictions: dict[str, dict[str, float]] = {}
+    true: dict[str, float] = {}
+    with (path.parent / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            predictions.setdefault(row["fold"], {})[row["id"]] = float(row["predicted"])
+            true[row["id"]] = float(row["true"])
     settings = job.config.optimizer.to_dict() | {"members": job.config.members}
     try:
+        if (found := [t.name for t in job.targets]) != [source.targets[0].column]:
+            raise LeaderboardError(
+                f"{source.name}: found targets {', '.join(found)}, expected "
+                f"{source.targets[0].column} alone"
+            )
         write_matbench(
             path,
             source.name,
-            {
-                fold.name: dict(zip(ids[fold.test], values.tolist(), strict=True))
-                for fold, values in zip(job.folds, means, strict=True)
-            },
-            dict(zip(job.table.ids, job.table.targets[:, 0].tolist(), strict=True)),
+            predictions,
+            true,
             official,
             parameters=dict.fromkeys(FOLDS, settings),
             metadata={

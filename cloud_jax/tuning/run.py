@@ -59,18 +59,22 @@ def run(job: Job) -> None:
     path = folder / "results.json"
     if path.exists():
         print(f"{folder}: this run has finished")
+        said = {"benchmark": job.config.benchmark, "note": job.config.note}
+        if (found := read_json(path)) != found | said:
+            write_json(path, found | said)
     else:
         write_json(folder / "environment.json", environment(job.hashes))
         write_rejects(folder / "rejects.csv", job.table.rejects)
         outputs.announce(job)
         trained = train(job)
         outputs.write_predictions(folder / "predictions.csv", job, trained)
-        outputs.write_leaderboard(folder / "matbench_results.json.gz", job, trained)
         outputs.write_model(folder / "model", job, trained)
         found = outputs.results(job, trained)
         outputs.draw_parity(folder / "parity.png", job, trained, found)
         outputs.write_timing(folder / "timing.json", folder)
         write_json(path, found)
+    if not (leaderboard := folder / "matbench_results.json.gz").exists():
+        outputs.write_leaderboard(leaderboard, job)
     print(outputs.screen(read_json(path), folder))
 
 
