@@ -30,7 +30,8 @@ table() { tune "$2" "$(note "$1")" --config "configs/$3" --config.data.table="ta
 
 tune phonons "" --config configs/matbench/phonons.py
 table matbench_jdft2d jdft2d matbench/jdft2d.py
-table matbench_perovskites perovskites matbench/perovskites.py
+table matbench_perovskites perovskites matbench/perovskites.py \
+  --config.folds.only="('fold_0',)"
 table matbench_mp_gap mp_gap matbench/mp_gap.py \
   --config.optimizer.batch_crystals=32 --config.optimizer.epochs=15
 table unconvbench_supercon supercon unconvbench/supercon.py

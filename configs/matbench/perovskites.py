@@ -14,7 +14,7 @@ def get_config():
     c = configuration.benchmark(
         "matbench_perovskites", "matbench:perovskites", "e_form", "eV/unit cell"
     )
-    c.optimizer.batch_crystals = 32
-    c.optimizer.learning_rate = 1e-3
-    c.optimizer.epochs = 8
+    c.optimizer.batch_crystals = 16
+    c.optimizer.learning_rate = 7e-4
+    c.optimizer.epochs = 30
     return c.lock()
