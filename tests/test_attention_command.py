@@ -14,6 +14,7 @@ import cloud_jax
 from cloud_jax.attention import main
 from cloud_jax.import_hf import main as import_hf
 from cloud_jax.inference.attention import Sentence, cls_attention, look
+from cloud_jax.lock import lock
 from cloud_jax.models.folder import load_model
 from cloud_jax.preprocess.sources.embedded import EmbeddedSource
 
@@ -148,30 +149,34 @@ def test_nothing_read_and_no_model_are_failures(tmp_path, capsys):
     out.mkdir()
     (out / "results.json").write_text('{"kind": "attention"}')
     assert attend(ENCODER, *words) == 1
-    codes = [row["code"] for row in read(out / "rejects.csv")]
-    assert codes == ["not_found", "vocabulary", "too_long"]
-    assert not (out / "results.json").exists()
+    printed = capsys.readouterr().err
+    assert "3 of 3 rejected\n" in printed
+    places = [
+        printed.index(f": {c}: ") for c in ("not_found", "vocabulary", "too_long")
+    ]
+    assert places == sorted(places)
+    assert [path.name for path in out.iterdir() if path.name != ".lock"] == [
+        "results.json"
+    ], "what an earlier run found is still there"
+    with lock(out):
+        assert attend(ENCODER, *words) == 1
+    assert "another run is writing it" in capsys.readouterr().err
     assert attend(tmp_path, "a.cif", "--output", out) == 1
     assert "is no model folder" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--layer", "0"], "found '0', expected 1, 2"),
-        (["--output", "run"], "run is the folder of another run"),
-        (["--output", "discovery"], "discovery is the folder of another run"),
-    ],
-)
-def test_slips_on_the_command_line(words, message, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    for folder, file in (("run", "config.json"), ("discovery", "results.json")):
-        Path(folder).mkdir()
-        Path(folder, file).write_text('{"kind": "discovery"}')
+def test_the_folder_of_another_run_is_refused(tmp_path, capsys):
+    (tmp_path / "results.json").write_text('{"kind": "discovery"}')
+    assert attend(ENCODER, "a.cif", "--output", tmp_path) == 1
+    assert "found the results of another run" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_slips_on_the_command_line(capsys):
     with pytest.raises(SystemExit) as stop:
-        main(["a.cif", *words])
+        main(["a.cif", "--layer", "0"])
     assert stop.value.code == 2
-    assert message in capsys.readouterr().err
+    assert "found '0', expected 1, 2" in capsys.readouterr().err
 
 
 def test_help_imports_nothing_heavy():

@@ -5,9 +5,16 @@ space group (p1), and what share of the k is (p2), and tests both against 0.5. B
 tokens of a sentence are of the space group, so attention that means nothing reaches
 0.6 and more. Here the null is the token share of each sentence: its scores permuted.
 The number of space-group tokens among the first k is then hypergeometric, which gives
-expectations in closed form and permutations without permuting.
+the expectation in closed form.
 
-Shape letters: N crystals, Y layers, L tokens, K values of k, R permutations.
+Sentences of one space group share their generator string and much of their attention,
+so the space group is the unit of every interval and p-value but the paper's t-test.
+Intervals: space groups drawn with replacement, their standard error with Student's
+quantile. p-values: the wild cluster bootstrap with the null imposed (Cameron, Gelbach &
+Miller 2008, doi 10.1162/rest.90.3.414), in which each space group keeps or changes the
+sign of its excess over the null; of G groups none is below 1 / 2^G.
+
+Shape letters: N sentences, Y layers, L tokens, K values of k, G space groups, R draws.
 """
 
 from collections.abc import Sequence
@@ -21,11 +28,11 @@ TOP = (1, 2, 3)  # k of the paper
 BASELINE = 0.5  # of the paper's t-test
 LEVEL = 0.95
 ALPHA = 0.001  # the paper's: p < 0.001
-PERMUTATIONS = 9_999
+DRAWS = 9_999
 
 
 class Share(NamedTuple):
-    """Of each crystal, or on average: a space-group token among k, and their share.
+    """Of each sentence, or on average: a space-group token among k, and their share.
 
     Attributes:
         p1: 1 where there is one, 0 where not; between them where scores are tied.
@@ -95,39 +102,37 @@ def _check(candidate: Bool[np.ndarray, "N L"], k: int) -> None:
         )
 
 
-def permuted(
-    n: Int[np.ndarray, " N"],
-    n_space_group: Int[np.ndarray, " N"],
-    k: int,
-    *,
-    permutations: int = PERMUTATIONS,
-    seed: int = 0,
-) -> Share:
-    """Means over the crystals with the scores of each permuted, R times.
+class Groups(NamedTuple):
+    """The space groups of the sentences, and how they are drawn.
 
-    Crystals with as many tokens and as many of the space group are drawn together, so
-    a million crystals cost what a thousand do.
+    Attributes:
+        of: number of each sentence's group.
+        times: how often a draw with replacement has each group.
+        signs: 1 or -1.
     """
+
+    of: Int[np.ndarray, " N"]
+    times: Int[np.ndarray, "R G"]
+    signs: Int[np.ndarray, "R G"]
+
+
+def draw_groups(names: Sequence[str], *, draws: int = DRAWS, seed: int = 0) -> Groups:
+    """Draw the groups that the sentences' names of them make."""
     generator = np.random.default_rng(seed)
-    hits, shares = np.zeros(permutations), np.zeros(permutations)
-    kinds = np.stack([n, n_space_group], axis=1)
-    for (size, good), count in zip(
-        *np.unique(kinds, axis=0, return_counts=True), strict=True
-    ):
-        chances = stats.hypergeom.pmf(np.arange(k + 1), size, good, k)
-        drawn = generator.multinomial(count, chances / chances.sum(), permutations)
-        hits += count - drawn[:, 0]
-        shares += drawn @ np.arange(k + 1) / k
-    return Share(hits / len(n), shares / len(n))
+    known, of = np.unique(np.asarray(names), return_inverse=True)
+    n = len(known)
+    times = generator.multinomial(n, np.full(n, 1 / n), draws)
+    return Groups(of, times, generator.choice((-1, 1), (draws, n)))
 
 
 def measure(
     scores: Float[np.ndarray, "N Y L"],
     candidate: Bool[np.ndarray, "N L"],
     space_group: Bool[np.ndarray, "N L"],
+    names: Sequence[str],
     *,
     top: Sequence[int] = TOP,
-    permutations: int = PERMUTATIONS,
+    draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Measure p1 and p2 of every layer, with the null beside them.
@@ -136,30 +141,28 @@ def measure(
         scores: attention from [CLS], heads averaged; anything beyond a sentence.
         candidate: tokens that count.
         space_group: tokens of the space group.
+        names: what sentences of one space group have in common, N of them.
         top: values of k.
-        permutations: R.
-        seed: of the permutations.
+        draws: R.
+        seed: of the draws.
 
     Returns:
         `share`: mean share of space-group tokens. `layers`: of each its `layer` from
         1, `mass` (share of the attention that space-group tokens receive, mean over
-        crystals) and `top`: of each k `p1` and `p2`, see `_compare`.
+        sentences) and `top`: of each k `p1` and `p2`, see `_compare`.
 
     Raises:
-        ValueError: fewer than two crystals, or one has fewer tokens than k.
+        ValueError: fewer than two sentences, or one has fewer tokens than k.
     """
     if len(scores) < 2:
         raise ValueError(
-            f"found {len(scores)} crystals, expected two at least: of one there is no "
+            f"found {len(scores)} sentences, expected two at least: of one there is no "
             "interval"
         )
     n = candidate.sum(axis=1)
     n_space_group = (candidate & space_group).sum(axis=1)
     nulls = {k: by_share(n, n_space_group, k) for k in top}
-    draws = {
-        k: permuted(n, n_space_group, k, permutations=permutations, seed=seed)
-        for k in top
-    }
+    groups = draw_groups(names, draws=draws, seed=seed)
     layers = []
     for i in range(scores.shape[1]):
         of_layer = np.where(candidate, scores[:, i], 0.0)
@@ -167,53 +170,67 @@ def measure(
         rows = []
         for k in top:
             found = top_share(scores[:, i], candidate, space_group, k)
-            both = zip(Share._fields, found, nulls[k], draws[k], strict=True)
-            rows.append({"k": k} | {name: _compare(name, *x) for name, *x in both})
+            both = zip(Share._fields, found, nulls[k], strict=True)
+            rows.append({"k": k} | {name: _compare(*x, groups) for name, *x in both})
         layers.append({"layer": i + 1, "mass": float(mass.mean()), "top": rows})
     return {
         "share": float((n_space_group / n).mean()),
         "n": len(scores),
-        "permutations": permutations,
+        "groups": groups.signs.shape[1],
+        "draws": draws,
         "seed": seed,
         "layers": layers,
     }
 
 
 def _compare(
-    name: str,
     found: Float[np.ndarray, " N"],
     expected: Float[np.ndarray, " N"],
-    drawn: Float[np.ndarray, " R"],
+    groups: Groups,
 ) -> dict[str, Any]:
     """One proportion beside 0.5, as the paper has it, and beside its null.
 
     Returns:
-        `value` with its 95 % `interval` (Wilson's for p1, Student's for p2); `t_test`
-        against 0.5, two-sided (None where all crystals are the same); `null`, its 95 %
-        `null_interval` and p-values of the permutations, one-sided (`p_greater`,
-        `p_less`); `difference` from the null with the interval of Student's paired
-        test, and Cohen's h.
+        `value` with its 95 % `interval`; `t_test` against 0.5, two-sided, of sentences
+        as if they were independent (None where all are the same); `null`, with
+        `null_interval`, where 95 % of the values lie under it; one-sided p-values
+        `p_greater` and `p_less`; `difference` from the null with its interval.
     """
     value, null = float(found.mean()), float(expected.mean())
-    interval = wilson(value, len(found)) if name == "p1" else student(found)
+    excess = found - expected
+    drawn = groups.signs @ np.bincount(groups.of, excess) / len(excess)
     least = np.finfo(float).eps * 8  # two sums of the same numbers in another order
     p_greater, p_less = (
         float((1 + np.count_nonzero(as_far)) / (1 + len(drawn)))
-        for as_far in (drawn >= value - least, drawn <= value + least)
+        for as_far in (drawn >= excess.mean() - least, drawn <= excess.mean() + least)
     )
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = null + np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return {
         "value": value,
-        "interval": interval,
+        "interval": interval(found, groups, within=(0.0, 1.0)),
         "t_test": t_test(found),
         "null": null,
-        "null_interval": [float(low), float(high)],
+        "null_interval": np.clip([low, high], 0.0, 1.0).tolist(),
         "p_greater": p_greater,
         "p_less": p_less,
         "difference": value - null,
-        "difference_interval": student(found - expected),
-        "cohens_h": cohens_h(value, null),
+        "difference_interval": interval(excess, groups, within=(-1.0, 1.0)),
     }
+
+
+def interval(
+    values: Float[np.ndarray, " N"], groups: Groups, *, within: tuple[float, float]
+) -> list[float]:
+    """95 % interval of a mean whose groups are drawn; of one group all is possible."""
+    n_groups = groups.times.shape[1]
+    if n_groups < 2:
+        return list(within)
+    sizes, sums = np.bincount(groups.of), np.bincount(groups.of, values)
+    means = (groups.times @ sums) / (groups.times @ sizes)
+    # Drawn groups vary less than groups do, by (G - 1) / G.
+    error = means.std() * (n_groups / (n_groups - 1)) ** 0.5
+    half = error * stats.t.ppf((1 + LEVEL) / 2, n_groups - 1)
+    return np.clip([values.mean() - half, values.mean() + half], *within).tolist()
 
 
 def t_test(values: Float[np.ndarray, " N"]) -> dict[str, float] | None:
@@ -222,28 +239,6 @@ def t_test(values: Float[np.ndarray, " N"]) -> dict[str, float] | None:
         return None
     result = stats.ttest_1samp(values, BASELINE)
     return {"t": float(result.statistic), "p": float(result.pvalue)}
-
-
-def student(values: Float[np.ndarray, " N"]) -> list[float]:
-    """Student's 95 % interval of a mean."""
-    mean, error = values.mean(), stats.sem(values)
-    half = error * stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)
-    return [float(mean - half), float(mean + half)]
-
-
-def wilson(share: float, n: int) -> list[float]:
-    """Wilson's 95 % interval of a proportion of n; ties may make it no count."""
-    z = stats.norm.ppf((1 + LEVEL) / 2)
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    spread = share * (1 - share) / n + z**2 / (4 * n**2)
-    half = z * max(spread, 0.0) ** 0.5 / (1 + z**2 / n)
-    return [float(max(centre - half, 0.0)), float(min(centre + half, 1.0))]
-
-
-def cohens_h(found: float, expected: float) -> float:
-    """Cohen's effect size between two proportions: 0.2 small, 0.5 medium, 0.8 large."""
-    angles = 2 * np.arcsin(np.sqrt(np.clip([found, expected], 0.0, 1.0)))
-    return float(angles[0] - angles[1])
 
 
 def verdict(layer: dict[str, Any]) -> str:

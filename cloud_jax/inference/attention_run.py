@@ -1,6 +1,5 @@
 """One run of `python -m cloud_jax.attention`: files in, a folder out."""
 
-import argparse
 import csv
 import hashlib
 import json
@@ -14,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from cloud_jax.evaluation.attention import ALPHA, measure, strongest, verdict
+from cloud_jax.evaluation.results import refuse_other_results
 from cloud_jax.inference.attention import (
     Looks,
     Sentence,
@@ -24,6 +24,7 @@ from cloud_jax.inference.attention import (
 )
 from cloud_jax.inference.outputs import write_rejects
 from cloud_jax.inference.predictor import load
+from cloud_jax.lock import lock
 from cloud_jax.models.folder import Model
 from cloud_jax.preprocess.pipeline import Reject
 from cloud_jax.whole_file import whole_file, write_whole
@@ -43,60 +44,88 @@ _MEANING = {
     "reversed": "does not hold: space-group tokens come first less often than by "
     f"their share (p < {ALPHA:g} for p1 and p2 at every k)",
 }
-_WRITTEN = ("results.json", "tokens.csv", "rejects.csv", "attention.png", "shares.png")
+_FIGURES = ("attention.png", "shares.png")
 _CSV = (
     "id", "sentence", "tokens", "space_group_tokens", "space_group_attention",
     "top_tokens", "top_tokens_without_special",
 )  # fmt: skip
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(
+    words: Sequence[str],
+    *,
+    checkpoint: str | None,
+    output: Path,
+    layer: int = 1,
+    member: int = 1,
+) -> int:
     """Read, look, measure, write; returns the exit status.
 
+    Args:
+        words: files and sources, see `read_sentences`.
+        checkpoint: folder of the model; None for the packaged one.
+        output: folder of what is written; an earlier run's gives way at the end.
+        layer: that the verdict and the marked tokens are of, from 1.
+        member: of an ensemble, from 1.
+
     Raises:
-        ValueError: the model, a source or an argument is unusable.
+        ValueError: the model, a source, the folder or an argument is unusable.
         EngineError, OSError: the machine is in the way.
     """
-    model = load(arguments.checkpoint).model
+    model = load(checkpoint).model
     n_layers = model.description["encoder"]["layers"]
-    if arguments.layer > n_layers:
-        raise ValueError(
-            f"--layer {arguments.layer}: {model.directory} has {n_layers} layers"
-        )
-    check_member(model, arguments.member - 1)
-    folder: Path = arguments.output
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in _WRITTEN:  # those of an earlier run would be read as this run's
+    if layer > n_layers:
+        raise ValueError(f"--layer {layer}: {model.directory} has {n_layers} layers")
+    check_member(model, member - 1)
+    refuse_other_results(output, "attention")
+    output.mkdir(parents=True, exist_ok=True)
+    with lock(output):
+        with tqdm(desc="reading", unit=" crystals", leave=False, disable=None) as bar:
+            sentences, rejects = read_sentences(
+                words,
+                model,
+                workers=len(os.sched_getaffinity(0)),
+                progress=lambda n, _: bar.update(n),
+            )
+        _say_rejects(len(sentences), rejects, output / "rejects.csv")
+        if not sentences:
+            return 1
+        looks = look(model, sentences, member=member - 1)
+        found = {"checkpoint": str(checkpoint or model.directory)}
+        found |= _describe(model, sentences, rejects, layer, member)
+        _write(output, model, sentences, looks, rejects, found)
+    print(_screen(found, output))
+    return 0
+
+
+def _write(
+    folder: Path,
+    model: Model,
+    sentences: Sequence[Sentence],
+    looks: Looks,
+    rejects: Sequence[Reject],
+    found: dict[str, Any],
+) -> None:
+    """Replace what an earlier run left: results.json goes first and comes last."""
+    layer, member = found["layer"] - 1, found["member"] - 1
+    measured = {} if found["distinct_sentences"] == 1 else _measure(sentences, looks)
+    for name in ("results.json", *_FIGURES):
         (folder / name).unlink(missing_ok=True)
-    with tqdm(desc="reading", unit=" crystals", leave=False, disable=None) as bar:
-        sentences, rejects = read_sentences(
-            arguments.files,
-            model,
-            workers=len(os.sched_getaffinity(0)),
-            progress=lambda n, _: bar.update(n),
-        )
     write_rejects(folder / "rejects.csv", rejects)
-    _say_rejects(len(sentences), rejects, folder / "rejects.csv")
-    if not sentences:
-        return 1
-    looks = look(model, sentences, member=arguments.member - 1)
-    _write_tokens(folder / "tokens.csv", model, sentences, looks, arguments.layer - 1)
-    found = _describe(model, sentences, rejects, arguments)
-    if len(sentences) == 1:
-        found |= _draw_one(folder, model, sentences[0], looks, arguments)
+    _write_tokens(folder / "tokens.csv", model, sentences, looks, layer)
+    if measured:
+        found |= _draw_set(folder, measured, layer)
     else:
-        found |= _measure_set(folder, looks, arguments.layer - 1)
+        found |= _draw_one(folder, model, sentences[0], looks, layer, member)
     text = json.dumps(found, indent=2, allow_nan=False)
     write_whole(folder / "results.json", text + "\n")
-    print(_screen(found, folder))
-    return 0
 
 
 def _say_rejects(n: int, rejects: Sequence[Reject], path: Path) -> None:
     if not rejects:
         return
-    total = n + len(rejects)
-    lines = [f"warning: {len(rejects):,} of {total:,} rejected, see {path}"]
+    total, see = n + len(rejects), f", see {path}" if n else ""
+    lines = [f"warning: {len(rejects):,} of {total:,} rejected{see}"]
     lines += [f"  {r.id}: {r.code}: {r.message}" for r in rejects[:_SHOWN]]
     if len(rejects) > _SHOWN:
         lines.append(f"  and {len(rejects) - _SHOWN:,} more")
@@ -137,34 +166,41 @@ def _describe(
     model: Model,
     sentences: Sequence[Sentence],
     rejects: Sequence[Reject],
-    arguments: argparse.Namespace,
+    layer: int,
+    member: int,
 ) -> dict[str, Any]:
     """What was looked at with what."""
     description = model.description
     lines = "\n".join(f"{s.id}\t{s.text}" for s in sentences)
+    distinct = {s.text for s in sentences}
+    groups = {_group(text) for text in distinct}
     members = description.get("members", 1)
     note = "Heads are averaged; [CLS] itself does not count."
     if members > 1:
-        note += f" Member {arguments.member} of {members}."
-    if len(sentences) > 1:
+        note += f" Member {member} of {members}."
+    if len(distinct) > 1:
         note += (
-            " Crystals count as independent, though those of one space group share "
-            "its tokens: intervals are too narrow for that reason."
+            " Each sentence counts once; intervals and p-values take the space group "
+            "(its generator string) as the unit, the paper's t-test the sentence."
         )
+        if 2 ** -len(groups) > ALPHA:
+            note += (
+                f" {len(groups)} space groups are too few for any p < {ALPHA:g}: no "
+                f'verdict but "not shown" is possible.'
+            )
     return {
         "kind": "attention",
         "benchmark": "attention",
-        "checkpoint": str(arguments.checkpoint or model.directory),
         "model": description["kind"],
         "dialect": model.vocabulary.dialect,
         "layers": description["encoder"]["layers"],
         "heads": description["encoder"]["heads"],
-        "layer": arguments.layer,
-        "member": arguments.member,
+        "layer": layer,
+        "member": member,
         "members": members,
         "crystals": len(sentences),
-        "distinct_sentences": len({s.text for s in sentences}),
-        "distinct_space_groups": len({s.text.partition("|")[0] for s in sentences}),
+        "distinct_sentences": len(distinct),
+        "distinct_space_groups": len(groups),
         "rejected": len(rejects),
         "note": note,
         "hashes": {
@@ -175,18 +211,24 @@ def _describe(
     }
 
 
+def _group(text: str) -> str:
+    """What sentences of one space group have in common, in every dialect."""
+    return text.partition("|")[0].strip()
+
+
 def _draw_one(
     folder: Path,
     model: Model,
     sentence: Sentence,
     looks: Looks,
-    arguments: argparse.Namespace,
+    layer: int,
+    member: int,
 ) -> dict[str, Any]:
     """Draw the heat map of one crystal."""
     from cloud_jax.evaluation.figures_attention import heat_map
 
     vocabulary = model.vocabulary
-    (weights,) = cls_attention(model, [sentence.tokens], member=arguments.member - 1)
+    (weights,) = cls_attention(model, [sentence.tokens], member=member)
     top = strongest(looks.scores[0], looks.token[0], _STRONGEST)
     names = [vocabulary.tokens[token] for token in sentence.tokens]
     ends = [i for i, t in enumerate(sentence.tokens) if t == vocabulary.bar_id]
@@ -197,14 +239,14 @@ def _draw_one(
         weights,
         [name.rpartition(":")[2] for name in names],
         strongest=top,
-        marked=arguments.layer - 1,
+        marked=layer,
         parts=[(p, ends[i] + 1, ends[i + 1] - 1) for i, p in enumerate(parts)],
         title=Path(sentence.id).name,
     )
     caption = (
         f"Attention from [CLS] by layer and head, {sentence.text}. Triangles: the "
         f"{_STRONGEST} most attended tokens of a layer, heads averaged; those of layer "
-        f"{arguments.layer} are coloured below."
+        f"{layer + 1} are coloured below."
     )
     return {
         "sentence": sentence.text,
@@ -213,20 +255,30 @@ def _draw_one(
     }
 
 
-def _measure_set(folder: Path, looks: Looks, layer: int) -> dict[str, Any]:
-    """Measure a set both ways, and draw it."""
+def _measure(sentences: Sequence[Sentence], looks: Looks) -> dict[str, dict[str, Any]]:
+    """Measure a set both ways, each sentence once."""
+    first = {s.text: i for i, s in reversed(list(enumerate(sentences)))}
+    places = sorted(first.values())
+    once = Looks(*(of_all[places] for of_all in looks))
+    groups = [_group(sentences[i].text) for i in places]
+    return {
+        way: measure(once.scores, candidate, once.space_group, groups)
+        for way, candidate in _candidates(once).items()
+    }
+
+
+def _draw_set(
+    folder: Path, measured: dict[str, dict[str, Any]], layer: int
+) -> dict[str, Any]:
+    """Draw what was measured of a set, and judge one layer."""
     from cloud_jax.evaluation.figures_attention import share_plot
 
-    measured = {
-        way: measure(looks.scores, candidate, looks.space_group)
-        for way, candidate in _candidates(looks).items()
-    }
     share_plot(
         folder / "shares.png", {_WAYS[way]: found for way, found in measured.items()}
     )
     caption = (
-        "p1 and p2 with 95 % intervals (Wilson's, Student's) by layer; broken lines: "
-        "expected where the scores of each sentence are permuted."
+        "p1 and p2 with 95 % intervals (space groups drawn with replacement) by layer; "
+        "broken lines: expected where the scores of each sentence are permuted."
     )
     return {
         "measured": measured,
@@ -268,7 +320,8 @@ def _screen(found: dict[str, Any], folder: Path) -> str:
         lines.append(
             f"The paper's finding {_MEANING[found['verdict'][way]]}. By layer: {others}"
         )
-    written = [*_WRITTEN[:3], *(figure["file"] for figure in found["figures"])]
+    written = ["results.json", "tokens.csv", "rejects.csv"]
+    written += [figure["file"] for figure in found["figures"]]
     return "\n".join([*lines, f"\n{folder}/: {', '.join(written)}"])
 
 

@@ -34,7 +34,7 @@ def test_shares_have_a_row_of_panels_a_way_and_the_null_beside(tmp_path):
     candidate = np.ones((20, 8), bool)
     space_group = np.tile(np.arange(8) < 5, (20, 1))
     scores = np.random.default_rng(0).random((20, 3, 8))
-    found = measure(scores, candidate, space_group, permutations=99)
+    found = measure(scores, candidate, space_group, list(range(20)), draws=99)
     share_plot(tmp_path / "a.svg", {"counted": found, "left out": found})
     expected = {"counted", "left out", "k = 1", "k = 3", "by token share", "layer"}
     expected |= {"p1: a space-group token in the top k"}
