@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cloud_jax.evaluation.discovery_tables import Predictions
+    from cloud_jax.evaluation.discovery.tables import Predictions
 
 _EPILOG = """\
 Which crystals are stable needs their distance to the convex hull of Materials Project:
@@ -78,29 +78,32 @@ def main(words: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("stopped: results.json was not written", file=sys.stderr)
         return 130
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Read, measure, write and show."""
-    from cloud_jax.evaluation.discovery import error_metrics
-    from cloud_jax.evaluation.discovery_screen import screen
-    from cloud_jax.evaluation.discovery_tables import read_note, read_predictions
+    from cloud_jax.evaluation.discovery import judgement
+    from cloud_jax.evaluation.discovery.metrics import error_metrics
+    from cloud_jax.evaluation.discovery.screen import screen
+    from cloud_jax.evaluation.discovery.tables import read_note, read_predictions
+    from cloud_jax.evaluation.results import read_results, refuse_other_results
     from cloud_jax.preprocess.sources.source import file_sha256
     from cloud_jax.whole_file import write_whole
 
-    file = arguments.run
+    refuse_other_results(arguments.output, "discovery")
+    file, origin = arguments.run, {}
+    predictions = read_predictions(file, arguments.target)
     if file.is_dir():
-        file = file / "predictions.csv"
-    predictions = read_predictions(arguments.run, arguments.target)
-    origin = _origin(arguments.run)
+        file, origin = file / "predictions.csv", read_results(file)
     fields = _fields(arguments, origin)
     path, published, reference, absent = _reference(arguments)
     true, source = _true_energies(predictions, reference, arguments.data_dir)
     known = true.index if reference is None else true.index.union(reference.index)
-    strange = _strangers(predictions, known, published)
+    strange = judgement.strangers(predictions, known, published)
     energy = predictions.energy.reindex(true.index)
+    both = judgement.both_known(true, energy)
     notes = [origin.get("note"), read_note(path) if path else None]
     results: dict[str, Any] = {
         "kind": "discovery",
@@ -118,34 +121,21 @@ def run(arguments: argparse.Namespace) -> int:
         "predictions_without_reference": strange,
         "formation_energy": error_metrics(true.to_numpy(), energy.to_numpy()),
     }
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    draw = _draw_parity(arguments.output, true, energy, results)
+    distances = None
     if reference is not None:
-        distances, results["outliers"], lost = _distances(reference, true, predictions)
+        distances, results["outliers"], lost = judgement.distances(
+            reference, true, predictions
+        )
         absent += lost
-        results |= _stability(distances, reference)
-        draw += _draw_stability(arguments.output, distances, results)
+        results |= judgement.judge(distances, reference)
     results["absent"] = absent
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    draw = _draw(arguments.output, both, distances, results)
     results["figures"] = [{"file": name, "caption": _CAPTIONS[name]} for name in draw]
     results["submission"] = _submit(arguments.output, predictions, fields, results)
     write_whole(arguments.output / "results.json", json.dumps(results, indent=2) + "\n")
     print(screen(results, arguments.output))
     return 0
-
-
-def _origin(folder: Path) -> dict[str, Any]:
-    """results.json of the run; empty for a plain table."""
-    path = folder / "results.json"
-    if not folder.is_dir():
-        return {}
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{path}: is missing, so the run has not finished: give its command again"
-        ) from None
-    except ValueError as error:
-        raise ValueError(f"{path}: is damaged ({error})") from error
 
 
 def _reference(
@@ -155,7 +145,7 @@ def _reference(
 
     The last is what cannot be computed without what is missing, in sentences.
     """
-    from cloud_jax.evaluation.discovery_tables import UNIQUE, read_reference
+    from cloud_jax.evaluation.discovery.tables import UNIQUE, read_reference
     from cloud_jax.preprocess.sources.discovery import WBM_SUMMARY
     from cloud_jax.preprocess.sources.download import find
 
@@ -186,132 +176,50 @@ def _true_energies(
     predictions: "Predictions", reference: "pd.DataFrame | None", data_dir: Path
 ) -> "tuple[pd.Series, str]":
     """True formation energies by id, and where they are from."""
-    from cloud_jax.evaluation.discovery_tables import E_FORM, read_arrays
+    from cloud_jax.evaluation.discovery.judgement import true_energies
+    from cloud_jax.evaluation.discovery.tables import E_FORM
     from cloud_jax.preprocess.sources.discovery import WBM_ARRAYS, WBM_SUMMARY
     from cloud_jax.preprocess.sources.download import find
 
-    if reference is not None and E_FORM in reference:
-        return reference[E_FORM], "the file with the hull"
-    arrays = find(WBM_ARRAYS, data_dir)
-    if predictions.true is not None:
-        if not arrays:
-            return predictions.true, "the run's labels"
-        # Of what the run rejected too: those are missing predictions.
-        both = predictions.true.combine_first(read_arrays(arrays))
-        return both, f"the run's labels, of the others {arrays.name}"
-    if arrays:
-        return read_arrays(arrays), arrays.name
-    raise ValueError(
-        f"neither the predictions nor {data_dir} say the true formation energies: put "
-        f"{WBM_SUMMARY.name} there, published at {WBM_SUMMARY.page}, or give a table "
-        f"with material_id, e_above_hull and {E_FORM} as --summary"
-    )
-
-
-def _strangers(predictions: "Predictions", known: "pd.Index", published: bool) -> int:
-    """How many predictions are of crystals that nothing is known of."""
-    strange = predictions.energy.index.difference(known)
-    if (published and len(strange)) or len(strange) == len(predictions.energy):
+    said = reference is not None and E_FORM in reference
+    arrays = None if said else find(WBM_ARRAYS, data_dir)
+    found = true_energies(predictions, reference, arrays)
+    if found is None:
         raise ValueError(
-            f"{len(strange):,} of {len(predictions.energy):,} predictions are of "
-            f"crystals that the reference does not know, such as "
-            f"{', '.join(strange[:3]) or '(the file is empty)'}; expected its ids, "
-            f"such as {', '.join(known[:2])}"
+            f"neither the predictions nor {data_dir} say the true formation energies: "
+            f"put {WBM_SUMMARY.name} there, published at {WBM_SUMMARY.page}, or give "
+            "a table with material_id, e_above_hull and e_form_per_atom as --summary"
         )
-    return len(strange)
+    return found
 
 
-def _distances(
-    reference: "pd.DataFrame", true: "pd.Series", predictions: "Predictions"
-) -> "tuple[pd.DataFrame, int, list[str]]":
-    """True and predicted distance to the hull [eV/atom], as the leaderboard has them.
-
-    Also the number of outliers, and what is left out.
-    """
-    import pandas as pd
-
-    from cloud_jax.evaluation.discovery import (
-        DECIMALS,
-        hull_distance,
-        without_outliers,
-    )
-    from cloud_jax.evaluation.discovery_tables import E_HULL
-
-    hull, energy = reference[E_HULL], true.reindex(reference.index)
-    lost = hull.notna() & energy.isna()
-    found = predictions.energy.reindex(reference.index)
-    kept = pd.Series(without_outliers(energy, found), index=found.index)
-    hull, energy, kept_rounded = (x.round(DECIMALS) for x in (hull, energy, kept))
-    table = pd.DataFrame(
-        {
-            "true": hull.mask(lost),
-            "predicted": hull_distance(hull, energy, kept_rounded),
-        }
-    )
-    if table.dropna().empty:
-        raise ValueError(
-            "no crystal has a hull distance, a true and a predicted formation energy: "
-            "the ids of the files are different, or the predictions are empty"
-        )
-    n = int(lost.sum())
-    absent = [
-        f"Left out, as their true energy is not known, though their hull is: {n:,}."
-    ]
-    return table, int(found.notna().sum() - kept.notna().sum()), absent[: bool(n)]
-
-
-def _stability(distances: "pd.DataFrame", reference: "pd.DataFrame") -> dict[str, Any]:
-    """The metrics that need the hull."""
-    import numpy as np
-
-    from cloud_jax.evaluation.discovery import stability, sweep
-    from cloud_jax.evaluation.discovery_tables import UNIQUE
-
-    true, found = distances.true.to_numpy(), distances.predicted.to_numpy()
-    unique = reference[UNIQUE].to_numpy() if UNIQUE in reference else None
-    return {
-        "stability": stability(true, found, unique),
-        "thresholds": sweep(true, found),
-        "curve": sweep(true, found, np.linspace(-0.2, 0.2, 81).round(3)),
-    }
-
-
-def _draw_parity(
-    folder: Path, true: "pd.Series", energy: "pd.Series", results: dict[str, Any]
+def _draw(
+    folder: Path,
+    energies: "pd.DataFrame",
+    distances: "pd.DataFrame | None",
+    results: dict[str, Any],
 ) -> list[str]:
-    from cloud_jax.evaluation.figures_discovery import parity_plot
-
-    both = true.notna() & energy.notna()
-    if not both.any():
-        raise ValueError(
-            "no crystal has both a true and a predicted energy: the predictions are "
-            "empty, or their ids are not those of the reference"
-        )
-    mae = results["formation_energy"]["mae"]
-    parity_plot(
-        folder / "parity.png", true[both].to_numpy(), energy[both].to_numpy(), mae=mae
-    )
-    return ["parity.png"]
-
-
-def _draw_stability(
-    folder: Path, distances: "pd.DataFrame", results: dict[str, Any]
-) -> list[str]:
+    """Draw what there is; the names of the files."""
     from cloud_jax.evaluation import figures_discovery as figures
-    from cloud_jax.evaluation.discovery import roc_points
+    from cloud_jax.evaluation.discovery.metrics import roc_points
     from cloud_jax.evaluation.paper import table
 
-    drawn = ["thresholds.png", "hull.png"]
+    mae = results["formation_energy"]["mae"]
+    columns = (energies[name].to_numpy() for name in ("true", "predicted"))
+    figures.parity_plot(folder / "parity.png", *columns, mae=mae)
+    drawn = ["parity.png"]
+    if distances is None:
+        return drawn
     both = distances.dropna()
     true, found = both.true.to_numpy(), both.predicted.to_numpy()
     if (auc := results["stability"]["full"]["roc_auc"]) is not None:
-        drawn.insert(0, "roc.png")
         figures.roc_plot(
             folder / "roc.png",
             roc_points(true, found),
             auc=auc,
             points=results["thresholds"],
         )
+        drawn.append("roc.png")
     rows = {
         float(threshold): {
             {"tpr": "recall"}.get(column, column): cell.value
@@ -321,7 +229,7 @@ def _draw_stability(
     }
     figures.threshold_plot(folder / "thresholds.png", results["curve"], paper=rows)
     figures.hull_plot(folder / "hull.png", true, found)
-    return drawn
+    return [*drawn, "thresholds.png", "hull.png"]
 
 
 def _fields(arguments: argparse.Namespace, origin: dict[str, Any]) -> dict[str, Any]:
@@ -329,7 +237,7 @@ def _fields(arguments: argparse.Namespace, origin: dict[str, Any]) -> dict[str, 
     import yaml
 
     from cloud_jax import __version__
-    from cloud_jax.evaluation.discovery_submission import describe
+    from cloud_jax.evaluation.discovery.submission import describe
 
     user, path = {}, arguments.metadata
     if path:
@@ -361,7 +269,7 @@ def _submit(
     results: dict[str, Any],
 ) -> dict[str, Any]:
     """Write the submission; say what it still needs."""
-    from cloud_jax.evaluation import discovery_submission as submission
+    from cloud_jax.evaluation.discovery import submission
 
     published = results["reference"]["hull_is_published"]
     files = submission.write_submission(

@@ -97,7 +97,7 @@ def arrays(tmp_path):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures take most of the time."""
-    for name in ("_draw_parity", "_draw_stability"):
+    for name in ("_draw",):
         monkeypatch.setattr(f"cloud_jax.discovery.{name}", lambda *_: [])
 
 
@@ -321,9 +321,12 @@ def test_references_that_cannot_be_used(run, tmp_path, capsys):
 def test_what_is_no_finished_run(run, arrays, tmp_path, capsys):
     (run / "results.json").unlink()
     assert command(run, "--data-dir", arrays) == 1
-    assert "results.json: is missing, so the run has not finished" in (
+    assert "found no results.json, expected the folder of a finished run" in (
         capsys.readouterr().err
     )
+    (run / "results.json").write_text("[1]")
+    assert command(run, "--data-dir", arrays) == 1
+    assert "results.json: found a list" in capsys.readouterr().err
     (run / "predictions.csv").unlink()
     assert command(run, "--data-dir", arrays) == 1
     assert "holds no predictions.csv" in capsys.readouterr().err
@@ -343,6 +346,12 @@ def test_what_is_no_finished_run(run, arrays, tmp_path, capsys):
     [
         ("licence: MIT", "found the field licence, which the leaderboard's schema"),
         ("model_key: My Model", "found model_key 'My Model'"),
+        ("authors: Jane", "authors: found 'Jane', expected people such as"),
+        ("authors: [Jane Doe]", "authors: found ['Jane Doe'], expected people"),
+        ("lifecycle: 3", "lifecycle: found 3, expected text"),
+        ("model_params: many", "model_params: found 'many', expected a number"),
+        ("license: MIT", "license: found 'MIT', expected fields"),
+        ("model_name:", "model_name: found None, expected text"),
         ("[", "is no YAML"),
         ("3", "expected fields"),
     ],
@@ -354,6 +363,36 @@ def test_metadata_that_the_leaderboard_would_refuse(
     words = ("--data-dir", data, "--metadata", tmp_path / "me.yml")
     assert command(run, *words) == 1
     assert message in capsys.readouterr().err
+    assert not (run / "discovery").exists()
+
+
+def test_the_results_of_another_run_are_kept(run, data, capsys):
+    old = (run / "results.json").read_bytes()
+    assert command(run, "--data-dir", data, "--output", run) == 1
+    assert "kind finetune), expected results of discovery" in capsys.readouterr().err
+    assert (run / "results.json").read_bytes() == old
+    assert not (run / "parity.png").exists()
+
+
+def test_damaged_references_are_named(run, arrays, tmp_path, capsys):
+    summary = tmp_path / "hull.csv.gz"
+    summary.write_bytes(b"material_id,e_above_hull")
+    assert command(run, "--data-dir", tmp_path, "--summary", summary) == 1
+    assert "hull.csv.gz: is no CSV, or is damaged" in capsys.readouterr().err
+    (path,) = arrays.glob("*.npz")
+    path.write_bytes(path.read_bytes()[:-40])
+    assert command(run, "--data-dir", arrays) == 1
+    assert f"{path.name}: " in capsys.readouterr().err
+
+
+def test_stopped_by_the_user(run, data, monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cloud_jax.discovery._draw", stop)
+    assert command(run, "--data-dir", data) == 130
+    error = capsys.readouterr().err
+    assert error == "stopped: results.json was not written\n"
 
 
 def test_as_a_process(run, tmp_path):

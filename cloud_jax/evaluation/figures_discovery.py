@@ -8,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
-from cloud_jax.evaluation.discovery import Curve, Metrics
+from cloud_jax.evaluation.discovery.metrics import Curve, Metrics
 from cloud_jax.evaluation.figures import COLOURS, make_panels, save
 
 _FONT = {"fontsize": 8}

@@ -67,7 +67,7 @@ def refuse_other_results(folder: Path, kind: str) -> None:
 
     Raises:
         ValueError: it holds results of another kind or damaged ones, or is the work
-            directory of a training run, finished or not.
+            directory of a training run, finished or not, or a data set.
         OSError: its results cannot be read.
     """
     path, found = folder / NAME, ""
@@ -75,8 +75,10 @@ def refuse_other_results(folder: Path, kind: str) -> None:
         found = kind_of(read_object(path)) or "unknown"
     elif (folder / "config.json").exists() and kind not in _TRAINING:
         found = "unfinished training"
+    elif (folder / "manifest.json").exists():
+        found = "dataset"
     if found and found != kind:
         raise ValueError(
-            f"{folder}: found the results of another run (kind {found}), expected "
-            f"those of {kind} or none: give another folder"
+            f"{folder}: is the folder of something else (kind {found}), expected "
+            f"results of {kind} or none: give another folder"
         )

@@ -48,6 +48,12 @@ def test_an_unfinished_training_run_is_no_output_folder(tmp_path):
     refuse_other_results(tmp_path, "finetune")  # which resumes it
 
 
+def test_a_data_set_is_no_output_folder(tmp_path):
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(ValueError, match="kind dataset"):
+        refuse_other_results(tmp_path, "attention")
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1]", "\udcff"])
 def test_damaged_results_are_kept_too(tmp_path, text):
     path = tmp_path / "results.json"

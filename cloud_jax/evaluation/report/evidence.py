@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cloud_jax.evaluation import paper
+from cloud_jax.evaluation.discovery.screen import SET_NAMES
 from cloud_jax.evaluation.report.gather import Run, dig, fields, many, number
 from cloud_jax.evaluation.report.grids import (
     NOT_RUN,
@@ -14,11 +15,6 @@ from cloud_jax.evaluation.report.grids import (
     measured,
 )
 
-_SETS = {
-    "full": "full test set",
-    "unique_prototypes": "unique prototypes",
-    "most_stable_10k": "10,000 most stable",
-}
 _RATIO = "mae_over_mad_train_mean"
 _HEADS = {
     "f1": "F1", "daf": "DAF", "precision": "precision", "accuracy": "accuracy",
@@ -82,7 +78,7 @@ def _discovery_rows(
     for name, metrics in sets.items():
         n = figure_of(number(metrics, "n"))
         first = Entry(
-            f"ours: {_SETS.get(name, name)}",
+            f"ours: {SET_NAMES.get(name, name)}",
             f"{run.name}; {word}; {n} crystals",
             link=anchors[run.name],
         )

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from cloud_jax.evaluation.discovery import FULL, UNIQUE
+from cloud_jax.evaluation.discovery.metrics import FULL, UNIQUE
 from cloud_jax.whole_file import whole_file, write_whole
 
 REPOSITORY = "https://github.com/janosh/matbench-discovery"
@@ -41,6 +41,16 @@ _OPTIONAL = (
     "superseded_by", "trained_by", "docs", "pypi", "size", "fine_tune", "hyperparams",
     "notes", "n_estimators", "training_cost", "metrics",
 )  # fmt: skip
+# What a field may be; the others are text.
+_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("authors", "trained_by"), (list,)),
+    **dict.fromkeys(("architecture_types", "training_sets"), (list,)),
+    **dict.fromkeys(("dates", "license", "environment", "size"), (dict,)),
+    **dict.fromkeys(("fine_tune", "hyperparams", "notes", "metrics"), (dict,)),
+    **dict.fromkeys(("model_params", "n_estimators"), (int, float)),
+    "training_cost": (dict, str),
+}
+_NAMES = {list: "a list", dict: "fields", int: "a number", float: "a number"}
 _KEY = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
 
 
@@ -102,12 +112,28 @@ def describe(
             f"found the field {unknown[0]}, which the leaderboard's schema does not "
             f"know; expected {', '.join([*_REQUIRED, *_OPTIONAL])}"
         )
+    for name, value in user.items():
+        _check_type(name, value)
     if not _KEY.fullmatch(str(fields["model_key"])):
         raise ValueError(
             f"found model_key {fields['model_key']!r}; expected lower-case letters and "
             "digits with single hyphens or dots between them"
         )
     return fields
+
+
+def _check_type(name: str, value: Any) -> None:
+    """Refuse what the schema does not take, and people without a name."""
+    types = _TYPES.get(name, (str,))
+    right = isinstance(value, types) and not isinstance(value, bool)
+    expected = " or ".join(dict.fromkeys(_NAMES.get(t, "text") for t in types))
+    if name in ("authors", "trained_by"):
+        right = right and all(
+            isinstance(one, dict) and one.get("name") for one in value
+        )
+        expected = "people such as - name: Jane Doe"
+    if not (right or (value is None and _REQUIRED.get(name))):
+        raise ValueError(f"{name}: found {value!r}, expected {expected}")
 
 
 def missing_fields(fields: Mapping[str, Any]) -> tuple[list[str], list[str]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from cloud_jax.evaluation import discovery
+from cloud_jax.evaluation.discovery import metrics as discovery
 
 # True and predicted distance to the hull (eV/atom; None: no prediction), and whether
 # the prototype is unique. Borders are among them: 0 is stable, and so is a prediction

@@ -1,9 +1,13 @@
 """Predictions and references of MatBench Discovery, as tables by crystal id."""
 
+import zlib
 from collections.abc import Sequence
+from gzip import BadGzipFile
 from itertools import takewhile
+from lzma import LZMAError
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -20,6 +24,7 @@ _RUN = ["fold", "id", "target", "unit", "true", "predicted"]
 _TRUE = {"true": True, "1": True, "1.0": True}
 _FALSE = {"false": False, "0": False, "0.0": False}
 UNIT = "eV/atom"
+_DAMAGE = (BadGzipFile, BadZipFile, EOFError, LZMAError, UnicodeError, zlib.error)
 
 
 class Predictions(NamedTuple):
@@ -123,11 +128,13 @@ def read_arrays(path: Path) -> pd.Series:
         ValueError: it is damaged or has other arrays.
     """
     try:
-        with np.load(path) as data:
+        with path.open("rb") as file, np.load(file) as data:
             energy = data["e_form_per_atom_mp2020_corrected"].astype(float)
             return pd.Series(energy, index=data[ID].tolist())
-    except KeyError as error:
-        raise ValueError(f"{path}: {error}: expected the arrays of WBM") from error
+    except (KeyError, TypeError, ValueError, EOFError, BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path}: {error}: expected the arrays of WBM; it is damaged or other"
+        ) from error
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -140,7 +147,7 @@ def _read(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path}: is empty, expected a line of column names") from (
             error
         )
-    except (EOFError, UnicodeDecodeError, pd.errors.ParserError) as error:
+    except (*_DAMAGE, pd.errors.ParserError) as error:
         raise ValueError(f"{path}: is no CSV, or is damaged ({error})") from error
 
 

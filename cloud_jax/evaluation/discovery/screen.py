@@ -5,7 +5,7 @@ from typing import Any
 
 from cloud_jax.evaluation.paper import benchmarks, cloud, read_paper, table
 
-_NAMES = {
+SET_NAMES = {  # of crystals that metrics are of
     "full": "full test set",
     "unique_prototypes": "unique prototypes",
     "most_stable_10k": "10,000 most stable",
@@ -33,7 +33,7 @@ def screen(results: dict[str, Any], output: Path) -> str:
     if results["note"]:
         lines.append(f"NOTE: {results['note']}")
     if "stability" in results:
-        rows = {_NAMES[name]: row for name, row in results["stability"].items()}
+        rows = {SET_NAMES[name]: row for name, row in results["stability"].items()}
         paper |= {
             "recall": paper["tpr"],
             "roc_auc": read_paper()["discovery"]["roc_auc"],

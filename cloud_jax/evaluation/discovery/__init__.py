@@ -1,0 +1,1 @@
+"""MatBench Discovery: which crystals a model rightly calls stable."""
