@@ -20,6 +20,7 @@ exit codes
   1  something to correct: no such folder, no finished run, the disk
   2  wrong arguments
 """
+_TITLE = b"results beside the paper"  # on top of both files
 _ABOUT = (
     "Numbers of the paper (CLOUD, arXiv 2506.17345) are those of its tables and text; "
     "ours are those of the runs' results.json. Nothing else was computed."
@@ -59,6 +60,15 @@ def _html(text: str) -> Path:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; return the exit code."""
     arguments = parse_arguments(argv)
+    try:
+        return run(arguments)
+    except KeyboardInterrupt:
+        print("stopped: the page was not written", file=sys.stderr)
+        return 130
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Gather, write both files, and say what is not shown."""
     from cloud_jax import configuration
     from cloud_jax.evaluation.report.gather import gather
     from cloud_jax.evaluation.report.page import to_html, to_markdown
@@ -74,6 +84,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         runs, problems = gather(arguments.workdirs)
         listed = "".join(f"\n  {name}: {reason}" for name, reason in problems)
+        for path in (page, markdown):
+            _refuse_foreign(path)
         if not runs:
             raise OSError(f"there is no finished run in these folders{listed}")
         parts = sections(runs, problems, defaults)
@@ -87,6 +99,12 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     print(f"{page}, {markdown}\n{lead}{listed}")
     return 0
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Refuse to replace a file that this command did not write."""
+    if path.exists() and _TITLE not in path.read_bytes()[:2000]:
+        raise OSError(f"{path}: is there and is no report: give another --output")
 
 
 if __name__ == "__main__":

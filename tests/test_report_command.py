@@ -108,14 +108,42 @@ def test_the_same_runs_give_the_same_bytes(tmp_path, runs):
 
 def test_without_a_finished_run_nothing_is_written(tmp_path, runs, capsys):
     output = tmp_path / "page.html"
-    output.write_text("the page of yesterday")
+    output.write_text("results beside the paper of yesterday")
     assert main([str(runs / "begun"), "--output", str(output)]) == 1
-    assert output.read_text() == "the page of yesterday"
+    assert output.read_text() == "results beside the paper of yesterday"
     error = capsys.readouterr().err
     assert "no finished run" in error
     assert "begun: unfinished: no results.json, last checkpoint at step 7" in error
     assert main([str(tmp_path / "gone")]) == 1
     assert "there is no such folder" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_report_is_kept(tmp_path, runs, capsys):
+    readme = tmp_path / "page.md"
+    readme.write_text("# A project")
+    assert main([str(runs), "--output", str(tmp_path / "page.html")]) == 1
+    assert readme.read_text() == "# A project"
+    assert not (tmp_path / "page.html").exists()
+    assert "page.md: is there and is no report" in capsys.readouterr().err
+
+
+def test_stopped_by_the_user(tmp_path, runs, monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cloud_jax.evaluation.report.gather.gather", stop)
+    assert main([str(runs), "--output", str(tmp_path / "page.html")]) == 130
+    assert capsys.readouterr().err == "stopped: the page was not written\n"
+
+
+def test_linked_runs_are_found_and_circles_end(tmp_path, runs):
+    folder = tmp_path / "linked"
+    folder.mkdir()
+    (folder / "there").symlink_to(runs)
+    (runs / "back").symlink_to(folder)
+    code, html, _ = make(tmp_path, folder)
+    assert code == 0
+    assert "Fine-tuning: " in html
 
 
 @pytest.mark.parametrize("name", ["page.pdf", "gone/page.html"])

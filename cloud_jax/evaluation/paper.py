@@ -37,10 +37,11 @@ class Benchmark(NamedTuple):
         property: what is predicted.
         metric: MAE or MAE/MAD; lower is better.
         unit: of it; empty where there is none.
-        rows: of the official task.
+        rows: of the official task; of the test set where that is separate.
         folds: of the official task.
         table: number of the table in the paper.
         cloud: the row of the paper's own model to compare with.
+        train_rows: of a separate training set; 0 where folds make one.
         column: of the table, where it is not `name`.
         note: what else a reader must know.
     """
@@ -54,6 +55,7 @@ class Benchmark(NamedTuple):
     folds: int
     table: str
     cloud: str
+    train_rows: int = 0
     column: str = ""
     note: str = ""
 

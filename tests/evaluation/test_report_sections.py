@@ -132,7 +132,8 @@ def test_a_row_of_the_summary_holds_ours_and_the_papers(tmp_path):
     assert row["best of the paper's table"][:3] == ("28.8874 (3.2840)", "coNGN", "")
     measured = row["how ours was measured"]
     assert measured.text == (
-        "strict protocol, 5 of 5 folds, 1,265 of 1,265 rows tested, canonical dialect"
+        "strict protocol, 5 of 5 folds, 1,265 of 1,265 rows tested, 2 rejected, "
+        "canonical dialect"
     )
     assert measured.detail == "half the epochs."
 
@@ -160,6 +161,35 @@ def test_other_rows_take_no_part_in_the_ranking(tmp_path):
     assert row["ours, from scratch"][:3] == ("1.000", "", "other rows")
     assert row["best of the paper's table"].mark == "best"
     assert "1 of 5 folds, 253 of 1,265 rows tested" in row["how ours was measured"].text
+    report_folders.finetune(tmp_path / "a", maes=[1.0], rows_used=1265)
+    row = summary(gather([tmp_path])[0], "MatBench phonons")
+    assert row["ours, from scratch"].mark == "1 of 5 folds"
+
+
+@pytest.mark.parametrize(
+    ("used", "rejected", "tested", "mark"),
+    [
+        (154_719 + 256_962, 1, 256_962, "best"),
+        (154_718 + 256_963, 0, 256_963, "best"),
+        (27_248 + 256_962, 1, 256_962, "other training rows"),
+        (154_719 + 256_000, 1, 256_000, "other rows"),
+        (154_719 + 200_000, 56_963, 200_000, "other rows"),
+    ],
+)
+def test_a_separate_training_set_is_compared_too(
+    tmp_path, used, rejected, tested, mark
+):
+    rows = {"rows_used": used, "rows_rejected": rejected, "n_test": tested}
+    unit = {"targets": [{"name": "last phdos peak", "unit": "eV/atom"}]}
+    report_folders.finetune(tmp_path / "a", "discovery", maes=[0.01], **rows, **unit)
+    runs, _ = gather([tmp_path])
+    row = summary(runs, "MatBench Discovery")
+    assert row["ours, from scratch"].mark == mark
+    learned = f"learned from {used - tested:,} of 154,719"
+    assert learned in row["how ours was measured"].text
+    assert (f"{rejected:,} rejected" in row["how ours was measured"].text) == bool(
+        rejected
+    )
 
 
 def test_the_run_shown_is_chosen_by_validation_rows_and_not_by_test_rows(tmp_path):

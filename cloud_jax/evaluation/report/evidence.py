@@ -232,8 +232,8 @@ def attention(runs: Sequence[Run], anchors: dict[str, str]) -> Section:
     notes = (
         f"The paper: {said['where']}; its space-group tokens are "
         f"{said['token_share']} of a sentence on average.",
-        "In brackets 95 % intervals. The null of ours is the token share: the scores "
-        "of each sentence permuted.",
+        "In brackets 95 % intervals, of ours with the space group as the unit. The "
+        "null of ours is the token share: the scores of each sentence permuted.",
     )
     title = "Attention of [CLS] to space-group tokens"
     grid = Grid(title, head, rows, notes)

@@ -7,15 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cloud_jax.evaluation.results import KINDS, kind_of
+
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
-_KINDS = {  # of each what its results cannot be without
-    "finetune": ("ensemble", "folds"),
-    "pretrain": ("validation_loss",),
-    "discovery": (),
-    "phonon": (),
-    "scaling": (),
-    "attention": (),
-}
 _PAGE_PIXELS = 0.65  # for each pixel of a figure of 200 dots an inch
 _HUGE = 1e300  # a whole number beyond this is no float
 _BEGUN = ("config.json", "metrics.jsonl", "members", "checkpoints")
@@ -133,7 +127,8 @@ def gather(workdirs: Sequence[Path]) -> tuple[list[Run], list[Problem]]:
 
 def _run_folders(workdir: Path) -> Iterator[Path]:
     """Folders of runs; below one of them only what judges it, as RUN/discovery."""
-    for parent, folders, files in os.walk(workdir):
+    linked: set[Path] = set()  # each is followed once, as links may lead in a circle
+    for parent, folders, files in os.walk(workdir, followlinks=True):
         inside, folder = {*folders, *files}, Path(parent)
         if "points.csv" in inside and "results.json" not in inside:
             yield folder  # an unfinished grid; its cells are runs
@@ -142,6 +137,10 @@ def _run_folders(workdir: Path) -> Iterator[Path]:
             yield folder
             yield from filter(_judges, sorted(folder.iterdir()))
         folders.sort()
+        links = {name: Path(parent, name).resolve() for name in folders}
+        links = {k: path for k, path in links.items() if Path(parent, k).is_symlink()}
+        folders[:] = [name for name in folders if links.get(name) not in linked]
+        linked |= {*links.values()}
 
 
 def _judges(folder: Path) -> bool:
@@ -170,12 +169,12 @@ def _read_run(folder: Path, name: str) -> tuple[Run | None, list[str]]:
     results, reason = _read_object(path)
     if reason:
         return None, [reason]
-    kind = _kind(results)
-    if kind not in _KINDS:
-        known = ", ".join(_KINDS)
+    kind = kind_of(results)
+    if kind not in KINDS:
+        known = ", ".join(KINDS)
         said = f"is of kind {kind!r}" if kind else "does not say its kind"
         return None, [f"results.json {said}; known are {known}"]
-    if missing := [key for key in _KINDS[kind] if dig(results, key) is None]:
+    if missing := [key for key in KINDS[kind] if dig(results, key) is None]:
         return None, [f"results.json of kind {kind} has no {', '.join(missing)}"]
     beside, reasons = {}, []
     for what in ("config", "environment", "timing"):
@@ -189,15 +188,6 @@ def _read_run(folder: Path, name: str) -> tuple[Run | None, list[str]]:
     )
 
 
-def _kind(results: dict[str, Any]) -> str:
-    """The kind; runs from before it was written are known by what they hold."""
-    if "kind" in results:
-        return str(results["kind"])
-    return next(
-        (kind for kind, keys in _KINDS.items() if keys and {*keys} <= {*results}), ""
-    )
-
-
 def _progress(folder: Path) -> str:
     """How far an unfinished run came."""
     steps = [
@@ -207,7 +197,7 @@ def _progress(folder: Path) -> str:
         if path.name.isdecimal()
     ]
     if (folder / "points.csv").exists():
-        points = len((folder / "points.csv").read_text().splitlines()) - 1
+        points = (folder / "points.csv").read_bytes().count(b"\n") - 1
         return f", {points} cells of a grid"
     return f", last checkpoint at step {max(steps):,}" if steps else ", no checkpoint"
 
