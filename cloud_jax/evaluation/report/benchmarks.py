@@ -161,6 +161,8 @@ def how(result: Result) -> str:
     """In which way a result was measured."""
     benchmark, run = result.benchmark, result.run
     rows = f"{result.tested:,} of {benchmark.rows:,} rows tested"
+    if result.tested > benchmark.rows:
+        rows = f"{result.tested:,} rows tested, the task has {benchmark.rows:,}"
     if benchmark.train_rows:
         learned = figure_of(result.learned)
         rows += f", learned from {learned} of {benchmark.train_rows:,}"
