@@ -242,6 +242,8 @@ def _how(benchmark: Benchmark, chosen: dict[str, Result]) -> Entry:
         text = next(iter(ways.values()))
     else:
         text = "; ".join(f"{start}: {way}" for start, way in ways.items())
+    # What the longer note of the other run begins with is said there.
+    notes = [n for n in notes if not any(o != n and o.startswith(n) for o in notes)]
     notes = dict.fromkeys(filter(None, [*notes, benchmark.note]))
     return Entry(text or NOT_RUN, " ".join(f"{note.rstrip('.')}." for note in notes))
 
