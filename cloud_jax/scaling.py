@@ -11,8 +11,6 @@ points.csv alone: columns parameters (N, without embeddings), tokens (D, seen) a
 
 import argparse
 import csv
-import hashlib
-import importlib.util
 import io
 import json
 import sys
@@ -21,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud_jax import configuration
-from cloud_jax.configuration import ConfigurationError
+from cloud_jax.evaluation.results import refuse_other_results
 from cloud_jax.finetune import EXIT_FAILED, EXIT_INTERRUPTED, refuse_several_processes
 from cloud_jax.whole_file import write_whole
 
@@ -31,8 +29,8 @@ exit codes
   1   something to correct: settings, grid, data, points that cannot be fitted, disk
   2   wrong arguments
   75  stopped by SIGTERM or SIGINT with its state saved: run it again to go on
+  130 `fit` was stopped by SIGINT: nothing was written
 """
-COLUMNS = ("parameters", "tokens", "loss")
 FIGURE = "scaling.png"
 NO_OTHERS = {  # a cell is trained by this process alone
     "distributed": "off",
@@ -86,6 +84,9 @@ def main(argv: list[str] | None = None) -> int:
             return fit(arguments)
         return run(arguments, overrides)
     except KeyboardInterrupt:
+        if arguments.command == "fit":
+            print("stopped: nothing was written", file=sys.stderr)
+            return 130
         print("every finished step is saved; run it again to go on")
         return EXIT_INTERRUPTED
     except (OSError, ValueError) as error:
@@ -95,36 +96,43 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Train what is left of the grid; return the exit code."""
+    from cloud_jax.evaluation.scaling_points import analyse, screen
     from cloud_jax.lock import lock
     from cloud_jax.training.logging import read_json, write_json
     from cloud_jax.training.workdir import environment, refuse_object_store
+    from cloud_jax.tuning.grid import load_grid
 
     config = configuration.load(arguments.config, overrides)
     folder = Path(arguments.workdir or config.workdir)
     cells = load_grid(arguments.config, overrides)
+    check(arguments, cells, overrides)
     refuse_several_processes()
     refuse_object_store(folder)
+    refuse_other_results(folder, "scaling")
     folder.mkdir(parents=True, exist_ok=True)
     with lock(folder):
-        points, failed, hashes = [], [], {}
+        # A run that goes on keeps the points of cells that it has not come to yet.
+        points, failed, hashes = earlier_points(folder), [], {}
         for number, (name, cell) in enumerate(cells.items(), 1):
             code, point = train(arguments.config, overrides, cell, folder / name)
             if code in (EXIT_FAILED, EXIT_INTERRUPTED):
                 return code
             if point is None:
+                points.pop(name, None)
                 failed.append(name)
                 outcome = "diverged"
             else:
                 hashes |= read_json(folder / name / "results.json")["hashes"]
-                points.append({"cell": name} | point)
-                write_points(folder / "points.csv", points)
+                points[name] = {"cell": name} | point
+                there = [points[name] for name in cells if name in points]
+                write_points(folder / "points.csv", there)
                 outcome = (
                     f"loss {point['loss']:.4f}, N {point['parameters']:,}, "
                     f"D {point['tokens']:,}, {point['seconds']:.0f} s"
                 )
             print(f"{number} of {len(cells)}, {name}: {outcome}", flush=True)
         write_json(folder / "environment.json", environment(hashes))
-        if not points:
+        if len(failed) == len(cells):
             raise ValueError(f"all {len(cells)} cells diverged: lower the rates")
         note = f"Diverged and left out: {', '.join(failed)}. " if failed else ""
         found, columns = analyse(folder / "points.csv", arguments.budget, note=note)
@@ -134,73 +142,45 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     return 0
 
 
-def load_grid(path: str, overrides: list[str]) -> dict[str, dict[str, Any]]:
-    """Run `get_grid()` of a configuration file and check every cell.
-
-    A cell is a dictionary: `tokens` to see, and the keys in which it differs from
-    `get_config()`, such as `model.preset`.
-
-    Returns:
-        The cells by name, `PRESET_TOKENS`.
+def check(
+    arguments: argparse.Namespace, cells: dict[str, dict], overrides: list[str]
+) -> None:
+    """Refuse what hours of training would end in: too few cells, a wrong budget.
 
     Raises:
-        ConfigurationError: no such function, a cell without `tokens`, one that a
-            configuration does not take, or two of one name.
+        ValueError: the law could not be fitted even if every cell finished.
     """
-    cells = {}
-    for number, cell in enumerate(declared(path), 1):
-        where = f"get_grid() of {path}, cell {number}"
-        tokens = cell.get("tokens") if isinstance(cell, dict) else None
-        if type(tokens) is not int or tokens < 1:
-            raise ConfigurationError(
-                f"{where}: expected a dictionary with `tokens`, a whole number from 1, "
-                f"found {cell!r}"
-            )
-        try:
-            config = cell_config(path, overrides, cell)
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{where}: {error}") from None
-        name = f"{config.model.preset}_{tokens}"
-        if name in cells:
-            raise ConfigurationError(f"{where}: there is already one called {name}")
-        cells[name] = cell
-    return cells
+    from cloud_jax.evaluation import scaling
+    from cloud_jax.models.bert import preset
+    from cloud_jax.tuning.grid import cell_config
 
-
-def declared(path: str) -> list:
-    """What `get_grid()` of a configuration file returns.
-
-    Raises:
-        ConfigurationError: it has none, or that fails or returns no list.
-    """
-    file = Path(path)
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)  # `configuration.load` has run it before
-    if not hasattr(module, "get_grid"):
-        raise ConfigurationError(
-            f"--config: {file} does not define get_grid(), which returns such as "
-            '[{"tokens": 1_000_000, "model.preset": "2x64"}]'
+    for budget in arguments.budget:
+        scaling.check_budget(budget)
+    sizes = [
+        preset(
+            cell_config(arguments.config, overrides, cell).model.preset,
+            vocab_size=1,
+            max_positions=1,
         )
+        for cell in cells.values()
+    ]
     try:
-        grid = module.get_grid()
-    except Exception as error:  # whatever somebody's file may raise
-        raise ConfigurationError(
-            f"get_grid() of {file}: {type(error).__name__}: {error}"
-        ) from error
-    if not isinstance(grid, list) or not grid:
-        raise ConfigurationError(
-            f"get_grid() of {file} must return a list of cells, found {grid!r}"
+        scaling.check_points(
+            [size.layers * size.width**2 for size in sizes],  # N goes as that
+            [cell["tokens"] for cell in cells.values()],
+            [1.0] * len(cells),
         )
-    return grid
+    except scaling.ScalingError as error:
+        raise ValueError(f"get_grid() of {arguments.config}: {error}") from None
 
 
-def cell_config(path: str, overrides: list[str], cell: dict[str, Any]) -> Any:
-    """The configuration of one cell; its number of steps is not known yet."""
-    from cloud_jax.tuning.space import argument
-
-    chosen = [argument(key, value) for key, value in cell.items() if key != "tokens"]
-    return configuration.load(path, chosen + overrides)
+def earlier_points(folder: Path) -> dict[str, dict[str, Any]]:
+    """The points of an earlier call, by cell."""
+    path = folder / "points.csv"
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row.get("cell"): row for row in csv.DictReader(file)}
 
 
 def train(
@@ -217,6 +197,7 @@ def train(
 
     from cloud_jax import pretrain
     from cloud_jax.training.logging import read_json
+    from cloud_jax.tuning.grid import cell_config
 
     config = cell_config(path, overrides, cell)
     config.workdir = str(folder)
@@ -252,6 +233,10 @@ def train(
 
 def fit(arguments: argparse.Namespace) -> int:
     """Fit points that are there; return the exit code."""
+    from cloud_jax.evaluation.scaling_points import analyse, screen
+
+    if arguments.output:
+        refuse_other_results(arguments.output, "scaling")
     found, columns = analyse(arguments.points, arguments.budget)
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)
@@ -260,86 +245,11 @@ def fit(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def analyse(
-    path: Path, budgets: list[float], *, note: str = ""
-) -> tuple[dict[str, Any], dict[str, list[float]]]:
-    """The content of results.json, and the columns of the points.
-
-    Args:
-        path: of the points.
-        budgets: FLOPs to spend; empty: those of the costliest point.
-        note: what else a reader must know of the points.
-
-    Raises:
-        ValueError: points or budgets that cannot be used.
-    """
-    from cloud_jax.evaluation import scaling
-
-    columns = read_points(path)
-    try:
-        fitted = scaling.fit(**{name: columns[name] for name in COLUMNS})
-    except scaling.ScalingError as error:
-        raise ValueError(f"{path}: {error}") from None
-    spent = [
-        scaling.FLOPS_A_TOKEN * n * d
-        for n, d in zip(columns["parameters"], columns["tokens"], strict=True)
-    ]
-    unique = max(columns.get("tokens_unique", [0]))
-    note += "N without embeddings, D tokens seen" + (
-        f", at most {unique:,.0f} of them unique." if unique else "."
-    )
-    optima = [scaling.optimum(fitted, budget) for budget in budgets or [max(spent)]]
-    names = (*scaling.CONSTANTS, "a", "b")
-    return {
-        "kind": "scaling",
-        **{name: float(getattr(fitted.law, name)) for name in (*names, "G")},
-        "intervals": {name: fitted.interval(name) for name in names},
-        "confidence": fitted.confidence,
-        "bootstrap_samples": len(fitted.samples.E),
-        "rms_log_error": fitted.error,
-        "points": len(spent),
-        "ranges": {name: [min(columns[name]), max(columns[name])] for name in COLUMNS}
-        | {"flops": [min(spent), max(spent)]},
-        "optima": optima,
-        "warnings": list(fitted.warnings),
-        "figures": [],
-        "hashes": {"points": hashlib.sha256(path.read_bytes()).hexdigest()},
-        "note": note,
-    }, columns
-
-
-def read_points(path: Path) -> dict[str, list[float]]:
-    """The columns of a file of points that hold numbers, by name.
-
-    Raises:
-        ValueError: a column is missing, or holds something else than a number.
-    """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise ValueError(
-                f"{path}: there is no column {missing[0]!r}; expected "
-                f"{', '.join(COLUMNS)}, found {', '.join(reader.fieldnames or ())}"
-            )
-        wanted = [n for n in (*COLUMNS, "tokens_unique") if n in reader.fieldnames]
-        columns = {name: [] for name in wanted}
-        for row in reader:
-            for name in wanted:
-                try:
-                    columns[name].append(float(row[name]))
-                except (TypeError, ValueError):
-                    raise ValueError(
-                        f"{path}, line {reader.line_num}: {name} is {row[name]!r}, "
-                        "expected a number; leave out runs that diverged"
-                    ) from None
-    return columns
-
-
 def write(found: dict[str, Any], columns: dict[str, list[float]], folder: Path) -> None:
     """Write the figure and results.json, which names it."""
     from cloud_jax.evaluation.figures_scaling import scaling_figure
     from cloud_jax.evaluation.scaling import CONSTANTS, Law
+    from cloud_jax.evaluation.scaling_points import COLUMNS
     from cloud_jax.training.logging import write_json
 
     law = Law(*(found[name] for name in CONSTANTS))
@@ -353,30 +263,11 @@ def write(found: dict[str, Any], columns: dict[str, list[float]], folder: Path) 
     write_json(folder / "results.json", found)
 
 
-def screen(found: dict[str, Any]) -> str:
-    """What a person reads."""
-    lines = [
-        f"L(N, D) = A/N^alpha + B/D^beta + E fitted to {found['points']} points, "
-        f"r.m.s. error {found['rms_log_error']:.2%}; {found['confidence']:.0%} "
-        "intervals\n"
-    ]
-    for name, (low, high) in found["intervals"].items():
-        lines.append(f"{name:6}{found[name]:12.5g}   {low:.5g} to {high:.5g}")
-    lines += ["", f"{'FLOPs':>10}{'best N':>12}{'best D':>12}{'loss':>9}"]
-    for best in found["optima"]:
-        low, high = best["loss_interval"]
-        lines.append(
-            f"{best['flops']:10.3g}{best['parameters']:12.4g}{best['tokens']:12.4g}"
-            f"{best['loss']:9.4f}   {low:.4f} to {high:.4f}"
-        )
-    lines += [f"\nwarning: {warning}" for warning in found["warnings"]]
-    return "\n".join([*lines, f"\n{found['note']}"])
-
-
 def write_points(path: Path, points: list[dict[str, Any]]) -> None:
     """Write points.csv."""
+    columns = dict.fromkeys(name for point in points for name in point)
     text = io.StringIO()
-    writer = csv.DictWriter(text, points[0], lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(points)
     write_whole(path, text.getvalue())

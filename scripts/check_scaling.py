@@ -12,7 +12,7 @@ import json
 
 import numpy as np
 
-from cloud_jax.evaluation import scaling
+from cloud_jax.evaluation import paper, scaling
 
 SPAN_N, SPAN_D = (1e5, 1e8), (1e6, 3e8)  # what the paper's models and corpus span
 
@@ -24,18 +24,23 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.01, help="of log loss")
     parser.add_argument("--sizes", type=int, default=5, help="different N")
     parser.add_argument("--lengths", type=int, default=4, help="different D")
-    for name, value in scaling.PAPER._asdict().items():
+    parser.add_argument("--points", type=int, help="the cheapest of them (all)")
+    for name in scaling.CONSTANTS:
+        value = paper.read_paper()["scaling"][name]
         parser.add_argument(f"--{name}", type=float, default=value)
     arguments = parser.parse_args()
     law = scaling.Law(*(getattr(arguments, name) for name in scaling.CONSTANTS))
     parameters, tokens = np.meshgrid(
         np.geomspace(*SPAN_N, arguments.sizes), np.geomspace(*SPAN_D, arguments.lengths)
     )
+    cheapest = np.argsort((parameters * tokens).ravel(), kind="stable")
+    cheapest = cheapest[: arguments.points]
+    parameters, tokens = parameters.ravel()[cheapest], tokens.ravel()[cheapest]
     held, widths = [], []
     for seed in range(arguments.datasets):
         noise = np.random.default_rng(seed).normal(size=parameters.shape)
         loss = law.loss(parameters, tokens) * np.exp(arguments.noise * noise)
-        fitted = scaling.fit(parameters.ravel(), tokens.ravel(), loss.ravel())
+        fitted = scaling.fit(parameters, tokens, loss)
         ends = np.array([fitted.interval(name) for name in scaling.CONSTANTS])
         held.append((ends[:, 0] <= law) & (law <= ends[:, 1]))
         widths.append((ends[:, 1] - ends[:, 0]) / law)

@@ -168,7 +168,7 @@ def test_nothing_read_and_no_model_are_failures(tmp_path, capsys):
 def test_the_folder_of_another_run_is_refused(tmp_path, capsys):
     (tmp_path / "results.json").write_text('{"kind": "discovery"}')
     assert attend(ENCODER, "a.cif", "--output", tmp_path) == 1
-    assert "found the results of another run" in capsys.readouterr().err
+    assert "give another folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
 
 

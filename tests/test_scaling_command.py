@@ -9,13 +9,17 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from synthetic_dataset import CONFIG, write_dataset
 
 from cloud_jax import scaling
-from cloud_jax.evaluation.scaling import PAPER
+from cloud_jax.evaluation.paper import read_paper
+from cloud_jax.evaluation.scaling import CONSTANTS, Law
+from cloud_jax.tuning.grid import load_grid
 
+PAPER = Law(*(read_paper()["scaling"][name] for name in CONSTANTS))
 ROOT = Path(__file__).resolve().parents[1]
 # Six cells, the fewest that can be fitted: three sizes, three numbers of tokens.
 GRID = """
@@ -40,9 +44,12 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def test_a_killed_grid_goes_on_where_it_was(place):
-    two = '[{"tokens": t, "model.preset": "1x8"} for t in (1500, 3000)]'
-    (place / "tiny.py").write_text(f"{CONFIG}\ndef get_grid():\n    return {two}\n")
+def test_a_killed_grid_goes_on_where_it_was(place, monkeypatch, capsys):
+    text = (place / "tiny.py").read_text()  # the first two cells compile alike
+    text = text.replace('cells += [("1x8", 3000), ', "cells += [")
+    (place / "tiny.py").write_text(
+        text.replace('("1x12", 1500)', '("1x8", 3000), ("1x12", 1500)')
+    )
     write_dataset(place / "dataset")
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
@@ -63,22 +70,44 @@ def test_a_killed_grid_goes_on_where_it_was(place):
     results = place / "grid" / "1x8_1500" / "results.json"
     first = results.stat().st_mtime_ns
     assert len(rows(place / "grid" / "points.csv")) == 1
-    done = subprocess.run(
-        command, cwd=place, env=environment, timeout=TIMEOUT_S, **pipes
-    )
-    assert "2 points cannot hold five constants" in done.stderr
-    assert done.returncode == 1
+    real = scaling.train
+
+    def train(path, overrides, cell, folder):
+        if cell["model.preset"] == "1x8" and cell["tokens"] < 6000:
+            return real(path, overrides, cell, folder)
+        return 0, made_up(cell, folder)
+
+    monkeypatch.setattr(scaling, "train", train)
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        assert scaling.main([*COMMAND]) == 0
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
+    printed = capsys.readouterr().out
     assert results.stat().st_mtime_ns == first
-    assert "2 of 2, 1x8_3000: loss" in done.stdout
-    assert "Next" not in done.stdout  # what each pretraining says
+    assert "2 of 6, 1x8_3000: loss" in printed
+    assert "Next" not in printed  # what each pretraining says
     points = rows(place / "grid" / "points.csv")
-    for row, tokens in zip(points, (1500, 3000), strict=True):
+    assert len(points) == 6
+    for row, tokens in zip(points[:2], (1500, 3000), strict=True):
         assert int(row["tokens"]) == pytest.approx(tokens, rel=0.2)  # whole steps
         ran = json.loads((place / "grid" / row["cell"] / "results.json").read_text())
         assert int(row["parameters"]) == ran["parameters_non_embedding"]
         assert float(row["loss"]) == ran["validation_loss"]
         assert int(row["flops"]) == 6 * int(row["parameters"]) * int(row["tokens"])
     assert (place / "grid" / "environment.json").exists()
+
+
+def made_up(cell, folder):
+    """The point of a cell without training."""
+    layers, width = map(int, cell["model.preset"].split("x"))
+    parameters, tokens = 12 * layers * width**2, cell["tokens"]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "results.json").write_text('{"hashes": {"dataset": "ab"}}')
+    loss = float(PAPER.loss(parameters, tokens))
+    point = {"parameters": parameters, "tokens": tokens, "loss": loss}
+    point |= {"layers": layers, "width": width}
+    return point | {"seconds": 1.0, "tokens_unique": min(tokens, 5000)}
 
 
 @pytest.fixture
@@ -89,13 +118,7 @@ def trained(monkeypatch):
     def train(path, overrides, cell, folder):
         if code := codes.get(folder.name):
             return code, None
-        layers, width = map(int, cell["model.preset"].split("x"))
-        parameters, tokens = 12 * layers * width**2, cell["tokens"]
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "results.json").write_text('{"hashes": {"dataset": "ab"}}')
-        loss = float(PAPER.loss(parameters, tokens))
-        point = {"parameters": parameters, "tokens": tokens, "loss": loss}
-        return 0, point | {"seconds": 1.0, "tokens_unique": min(tokens, 5000)}
+        return 0, made_up(cell, folder)
 
     monkeypatch.setattr(scaling, "train", train)
     return codes
@@ -117,6 +140,8 @@ def test_a_cell_that_diverged_is_listed_and_the_rest_is_fitted(place, trained, c
     assert (place / "grid" / figure["file"]).stat().st_size > 10_000
     assert found["note"].startswith("Diverged and left out: 1x12_1500. ")
     assert "at most 5,000 of them unique" in found["note"]
+    assert "Layers: 1 in all; width: 8 to 16." in found["note"]
+    assert found["ranges"]["layers"] == [1, 1]
     assert "1x12_1500" not in (place / "grid" / "points.csv").read_text()
 
 
@@ -128,8 +153,52 @@ def test_an_interruption_or_a_wrong_setting_ends_the_grid(place, trained, capsys
         assert not (place / "grid" / "results.json").exists()
 
 
+def test_a_grid_that_goes_on_keeps_the_points_it_has(place, trained, capsys):
+    assert scaling.main([*COMMAND]) == 0
+    before = (place / "grid" / "points.csv").read_text()
+    trained["1x8_3000"] = 75
+    assert scaling.main([*COMMAND]) == 75
+    assert (place / "grid" / "points.csv").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words", "message"),
+    [
+        ("", "", ["--budget", "-1"], "budget -1: expected"),
+        (', ("1x8", 6000)', "", [], "5 points cannot hold five constants"),
+        ("6000", "3010", [], "2 different values of tokens"),
+        ('"1x16", 1500', '"1x8", 700', [], "2 different values of parameters"),
+    ],
+)
+def test_what_cannot_be_fitted_is_not_trained(
+    place, trained, capsys, old, new, words, message
+):
+    text = (place / "tiny.py").read_text()
+    (place / "tiny.py").write_text(text.replace(old, new) if old else text)
+    assert scaling.main([*COMMAND, *words]) == 1
+    assert message in capsys.readouterr().err
+    assert not (place / "grid").exists()
+
+
+def test_the_folder_of_another_run_is_refused(place, trained, points, capsys):
+    (place / "grid").mkdir()
+    (place / "grid" / "results.json").write_text('{"kind": "phonon"}')
+    for words in (COMMAND, ("fit", str(points), "--output", "grid")):
+        assert scaling.main([*words]) == 1
+        assert "give another folder" in capsys.readouterr().err
+
+
+def test_fit_that_is_stopped_has_written_nothing(points, monkeypatch, capsys):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cloud_jax.evaluation.scaling.fit", stop)
+    assert scaling.main(["fit", str(points)]) == 130
+    assert capsys.readouterr().err == "stopped: nothing was written\n"
+
+
 def test_nothing_but_divergence(place, trained, capsys):
-    trained |= dict.fromkeys(scaling.load_grid("tiny.py", []), 3)
+    trained |= dict.fromkeys(load_grid("tiny.py", []), 3)
     assert scaling.main([*COMMAND]) == 1
     assert "all 6 cells diverged" in capsys.readouterr().err
 

@@ -12,7 +12,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from cloud_jax.evaluation.figures import COLOURS, make_panels, save
-from cloud_jax.evaluation.scaling import FLOPS_A_TOKEN, PAPER, Law
+from cloud_jax.evaluation.scaling import FLOPS_A_TOKEN, Law
 
 _FONT = {"fontsize": 8}
 _MAP = colormaps["viridis"]
@@ -103,10 +103,6 @@ def _over_compute(
         seen = np.geomspace(*_span(d[n == size]), 50)
         of_size = {"color": _MAP(norm(size)), "lw": 1}
         axis.plot(FLOPS_A_TOKEN * size * seen, law.loss(size, seen), **of_size)
-    paper = {"color": "0.4", "ls": "-.", "lw": 1}
-    axis.plot(
-        flops, PAPER.loss(*PAPER.optimum(flops)), label="the paper's law", **paper
-    )
     axis.axhline(law.E, color="black", ls=":", lw=1, label=f"E = {law.E:.3g}")
     axis.set(xscale="log", xlim=span, ylim=(0, 1.1 * loss.max()))
     axis.set_xlabel("training compute 6ND (FLOPs)", **_FONT)

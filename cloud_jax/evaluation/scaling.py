@@ -6,9 +6,9 @@ alpha, beta). N counts parameters without embeddings, D tokens seen.
 
 Intervals are percentiles of fits to points drawn with replacement, expanded for few
 points (Hesterberg 2015, arXiv 1411.5279). Without that they held the true constants too
-rarely, and residuals drawn in place of points did worse still: a robust
-fit passes exactly through about as many points as it has constants, and those residuals
-of zero make the noise look small (scripts/check_scaling.py measures it).
+rarely, and residuals drawn in place of points did worse still: a robust fit passes
+through about as many points as it has constants, and those residuals of zero make the
+noise look small (scripts/check_scaling.py measures it).
 
 Shape letters: P points, M samples.
 """
@@ -28,10 +28,10 @@ LEAST_POINTS, LEAST_LEVELS = 6, 3
 SAME = 0.01  # N or D that differ by less than 1 % are one level
 CONSTANTS = ("A", "B", "E", "alpha", "beta")
 EXPONENTS = (1e-3, 3.0)  # where alpha and beta are looked for
-# A term this much below the lowest loss, in log, is nothing.
-NOTHING = -12.0
+NOTHING = -12.0  # a term this much below the lowest loss, in log
 _GRID, _BEST = 12, 30  # starts: exponents on a grid, the best of which are followed
 _ROUNDS = 60  # of the damped steps of each sample
+_LEAST_BEYOND = 5  # samples beyond an end, for it to be a percentile
 _AT_ONCE = 200_000  # points of all samples that are fitted side by side
 
 
@@ -90,9 +90,6 @@ class Law(NamedTuple):
         return np.exp(log_n), np.exp(product - log_n)
 
 
-PAPER = Law(A=90.7464, B=21.9854, E=0.2296, alpha=0.4339, beta=0.3518)
-
-
 class Fit(NamedTuple):
     """A law and what is known of it.
 
@@ -122,11 +119,14 @@ class Fit(NamedTuple):
         A percentile interval is too narrow by what a t and a normal distribution, and
         division by P and by P - 5, differ; so it takes percentiles further out.
         """
+        return tuple(np.quantile(values, [self.tail, 1 - self.tail]).tolist())
+
+    @property
+    def tail(self) -> float:
+        """Share of the samples beyond each end of an interval."""
         free = self.points - len(CONSTANTS)
         reach = t.isf((1 - self.confidence) / 2, free) * math.sqrt(self.points / free)
-        tail = norm.sf(reach)
-        low, high = np.quantile(values, [tail, 1 - tail])
-        return float(low), float(high)
+        return float(norm.sf(reach))
 
 
 def fit(
@@ -151,7 +151,7 @@ def fit(
     Raises:
         ScalingError: too few points or sizes, or a number that is not above 0.
     """
-    points = np.array(_checked(parameters, tokens, loss)).T
+    points = np.array(check_points(parameters, tokens, loss)).T
     log_n, log_d, log_loss = np.log(points[np.lexsort(points.T)]).T
     # Centred, so that a prefactor and its exponent are told apart.
     centre = np.array([log_n.mean(), log_d.mean()])
@@ -185,10 +185,7 @@ def optimum(found: Fit, flops: float) -> dict[str, float | list[float]]:
     Raises:
         ScalingError: the budget does not pay for one token of one parameter.
     """
-    if not FLOPS_A_TOKEN <= flops < math.inf:
-        raise ScalingError(
-            f"budget {flops:g}: expected a finite number of FLOPs from {FLOPS_A_TOKEN}"
-        )
+    check_budget(flops)
     result = {"flops": float(flops)}
     of_law, of_samples = (
         (*(best := law.optimum(flops)), law.loss(*best))
@@ -200,7 +197,17 @@ def optimum(found: Fit, flops: float) -> dict[str, float | list[float]]:
     return result
 
 
-def _checked(parameters, tokens, loss) -> list[Float[np.ndarray, " P"]]:
+def check_budget(flops: float) -> None:
+    """Raise ScalingError where it pays for no token of one parameter."""
+    if not FLOPS_A_TOKEN <= flops < math.inf:
+        raise ScalingError(
+            f"budget {flops:g}: expected a finite number of FLOPs from {FLOPS_A_TOKEN}"
+        )
+
+
+def check_points(
+    parameters: Sequence[float], tokens: Sequence[float], loss: Sequence[float]
+) -> list[Float[np.ndarray, " P"]]:
     """The three as arrays; ScalingError says what is wrong with them."""
     columns = {"parameters": parameters, "tokens": tokens, "loss": loss}
     columns = {name: np.asarray(c, float).reshape(-1) for name, c in columns.items()}
@@ -365,6 +372,12 @@ def _descend(start, x, log_loss, weight, bounds) -> Float[np.ndarray, "M 5"]:
 
 def _warnings(found: Fit, log_n, log_d, log_loss):
     """What the points do not tell."""
+    samples = np.size(found.samples.E)
+    if found.tail * samples < _LEAST_BEYOND:
+        yield (
+            f"{found.points} points are too few for {found.confidence:.0%} intervals: "
+            f"these are the extremes of {samples:,} samples; train 12 or more"
+        )
     for name, log in (("alpha", log_n), ("beta", log_d)):
         low, high = found.interval(name)
         ends = min(low, getattr(found.law, name)), max(high, getattr(found.law, name))

@@ -6,7 +6,10 @@ from scipy.optimize import approx_fprime, minimize, minimize_scalar
 
 from cloud_jax.evaluation import scaling
 from cloud_jax.evaluation.figures_scaling import scaling_figure
-from cloud_jax.evaluation.scaling import PAPER, Law, ScalingError, fit, optimum
+from cloud_jax.evaluation.paper import read_paper
+from cloud_jax.evaluation.scaling import Law, ScalingError, fit, optimum
+
+PAPER = Law(*(read_paper()["scaling"][name] for name in scaling.CONSTANTS))
 
 N, D = (
     grid.ravel()
@@ -20,7 +23,7 @@ def noisy(seed, law=PAPER, noise=0.01):
 
 def test_points_without_noise_give_the_constants():
     for law in (PAPER, Law(406.4, 410.7, 1.69, 0.34, 0.28)):  # Hoffmann's, too
-        found = fit(N, D, law.loss(N, D), samples=50)
+        found = fit(N, D, law.loss(N, D), samples=800)
         np.testing.assert_allclose(found.law, law, rtol=1e-6)
         assert found.error < 1e-9
         assert found.warnings == ()
@@ -157,6 +160,14 @@ def test_sizes_that_only_grow_with_the_data_are_said():
     along = np.geomspace(1e5, 1e8, 12), np.geomspace(1e6, 3e8, 12)
     warnings = fit(*along, PAPER.loss(*along), samples=100).warnings
     assert any("N and D vary together" in warning for warning in warnings)
+
+
+def test_the_extremes_of_the_samples_are_no_interval_and_it_is_said():
+    keep = np.argsort(N * D)[:8]
+    points = (N[keep], D[keep], noisy(0)[keep])
+    warnings = fit(*points, samples=200).warnings
+    assert any("8 points are too few for 95% intervals" in w for w in warnings)
+    assert not any("are too few" in w for w in fit(N, D, noisy(0)).warnings)
 
 
 def test_figure_has_both_panels_with_units(tmp_path):
