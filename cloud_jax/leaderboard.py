@@ -19,6 +19,7 @@ exit codes
   0  written
   1  a run without the file, or a file that is damaged or not whole
   2  wrong arguments
+130  stopped: nothing was written
 """
 NAME = "matbench_results.json.gz"
 
@@ -54,13 +55,23 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; return the exit code."""
     arguments = parse(argv)
     from cloud_jax.evaluation.leaderboards import check_matbench, merge_matbench
-    from cloud_jax.preprocess.sources.matbench import TASKS
+    from cloud_jax.preprocess.sources.matbench import TASKS, MatbenchSource
 
+    if not arguments.output.parent.is_dir():
+        print(
+            f"error: {arguments.output.parent}: there is no such folder to write "
+            f"{arguments.output.name} to",
+            file=sys.stderr,
+        )
+        return 1
     files = [path / NAME if path.is_dir() else path for path in arguments.runs]
     try:
         named = {task for file in files for task in check_matbench(file)["tasks"]}
         known = {f"matbench_{task}": task for task in TASKS}
-        official = {name: official_folds(known[name]) for name in named & known.keys()}
+        official = {
+            name: MatbenchSource.from_word(known[name], "").official_folds()
+            for name in named & known.keys()
+        }
         found = merge_matbench(arguments.output, files, official)
     except FileNotFoundError as error:
         print(
@@ -72,6 +83,9 @@ def main(argv: list[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped: nothing was written", file=sys.stderr)
+        return 130
     for task, scores in found.items():
         unit = TASKS[task.removeprefix("matbench_")].unit
         text = ", ".join(
@@ -81,18 +95,6 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{task}: {text} {unit}".rstrip())
     print(arguments.output)
     return 0
-
-
-def official_folds(task: str) -> dict[str, list[str]]:
-    """Ids of the test rows of each fold of a task such as `phonons`, in their order."""
-    from cloud_jax.evaluation.leaderboards import FOLDS
-    from cloud_jax.preprocess.sources.matbench import MatbenchSource
-
-    source = MatbenchSource.from_word(task, "")
-    folds: dict[str, list[str]] = {name: [] for name in FOLDS}
-    for key, fold in zip(source.ids(), source.folds(), strict=True):
-        folds[fold].append(key)
-    return folds
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ C_v and U at 100, 300 and 600 K, per mol of primitive cells, are integrated from
 phonon densities of states beside the labels (both files are made by
 scripts/make_thermal_table.py) and compared with the model's, on the rows that the
 table's split tests and whose density gives the C_v label within 1 %. MAD is that of
-these rows from the mean of the training rows, chosen alike. It is what
+these rows from the mean of the other rows with a label, chosen alike. It is what
 `python -m cloud_jax.phonon` says of finished runs, for a model without its run.
 
 Prints a table, then JSON on one line.
@@ -52,9 +52,9 @@ def main() -> None:
     frame, curves = read(arguments.table, arguments.dos)
     tested = frame[frame["split"] == "test"].set_index("id")
     cells = {key: json.loads(text) for key, text in tested["structure"].items()}
-    labels = dict(zip(frame["id"], frame[CV], strict=True))
+    labels = frame.set_index("id")[CV].dropna().to_dict()
     found = at_other_temperatures(
-        load(arguments.model), curves, cells, "heat_capacity", labels, list(cells)
+        load(arguments.model), curves, cells, "heat_capacity", labels
     )
     print(f"{found['measured_on']} of {found['test_rows']} test rows, MAE/MAD")
     for own, best in zip(found["model"], found["debye_law_at_best"], strict=True):

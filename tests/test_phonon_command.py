@@ -16,8 +16,10 @@ from scipy.constants import gas_constant, value
 
 import cloud_jax
 from cloud_jax import finetune, phonon
-from cloud_jax.inference.phonon import KNOWN, formula_atoms, known_structure
+from cloud_jax.evaluation.phonon import read_runs, role
+from cloud_jax.inference.known_crystals import KNOWN, formula_atoms, known_structure
 from cloud_jax.preprocess.sources import download
+from cloud_jax.preprocess.sources.phonon import CV, LABELS, PhononSource
 
 ROOT = Path(__file__).resolve().parents[1]
 N = 30
@@ -41,16 +43,28 @@ def debye_density(theta):
     return [(x / edge) ** 2 if x <= edge else 0.0 for x in FREQUENCIES]
 
 
-def write_densities(path):
-    """Phonons of all crystals that are given as primitive cells, and of MgO."""
+def write_published(folder, table):
+    """Phonons and labels of all crystals that are given as primitive cells.
+
+    MgO has phonons, but no label.
+    """
     rows = []
     for i, (record, payload) in enumerate(crystals(N)):
         structure = Structure.from_dict(payload)
         if len(structure) == record.n_atoms:
             rows.append((f"x-{i}", structure, debye_temperature(record)))
+    labels = {row["id"]: row for row in table}
+    for (column, side), file in LABELS.items():
+        chosen = [labels[name] for name, *_ in rows] if side == "train" else []
+        with (folder / file.name).open("w", newline="") as opened:
+            writer = csv.writer(opened)
+            writer.writerow(("cif_id", "property"))
+            for row in chosen:
+                value = row["cv"] if column == CV else 1000 * row["u"]
+                writer.writerow((row["id"], value))
     magnesia = known_structure("MgO").get_primitive_structure()
     rows.append(("mp-1265", magnesia, 760.0))
-    with path.open("w", newline="") as file:
+    with (folder / "data.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("mp_id", "structure", "phfreq", "phdos"))
         for name, structure, theta in rows:
@@ -60,7 +74,7 @@ def write_densities(path):
 
 def write_regression(folder, law_run):
     """A finished run without a law, as a regression head would leave it."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     results = json.loads((law_run / "results.json").read_text())
     results |= {"law": None, "targets": results["targets"][:1], "checkpoint": "x"}
     (folder / "results.json").write_text(json.dumps(results))
@@ -90,20 +104,20 @@ def add_crystals(path):
 def place(tmp_path_factory):
     """A finished run on C_v and U, one of regression, densities, measured points."""
     folder = tmp_path_factory.mktemp("phonon")
-    write_table(folder / "table.csv", N)
+    table = write_table(folder / "table.csv", N)
     (folder / "tiny.py").write_text(CONFIG)
     before = Path.cwd()
     os.chdir(folder)
     jax.config.update("jax_disable_most_optimizations", True)  # less to compile
     try:
         command = ["--config=tiny.py", "--workdir=law", *PHYSICS]
-        assert finetune.main([*command, "--config.optimizer.epochs=2"]) == 0
+        assert finetune.main([*command, "--config.optimizer.epochs=1"]) == 0
     finally:
         os.chdir(before)
     add_crystals(folder / "law" / "predictions.csv")
     write_regression(folder / "plain", folder / "law")
     (folder / "data").mkdir()
-    write_densities(folder / "data" / "data.csv")
+    write_published(folder / "data", table)
     (folder / "cp.json").write_text(json.dumps({"materials": POINTS}))
     yield folder
     jax.config.update("jax_disable_most_optimizations", False)
@@ -161,6 +175,7 @@ def test_figures_are_there_with_captions_and_hashes(compared, place):
         assert "(Figure " in figure["caption"]
     files = {"law/results.json", "law/predictions.csv", "plain/results.json"}
     files |= {"plain/predictions.csv", "data.csv", "measured"}
+    files |= {file.name for file in LABELS.values()}
     assert compared["hashes"].keys() == files
 
 
@@ -190,6 +205,19 @@ def test_heat_capacities_are_compared_up_to_300_k(compared, place):
     assert found["GaN"]["mean_signed_relative_deviation"] == pytest.approx(deviation)
     # x-7 is the AFLOW prototype of the orthorhombic perovskite, which is CaTiO3.
     assert compared["phonons_of"] == {"MgO": "mp-1265", "CaTiO3": "x-7"}
+    assert found["MgO"]["role"] == found["GaN"]["role"] == "not in the table"
+
+
+def test_a_crystal_was_tested_or_learned_from(command, place):
+    (run, _) = read_runs([place / "law"])
+    labelled = {f"x-{i}" for i in range(N)}
+    assert role(run, "x-5", labelled) == "test"
+    assert role(run, "x-7", labelled) == "learned from"
+    assert role(run, None, labelled) == role(run, "x-99", labelled)
+    assert role(run, None, labelled) == "not in the table"
+    assert role(run, "x-7", {"x-7"}) == role(run, "x-7", set()) == ""  # another table
+    both = run._replace(results=run.results | {"folds": [{}, {}]})
+    assert role(both, "x-5", labelled) == "learned from"
 
 
 def test_other_temperatures_are_measured_where_a_density_gives_the_label(compared):
@@ -200,6 +228,22 @@ def test_other_temperatures_are_measured_where_a_density_gives_the_label(compare
         for row in found["debye_law_at_best"]:  # the densities are the law's own
             assert row["mae_over_mad_test_mean"] < 2e-3
         assert all(row["mae"] > 0 for row in found["model"])
+
+
+def test_the_mean_of_mad_is_that_of_labelled_rows_that_were_not_tested(compared):
+    curves = PhononSource(name="phonon", data_dir="data").curves([600.0])
+    tested = np.isin(curves.ids, [f"x-{i}" for i in range(0, N, 5)])
+    values = curves.heat_capacity[:, 0]
+    mean = values[~tested & (np.array(curves.ids) != "mp-1265")].mean()
+    (found,) = (
+        row
+        for row in compared["other_temperatures"]["Debye, scratch, heat_capacity"][
+            "model"
+        ]
+        if (row["property"], row["temperature_k"]) == ("heat_capacity", 600)
+    )
+    mad = found["mae"] / found["mae_over_mad_train_mean"]
+    assert mad == pytest.approx(np.abs(values[tested] - mean).mean(), rel=1e-9)
 
 
 def test_what_is_missing_is_told_and_the_rest_is_made(command, place, capsys):
@@ -236,15 +280,27 @@ def test_regression_has_no_curves_and_an_older_run_no_volumes(command, place, ca
     assert [figure["file"] for figure in found["figures"]] == ["violin.png"]
 
 
-def test_two_runs_of_one_kind_are_told_apart(command, place):
-    write_regression(place / "other", place / "law")
-    assert command("plain", "other", "--output=pair") == 0
+def test_runs_of_one_kind_are_told_apart_by_their_paths(command, place):
+    paths = [place / "a" / "cv", place / "b" / "cv"]
+    for path in paths:
+        write_regression(path, place / "law")
+    assert command("a/cv", "b/cv", "--output=pair") == 0
     labels = [row["label"] for row in read(place / "pair")["table_1"]["ours"]]
     assert labels == [
-        "regression, pretrained (plain)",
-        "regression, pretrained (other)",
+        "regression, pretrained (a/cv)",
+        "regression, pretrained (b/cv)",
     ]
     assert [*read(place / "pair")["errors"]["heat_capacity"]] == labels
+
+
+def test_an_interrupt_writes_no_results(command, place, monkeypatch, capsys):
+    def interrupt(folders):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cloud_jax.evaluation.phonon.read_runs", interrupt)
+    assert command("plain", "--output=stopped") == 130
+    assert capsys.readouterr().err == "stopped: no results.json was written\n"
+    assert not (place / "stopped").exists()
 
 
 def edited(place, name, **fields):
@@ -262,10 +318,13 @@ def test_what_cannot_be_compared_is_refused(command, place, capsys):
     (place / "ice.json").write_text('{"materials": {"H2O": {"T": [1], "Cp": [1]}}}')
     (place / "list.json").write_text("[]")
     for arguments, message in {
-        ("folder",): "folder: found no results.json: expected the folder of a finished",
+        ("folder",): "folder: found no results.json, expected the folder of a finished",
+        ("plain", "./plain"): "plain: found twice among the runs: give it once",
+        (edited(place, "bare", single={}),): "'cv'",
+        (edited(place, "foreign", kind="scaling"),): "kind scaling",
         (edited(place, "old", targets=None),): "that of an older version: run it again",
         (edited(place, "gap", targets=[target]),): "found gap (no property); expected",
-        ("law", "--output=law"): "is not of this command and would be lost",
+        ("law", "--output=law"): "(kind finetune), expected results of phonon",
         ("law", "--measured=bad.json"): "MgO: found 2 temperatures and 1 heat capac",
         ("law", "--measured=ice.json"): "found H2O; known are the crystals of Al2O3",
         ("law", "--measured=list.json"): 'expected {"materials": {"MgO": {"T": [K]',

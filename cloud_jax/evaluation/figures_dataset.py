@@ -17,18 +17,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, LogLocator
 
+from cloud_jax.evaluation.errors import SYSTEMS
 from cloud_jax.evaluation.figures import COLOURS, plain, save, shorten
 
 _SIZE = (7.0, 9.6)  # inch; the page of a journal
 _SMALL = 7  # point
 _FONT = {"fontsize": 8}
 _MOST_BARS = 12  # in a panel; what is over is added up
-_SYSTEMS = {  # and the last space group of each
-    "triclinic": 2, "monoclinic": 15, "orthorhombic": 74, "tetragonal": 142,
-    "trigonal": 167, "hexagonal": 194, "cubic": 230,
-}  # fmt: skip
 # By crystal system, in Okabe and Ito's colours; black is left out.
-_HUES = dict(zip(_SYSTEMS, [*COLOURS[:6], "#999999"], strict=True))
+_HUES = dict(zip(SYSTEMS, [*COLOURS[:6], "#999999"], strict=True))
 _FATES = {  # of a crystal that was read, and its colour
     "kept": COLOURS[0],
     "duplicate in its source": COLOURS[5],
@@ -174,7 +171,7 @@ def _draw_groups(axis: Axes, groups: Sequence[dict]) -> None:
         _say(axis, "not known of ready strings")
         return
     first = 1
-    for system, last in _SYSTEMS.items():
+    for system, last in SYSTEMS.items():
         own = [group for group in groups if first <= group["number"] <= last]
         first = last + 1
         if not own:

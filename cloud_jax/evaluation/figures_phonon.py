@@ -4,36 +4,14 @@ import re
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
-import pandas as pd
-from jaxtyping import Float
 
 from cloud_jax.evaluation.figures import COLOURS, make_panels, plain, save
+from cloud_jax.evaluation.phonon import Material
 
 _FONT, _SMALL = {"fontsize": 8}, 7
 # Of models; dashes and green are the phonons'.
 _STYLES = ("-", (0, (1, 1)), "-.", (0, (5, 1, 1, 1, 1, 1)))
 _HUES = (*COLOURS[:2], *COLOURS[3:5])
-
-
-class Material(NamedTuple):
-    """What is known of one crystal, per mol of formula units.
-
-    Attributes:
-        name: for the title.
-        limit: of Dulong and Petit, 3NR.
-        models: {label: `value`, `lower`, `upper` by temperature}.
-        harmonic: C_v of phonons by temperature, or None.
-        measured: (temperatures, C_p), or None.
-    """
-
-    name: str
-    limit: float
-    models: dict[str, pd.DataFrame]
-    harmonic: pd.Series | None = None
-    measured: tuple[Float[np.ndarray, " M"], Float[np.ndarray, " M"]] | None = None
 
 
 def heat_capacity_plot(path: str | Path, materials: Sequence[Material]) -> None:
@@ -72,6 +50,8 @@ def heat_capacity_plot(path: str | Path, materials: Sequence[Material]) -> None:
             )  # fmt: skip
         axis.set_xlabel("temperature (K)", **_FONT)
         axis.set_ylabel("heat capacity (J/(mol K))", **_FONT)
-        axis.set_title(re.sub(r"(\d+)", r"$_{\1}$", plain(material.name)), **_FONT)
+        title = re.sub(r"(\d+)", r"$_{\1}$", plain(material.name))
+        title += f" ({material.role})" if material.role else ""
+        axis.set_title(title, **_FONT)
         axis.legend(fontsize=_SMALL, frameon=False, loc="lower right")
     save(figure, path)

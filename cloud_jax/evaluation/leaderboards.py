@@ -9,6 +9,7 @@ matbench itself needs other versions of what this program stands on.
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -217,7 +218,7 @@ def check_matbench(
     try:
         data = path.read_bytes()
         content = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
-    except (ValueError, EOFError, gzip.BadGzipFile) as error:
+    except (ValueError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise LeaderboardError(f"{path}: found no (gzipped) JSON: {error}") from error
     if wrong := _differences(content, SCHEMA, ""):
         raise LeaderboardError(f"{path}: {'; '.join(wrong)}")

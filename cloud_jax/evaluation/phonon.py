@@ -5,8 +5,10 @@ mean absolute deviation may be taken from (see `metrics.regression_metrics`).
 """
 
 import json
+import os
 from collections import Counter
 from collections.abc import Collection, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +18,7 @@ from jaxtyping import Bool, Float
 
 from cloud_jax.evaluation.errors import Errors, read_errors
 from cloud_jax.evaluation.metrics import regression_metrics
+from cloud_jax.evaluation.results import kind_of, read_results
 
 # Properties, their benchmarks (the columns of Table 1), and how figures call them.
 BENCHMARKS = {"heat_capacity": "thermal_cv", "internal_energy": "thermal_u"}
@@ -47,19 +50,69 @@ class PhononRun(NamedTuple):
     errors: Errors
 
 
+class Material(NamedTuple):
+    """What is known of one crystal, per mol of formula units.
+
+    Attributes:
+        name: for the title.
+        limit: of Dulong and Petit, 3NR.
+        models: {label: `value`, `lower`, `upper` by temperature}.
+        harmonic: C_v of phonons by temperature, or None.
+        measured: (temperatures, C_p), or None.
+        role: see `role`; empty where it is not known.
+    """
+
+    name: str
+    limit: float
+    models: dict[str, pd.DataFrame]
+    harmonic: pd.Series | None = None
+    measured: tuple[Float[np.ndarray, " M"], Float[np.ndarray, " M"]] | None = None
+    role: str = ""
+
+
+def role(run: PhononRun, key: str | None, labelled: Collection[str]) -> str:
+    """What a crystal was to a run: its answer is no surprise where it was learned.
+
+    Args:
+        run: of this model.
+        key: id of the crystal, None where the published table has it not.
+        labelled: ids of the published table with labels.
+
+    Returns:
+        `test`, `learned from` or `not in the table`; empty where the run's rows are
+        not of that table. Rows of validation chose the epoch, and count as learned
+        from; so do all where several folds made one ensemble.
+    """
+    if not labelled or not set(run.errors.ids) <= set(labelled):
+        return ""
+    if key not in labelled:
+        return "not in the table"
+    alone = len(run.results["folds"]) == 1
+    return "test" if alone and key in run.errors.ids else "learned from"
+
+
 def read_runs(folders: Sequence[Path]) -> list[PhononRun]:
     """Read finished runs; one of two targets counts as two.
 
     Raises:
-        ValueError: one is not finished, or has no such target.
+        ValueError: one is not finished, has no such target, or is given twice.
         OSError: a file cannot be read.
     """
+    full = Counter(folder.resolve() for folder in folders)
+    for folder in folders:
+        if full[folder.resolve()] > 1:
+            raise ValueError(f"{folder}: found twice among the runs: give it once")
     runs = [run for folder in folders for run in _read_run(folder)]
-    same = Counter((run.property, run.label) for run in runs)
+    alike: dict[tuple[str, str], list[Path]] = {}
+    for run in runs:
+        alike.setdefault((run.property, run.label), []).append(run.folder.resolve())
     named = []
     for run in runs:
-        if same[run.property, run.label] > 1:
-            label = f"{run.label} ({run.folder.resolve().name})"
+        same = alike[run.property, run.label]
+        if len(same) > 1:  # told apart by the path below what they have in common
+            common = os.path.commonpath([folder.parent for folder in same])
+            below = run.folder.resolve().relative_to(common).as_posix()
+            label = f"{run.label} ({below})"
             run = run._replace(label=label, errors=run.errors._replace(label=label))
         named.append(run)
     return named
@@ -67,21 +120,21 @@ def read_runs(folders: Sequence[Path]) -> list[PhononRun]:
 
 def _read_run(folder: Path) -> list[PhononRun]:
     path = folder / "results.json"
-    if not path.exists():
-        raise ValueError(
-            f"{folder}: found no results.json: expected the folder of a finished run "
-            "of python -m cloud_jax.finetune"
-        )
+    results = read_results(folder)
     try:
-        results = json.loads(path.read_text())
+        if (kind := kind_of(results)) != "finetune":
+            raise KeyError(f"kind {kind or 'unknown'}")
         law, start = results["law"], results["checkpoint"]
         properties = {t["name"]: t["property"] for t in results["targets"]}
-    except (ValueError, KeyError, TypeError) as error:
+        wanted = {name: kind for name, kind in properties.items() if kind in BENCHMARKS}
+        _ = results["protocol"], len(results["folds"])
+        for part, name, what in product(("ensemble", "single"), wanted, _SHOWN):
+            _ = results[part][name][what]["mean"], results[part][name][what]["std"]
+    except (KeyError, TypeError) as error:
         raise ValueError(
             f"{path}: {error!r}: it is no result of cloud_jax.finetune, or that of an "
             "older version: run it again"
         ) from error
-    wanted = {name: kind for name, kind in properties.items() if kind in BENCHMARKS}
     if not wanted:
         found = ", ".join(f"{k} ({v or 'no property'})" for k, v in properties.items())
         raise ValueError(
@@ -166,8 +219,9 @@ def compare_measured(
 ) -> dict[str, Any]:
     """Deviations of a model from measured points above 0 and up to 300 K.
 
-    Measured is C_p, the model gives C_v. C_p - C_v = alpha^2 V B T is about 1 % at
-    300 K in oxides and is not corrected: the model knows no expansion.
+    Measured is C_p, the model gives C_v. C_p - C_v = alpha^2 V B T, about 1 % of C_p at
+    300 K in hard oxides and up to several per cent in soft salts, is not corrected: the
+    model knows no expansion.
 
     Args:
         cv: `value`, `lower`, `upper` by temperature; holds those of the points.
@@ -244,6 +298,7 @@ def screen(found: dict[str, Any]) -> str:
                 lines.append(
                     f"  {name:8}{len(row['cv_model']):3} points, mean relative "
                     f"deviation {row['mean_relative_deviation']:6.1%}"
+                    + (f", {row['role']}" if row["role"] else "")
                 )
     for label, errors in found.get("other_temperatures", {}).items():
         lines.append(f"{label}: MAE/MAD on {errors['measured_on']} test rows")

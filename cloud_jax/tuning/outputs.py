@@ -95,9 +95,6 @@ def write_leaderboard(path: Path, job: Job) -> None:
     if kind != "matbench":
         return
     source = MatbenchSource.from_word(task, job.config.data.folder)
-    official: dict[str, list[str]] = {name: [] for name in FOLDS}
-    for name, fold in zip(source.ids(), source.folds(), strict=True):
-        official[fold].append(name)
     predictions: dict[str, dict[str, float]] = {}
     true: dict[str, float] = {}
     with (path.parent / "predictions.csv").open(newline="", encoding="utf-8") as file:
@@ -116,7 +113,7 @@ def write_leaderboard(path: Path, job: Job) -> None:
             source.name,
             predictions,
             true,
-            official,
+            source.official_folds(),
             parameters=dict.fromkeys(FOLDS, settings),
             metadata={
                 "algorithm": "cloud_jax",

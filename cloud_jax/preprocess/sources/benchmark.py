@@ -224,6 +224,13 @@ class OrderedBenchmark(Benchmark):
         """Of each row the name of the fold that tests it."""
         return fold_names(self.count(), self.fold_seed)
 
+    def official_folds(self) -> dict[str, list[str]]:
+        """Ids of the test rows of each fold, in official order."""
+        found: dict[str, list[str]] = {name: [] for name in sorted(set(self.folds()))}
+        for name, fold in zip(self.ids(), self.folds(), strict=True):
+            found[fold].append(name)
+        return found
+
     def wanted(self, columns: Sequence[str]) -> list[tuple[RemoteFile, ...]]:
         """The one file."""
         return [(self.file,)]
