@@ -67,6 +67,7 @@ def violin_plot(path: str | Path, panels: Sequence[ErrorPanel]) -> None:
             # Where a run's errors fill little of the axis its ids stand outside.
             outside = np.ptp(run.error) < 0.5 * span
             _draw_violin(axis, run, place, colour, hatch, outside)
+        axis.margins(x=0.2)  # for ids that stand outside
         axis.set(ylim=(len(panel.runs) - 0.45, -0.6), yticks=[])
         axis.locator_params(axis="x", nbins=6)
         axis.set_xlabel(
