@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from cloud_jax import configuration
-from cloud_jax.evaluation.results import refuse_other_results
 from cloud_jax.finetune import EXIT_FAILED, EXIT_INTERRUPTED, refuse_several_processes
 from cloud_jax.whole_file import write_whole
 
@@ -96,6 +95,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     """Train what is left of the grid; return the exit code."""
+    from cloud_jax.evaluation.results import refuse_other_results
     from cloud_jax.evaluation.scaling_points import analyse, screen
     from cloud_jax.lock import lock
     from cloud_jax.training.logging import read_json, write_json
@@ -233,6 +233,7 @@ def train(
 
 def fit(arguments: argparse.Namespace) -> int:
     """Fit points that are there; return the exit code."""
+    from cloud_jax.evaluation.results import refuse_other_results
     from cloud_jax.evaluation.scaling_points import analyse, screen
 
     if arguments.output:

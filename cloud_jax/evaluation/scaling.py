@@ -376,7 +376,7 @@ def _warnings(found: Fit, log_n, log_d, log_loss):
     if found.tail * samples < _LEAST_BEYOND:
         yield (
             f"{found.points} points are too few for {found.confidence:.0%} intervals: "
-            f"these are the extremes of {samples:,} samples; train 12 or more"
+            f"these are the extremes of {samples:,} samples; train 15 or more"
         )
     for name, log in (("alpha", log_n), ("beta", log_d)):
         low, high = found.interval(name)
