@@ -44,6 +44,7 @@ def test_a_dataset_of_the_other_search_is_refused(tmp_path, field):
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(TableError, match=r"made with .*spglib.* this run has .*moyopy"):
         join_dataset(tmp_path, [], Options(symmetry="moyopy"))
-    columns = {name: [] for name in ("id", "n_atoms", "canonical", "merged_ids")}
+    names = "id n_atoms space_group volume_per_atom canonical merged_ids"
+    columns = {name: [] for name in names.split()}
     pq.write_table(pa.table(columns), tmp_path / "records.parquet")
     join_dataset(tmp_path, [], Options())
