@@ -154,7 +154,11 @@ def phonon(folder):
     several = {"mae_over_mad_train_mean": {"mean": 0.0625, "std": 0.0025}}
     ours = {"label": "debye", "column": "thermal_cv", "protocol": "strict", "folds": 5}
     ours |= {"test_rows": 1512, "ensemble": several, "single": several}
-    curve = {"temperature_k": [100.0, 300.0], "mean_relative_deviation": 0.0275}
+    curve = {
+        "temperature_k": [100.0, 300.0],
+        "role": "test",
+        "mean_relative_deviation": 0.0275,
+    }
     results = {
         "kind": "phonon",
         "note": "",

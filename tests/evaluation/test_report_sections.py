@@ -343,7 +343,7 @@ def test_errors_of_phonons_stand_below_table_1(tmp_path):
     assert texts(temperatures) == [
         ["debye, heat_capacity", "heat capacity, 100 K", "0.06250", "0.06250"]
     ]
-    assert texts(measured) == [["MgO", "debye", "2.750", "1 of 2"]]
+    assert texts(measured) == [["MgO", "debye", "test", "2.750", "1 of 2"]]
     assert section.paragraphs == ["a: violin.png: no column"]
     assert [figure.caption for figure in section.parts[0].figures] == [
         "errors by volume"

@@ -206,8 +206,9 @@ def _measured(run: Run) -> Grid:
             inside = number(found, "points_inside_the_interval")
             share = f"{figure_of(inside)} of {n}"
             cells = [_number(percent, "-"), Entry(share, numeric=True)]
-            rows.append([Entry(name), Entry(label), *cells])
-    head = ("crystal", "model", "mean deviation (%)", "points inside the interval")
+            role = str(dig(found, "role") or "-")
+            rows.append([Entry(name), Entry(label), Entry(role), *cells])
+    head = ("crystal", "model", "for it", "mean deviation (%)", "inside the interval")
     title = "C_v of the model beside measured C_p up to 300 K"
     return Grid(f"{title}: {run.name}", head, rows)
 
