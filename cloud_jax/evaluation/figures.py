@@ -23,7 +23,7 @@ COLOURS = (
 )  # fmt: skip
 _STYLES = ("-", "--", "-.", ":")  # the other way to tell curves apart
 _WIDTH, _HEIGHT = 3.4, 3.2  # inch; a journal's column
-_FONT = {"fontsize": 8}
+FONT = {"fontsize": 8}  # of the labels of axes
 _LABELLED = 8  # more curves than this get no legend
 _LONGEST = 28  # letters of a label
 
@@ -103,10 +103,10 @@ def parity_plot(
         name, of_unit = plain(name), f" ({unit})" if unit else ""
         axis.set(xlim=ends, ylim=ends, aspect="equal")
         axis.locator_params(nbins=5)  # long numbers must not run into each other
-        axis.set_xlabel(f"{name}, target{of_unit}", **_FONT)
-        axis.set_ylabel(f"{name}, predicted{of_unit}", **_FONT)
+        axis.set_xlabel(f"{name}, target{of_unit}", **FONT)
+        axis.set_ylabel(f"{name}, predicted{of_unit}", **FONT)
         if notes:
-            axis.text(0.04, 0.96, notes[i], transform=axis.transAxes, va="top", **_FONT)
+            axis.text(0.04, 0.96, notes[i], transform=axis.transAxes, va="top", **FONT)
     save(figure, path)
 
 
@@ -132,10 +132,10 @@ def curves(path: str | Path, panels: Sequence[Panel]) -> None:
                 plain(label), (0.02, value), xycoords=("axes fraction", "data"),
                 xytext=(0, 2), textcoords="offset points", color="0.3", fontsize=7,
             )  # fmt: skip
-        axis.set_xlabel("temperature (K)", **_FONT)
-        axis.set_ylabel(f"{panel.quantity} ({panel.unit})", **_FONT)
+        axis.set_xlabel("temperature (K)", **FONT)
+        axis.set_ylabel(f"{panel.quantity} ({panel.unit})", **FONT)
         title = panel.title or ("" if few else f"{len(panel.curves):,} crystals")
-        axis.set_title(plain(title), **_FONT)
+        axis.set_title(plain(title), **FONT)
         if few:
             axis.legend(fontsize=7, frameon=False)
     save(figure, path)
@@ -187,8 +187,8 @@ def search_plot(
             axis.xaxis.set_minor_formatter(NullFormatter())
         elif values.dtype.kind == "i":
             axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.set_xlabel(plain(name), **_FONT)
-        axis.set_ylabel(quantity, **_FONT)
+        axis.set_xlabel(plain(name), **FONT)
+        axis.set_ylabel(quantity, **FONT)
     axes[0].legend(fontsize=7, frameon=False)
     save(figure, path)
 

@@ -11,9 +11,8 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cloud_jax.evaluation.figures import COLOURS, make_panels, plain, save
+from cloud_jax.evaluation.figures import COLOURS, FONT, make_panels, plain, save
 
-_FONT = {"fontsize": 8}
 _SMALL = 7  # point, also in a column of a journal
 _COLUMN, _PAGE = 3.4, 7.0  # inch
 _PITCH = 0.1  # inch a token: a line of 7 points, read from below
@@ -60,7 +59,7 @@ def heat_map(
         image = axis.imshow(weights[i], interpolation="nearest", **settings)
         heads = sorted({0, n_heads - 1}) if n_heads > 6 else range(n_heads)
         axis.set_yticks(list(heads), [str(head + 1) for head in heads])
-        axis.set_ylabel(f"layer {i + 1}", **_FONT)
+        axis.set_ylabel(f"layer {i + 1}", **FONT)
         axis.tick_params(labelsize=_SMALL, length=2)
         top = np.full(len(strongest[i]), -0.5)
         style = {"color": _STRONGEST, "ms": 4, "clip_on": False, "zorder": 3}
@@ -72,8 +71,8 @@ def heat_map(
     extend = "max" if weights.max() > highest else "neither"
     bar = figure.colorbar(image, ax=axes, aspect=8 * height, pad=0.02, extend=extend)
     bar.ax.tick_params(labelsize=_SMALL)
-    bar.set_label("attention from [CLS]", **_FONT)
-    figure.supylabel("head", **_FONT)
+    bar.set_label("attention from [CLS]", **FONT)
+    figure.supylabel("head", **FONT)
     save(figure, path)
 
 
@@ -83,7 +82,7 @@ def _name_parts(axis: Axes, parts: Sequence[tuple[str, int, int]], title: str) -
             name, ((first + last) / 2, 1), xycoords=("data", "axes fraction"),
             xytext=(0, 5), textcoords="offset points", ha="center", fontsize=_SMALL,
         )  # fmt: skip
-    axis.set_title(plain(title), pad=16, **_FONT)
+    axis.set_title(plain(title), pad=16, **FONT)
 
 
 def _write_words(axis: Axes, words: Sequence[str], strong: Sequence[int]) -> None:
@@ -107,7 +106,7 @@ def share_plot(path: str | Path, measured: dict[str, dict[str, Any]]) -> None:
     for row, (name, found) in zip(pairs, measured.items(), strict=True):
         for axis, quantity in zip(row, ("p1", "p2"), strict=True):
             _draw_shares(axis, found["layers"], quantity)
-            axis.set_title(plain(name), **_FONT)
+            axis.set_title(plain(name), **FONT)
     names = [str(row["k"]) for row in next(iter(measured.values()))["layers"][0]["top"]]
     handles = [
         Line2D(
@@ -148,5 +147,5 @@ def _draw_shares(axis: Axes, layers: Sequence[dict[str, Any]], quantity: str) ->
     }
     axis.set(xlim=(0.5, len(layers) + 0.5), ylim=(-0.03, 1.03))
     axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.set_xlabel("layer", **_FONT)
-    axis.set_ylabel(what[quantity], **_FONT)
+    axis.set_xlabel("layer", **FONT)
+    axis.set_ylabel(what[quantity], **FONT)

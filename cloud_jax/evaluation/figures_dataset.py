@@ -18,11 +18,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, LogLocator
 
 from cloud_jax.evaluation.errors import SYSTEMS
-from cloud_jax.evaluation.figures import COLOURS, plain, save, shorten
+from cloud_jax.evaluation.figures import COLOURS, FONT, plain, save, shorten
 
 _SIZE = (7.0, 9.6)  # inch; the page of a journal
 _SMALL = 7  # point
-_FONT = {"fontsize": 8}
 _MOST_BARS = 12  # in a panel; what is over is added up
 # By crystal system, in Okabe and Ito's colours; black is left out.
 _HUES = dict(zip(SYSTEMS, [*COLOURS[:6], "#999999"], strict=True))
@@ -108,7 +107,7 @@ def _draw_fates(axis: Axes, sources: Sequence[dict]) -> None:
         axis.text(102, place, f"{n:,.0f}", fontsize=_SMALL, va="center")
     axis.set(xlim=(0, 100), ylim=(max(len(rows), 3) - 0.4, -0.6))
     axis.set_yticks(range(len(rows)), [plain(name) for name, _ in rows])
-    axis.set_xlabel("crystals read (%)", **_FONT)
+    axis.set_xlabel("crystals read (%)", **FONT)
     axis.grid(axis="y", visible=False)
     axis.legend(
         fontsize=_SMALL - 1, ncols=2, frameon=False, loc="lower left",
@@ -123,7 +122,7 @@ def _fates(source: dict) -> list[int]:
 
 
 def _draw_reasons(axis: Axes, reasons: Sequence[dict]) -> None:
-    axis.set_title("reasons of rejection", **_FONT)
+    axis.set_title("reasons of rejection", **FONT)
     if not reasons:
         _say(axis, "nothing was rejected")
         return
@@ -133,7 +132,7 @@ def _draw_reasons(axis: Axes, reasons: Sequence[dict]) -> None:
         bars = [*bars[: _MOST_BARS - 1], others]
     names, values = zip(*bars, strict=True)
     _bars(axis, names, values, [f"{n:,}" for n in values], COLOURS[1])
-    axis.set_xlabel("crystals", **_FONT)
+    axis.set_xlabel("crystals", **FONT)
 
 
 def _draw_systems(axis: Axes, report: dict) -> None:
@@ -141,8 +140,8 @@ def _draw_systems(axis: Axes, report: dict) -> None:
     share = [100 * count / n for count in systems.values()]
     hues = [_HUES.get(name, "0.3") for name in systems]
     _bars(axis, list(systems), share, [f"{x:.1f}" for x in share], hues)
-    axis.set_title("crystal systems", **_FONT)
-    axis.set_xlabel("crystals (%)", **_FONT)
+    axis.set_title("crystal systems", **FONT)
+    axis.set_xlabel("crystals (%)", **FONT)
 
 
 def _bars(
@@ -166,7 +165,7 @@ def _bars(
 
 def _draw_groups(axis: Axes, groups: Sequence[dict]) -> None:
     """Crystals of each space group; the most frequent of each system has its name."""
-    axis.set_title(f"{len(groups)} of the 230 space groups", **_FONT)
+    axis.set_title(f"{len(groups)} of the 230 space groups", **FONT)
     if not groups:
         _say(axis, "not known of ready strings")
         return
@@ -190,8 +189,8 @@ def _draw_groups(axis: Axes, groups: Sequence[dict]) -> None:
     highest = max(group["records"] for group in groups)
     axis.set(xlim=(-5, 236), ylim=(0.7, 10 * highest**1.3), yscale="log")
     axis.minorticks_off()
-    axis.set_xlabel("space group", **_FONT)
-    axis.set_ylabel("crystals", **_FONT)
+    axis.set_xlabel("space group", **FONT)
+    axis.set_ylabel("crystals", **FONT)
 
 
 def _symbol(text: str) -> str:
@@ -218,9 +217,9 @@ def _draw_lengths(axis: Axes, report: dict) -> None:
             )  # fmt: skip
     axis.set(xlim=(low - 5, high + 5))
     axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.set_title(_quantiles(entry), **_FONT)
-    axis.set_xlabel("length of a sentence (tokens)", **_FONT)
-    axis.set_ylabel("crystals of the split (%)", **_FONT)
+    axis.set_title(_quantiles(entry), **FONT)
+    axis.set_xlabel("length of a sentence (tokens)", **FONT)
+    axis.set_ylabel("crystals of the split (%)", **FONT)
     axis.legend(fontsize=_SMALL, frameon=False, loc="upper right")
 
 
@@ -237,9 +236,9 @@ def _draw_atoms(axis: Axes, entry: dict) -> None:
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
     axis.xaxis.set_major_formatter("{x:g}")
     axis.minorticks_off()
-    axis.set_title(_quantiles(entry), **_FONT)
-    axis.set_xlabel("atoms in the primitive cell", **_FONT)
-    axis.set_ylabel("crystals (%)", **_FONT)
+    axis.set_title(_quantiles(entry), **FONT)
+    axis.set_xlabel("atoms in the primitive cell", **FONT)
+    axis.set_ylabel("crystals (%)", **FONT)
 
 
 def _quantiles(entry: dict) -> str:
@@ -276,13 +275,13 @@ def _draw_elements(axis: Axes, vocabulary: dict) -> None:
     axis.set(xlim=(-0.1, 18.1), ylim=(len(_PERIODIC_TABLE) + 0.05, -0.1))
     axis.set_axis_off()
     role = vocabulary["roles"]["elements"]
-    axis.set_title(f"{role['used']} of {role['total']} elements", **_FONT)
+    axis.set_title(f"{role['used']} of {role['total']} elements", **FONT)
     bar = axis.get_figure(root=False).colorbar(
         ScalarMappable(scale, hues), ax=axis, pad=0.01, aspect=14
     )
     bar.minorticks_off()
     bar.ax.tick_params(labelsize=_SMALL)
-    bar.set_label("times in all sentences", **_FONT)
+    bar.set_label("times in all sentences", **FONT)
 
 
 def _draw_words(axis: Axes, vocabulary: dict) -> None:
@@ -292,10 +291,10 @@ def _draw_words(axis: Axes, vocabulary: dict) -> None:
     notes = [f"{role['used']} of {role['total']}" for role in roles.values()]
     _bars(axis, list(roles), share, notes, COLOURS[2])
     axis.set(xlim=(0, 112))
-    axis.set_xlabel("words of the vocabulary that occur (%)", **_FONT)
+    axis.set_xlabel("words of the vocabulary that occur (%)", **FONT)
 
 
 def _say(axis: Axes, text: str) -> None:
     """Fill an empty panel."""
-    axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", **_FONT)
+    axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", **FONT)
     axis.set(xticks=[], yticks=[])

@@ -9,9 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
 from cloud_jax.evaluation.discovery.metrics import Curve, Metrics
-from cloud_jax.evaluation.figures import COLOURS, make_panels, save
+from cloud_jax.evaluation.figures import COLOURS, FONT, make_panels, save
 
-_FONT = {"fontsize": 8}
 _SMALL = {"fontsize": 7, "frameon": False}
 _MARKERS = ("s", "o", "^", "D")
 _WINDOW_EV = 0.4  # eV/atom on either side of the hull; most crystals of WBM
@@ -40,11 +39,11 @@ def parity_plot(
     ends = (low - margin, high + margin)
     axis.plot(ends, ends, color="0.5", lw=0.8)
     _density(axis, true, found, ends)
-    axis.set_xlabel("true formation energy (eV/atom)", **_FONT)
-    axis.set_ylabel("predicted formation energy (eV/atom)", **_FONT)
+    axis.set_xlabel("true formation energy (eV/atom)", **FONT)
+    axis.set_ylabel("predicted formation energy (eV/atom)", **FONT)
     axis.locator_params(nbins=5)
     note = f"MAE {mae:.3f} eV/atom\n{len(true):,} crystals"
-    axis.text(0.04, 0.96, note, transform=axis.transAxes, va="top", **_FONT)
+    axis.text(0.04, 0.96, note, transform=axis.transAxes, va="top", **FONT)
     save(figure, path)
 
 
@@ -61,7 +60,7 @@ def _density(
     )  # fmt: skip
     axis.set(xlim=ends, ylim=ends, aspect="equal")
     bar = axis.figure.colorbar(cells, ax=axis, shrink=0.75)
-    bar.set_label("crystals", **_FONT)
+    bar.set_label("crystals", **FONT)
     bar.ax.tick_params(labelsize=7)
 
 
@@ -89,8 +88,8 @@ def roc_plot(
             label=f"threshold {_signed(point['threshold_ev'])} eV/atom",
         )  # fmt: skip
     axis.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-    axis.set_xlabel("false positive rate", **_FONT)
-    axis.set_ylabel("true positive rate", **_FONT)
+    axis.set_xlabel("false positive rate", **FONT)
+    axis.set_ylabel("true positive rate", **FONT)
     axis.legend(loc="lower right", title="area under the curve", **_SMALL)
     axis.get_legend().get_title().set_fontsize(7)
     save(figure, path)
@@ -130,8 +129,8 @@ def threshold_plot(
     axis.axvline(0, color="0.4", ls=":", lw=1)
     axis.set(xlim=(threshold[0], threshold[-1]), ylim=(0, 1))
     axis.locator_params(axis="x", nbins=5)
-    axis.set_xlabel("called stable up to (eV/atom above the hull)", **_FONT)
-    axis.set_ylabel("precision, recall, F1", **_FONT)
+    axis.set_xlabel("called stable up to (eV/atom above the hull)", **FONT)
+    axis.set_ylabel("precision, recall, F1", **FONT)
     figure.legend(loc="outside lower center", ncols=2, **_SMALL)
     save(figure, path)
 
@@ -155,7 +154,7 @@ def hull_plot(
     left.plot(ends, ends, color="0.5", lw=0.8)
     for line in (left.axhline, left.axvline):
         line(0, color=COLOURS[1], ls="--", lw=1)
-    left.set_ylabel("predicted, above the hull (eV/atom)", **_FONT)
+    left.set_ylabel("predicted, above the hull (eV/atom)", **FONT)
     _name_quadrants(left)
     middle, error = _error_by_distance(true, found)
     right.fill_between(
@@ -168,11 +167,11 @@ def hull_plot(
     right.axvline(0, color=COLOURS[1], ls="--", lw=1)
     top = np.nanmax(error) if np.isfinite(error).any() else 0.0
     right.set(xlim=ends, ylim=(0, min(_WINDOW_EV, max(0.2, 1.25 * top))))
-    right.set_ylabel("mean absolute error (eV/atom)", **_FONT)
+    right.set_ylabel("mean absolute error (eV/atom)", **FONT)
     right.legend(loc="lower left", **_SMALL)
     for axis in (left, right):
         axis.locator_params(axis="x", nbins=5)
-        axis.set_xlabel("true, above the hull (eV/atom)", **_FONT)
+        axis.set_xlabel("true, above the hull (eV/atom)", **FONT)
     save(figure, path)
 
 

@@ -22,9 +22,16 @@ from cloud_jax.evaluation.errors import (
     by_volume,
     volume_edges,
 )
-from cloud_jax.evaluation.figures import COLOURS, make_panels, plain, save, shorten
+from cloud_jax.evaluation.figures import (
+    COLOURS,
+    FONT,
+    make_panels,
+    plain,
+    save,
+    shorten,
+)
 
-_FONT, _SMALL = {"fontsize": 8}, 7
+_SMALL = 7
 _HATCHES = ("", "///", "...", "xxx", "\\\\\\")  # the other way to tell runs apart
 _BANDWIDTH = 0.1  # of the deviation, which a few large errors make wide
 _HALF = 0.26  # height of half a violin, where a run has 1
@@ -71,7 +78,7 @@ def violin_plot(path: str | Path, panels: Sequence[ErrorPanel]) -> None:
         axis.set(ylim=(len(panel.runs) - 0.45, -0.6), yticks=[])
         axis.locator_params(axis="x", nbins=6)
         axis.set_xlabel(
-            f"{plain(panel.quantity)}, target - predicted{panel.of_unit}", **_FONT
+            f"{plain(panel.quantity)}, target - predicted{panel.of_unit}", **FONT
         )
         axis.grid(axis="y", visible=False)
     save(figure, path)
@@ -140,9 +147,9 @@ def volume_plot(path: str | Path, panels: Sequence[ErrorPanel]) -> None:
         axis.set_yscale("log")
         axis.set_xticks(np.arange(len(edges)) - 0.5, [f"{x:.0f}" for x in edges])
         axis.set_xlim(-0.5, len(edges) - 1.5)
-        axis.set_xlabel("volume of the primitive cell (Å$^3$)", **_FONT)
+        axis.set_xlabel("volume of the primitive cell (Å$^3$)", **FONT)
         axis.set_ylabel(
-            f"{plain(panel.quantity)}, absolute error{panel.of_unit}", **_FONT
+            f"{plain(panel.quantity)}, absolute error{panel.of_unit}", **FONT
         )
         axis.legend(
             handles=[
@@ -202,7 +209,7 @@ def symmetry_plot(path: str | Path, panels: Sequence[ErrorPanel]) -> None:
         )
         axis.tick_params(length=0)
         axis.set_title(
-            f"{plain(panel.quantity)}, mean absolute error{panel.of_unit}", **_FONT
+            f"{plain(panel.quantity)}, mean absolute error{panel.of_unit}", **FONT
         )
         axis.grid(visible=False)
     save(figure, path)

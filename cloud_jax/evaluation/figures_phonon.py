@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 
-from cloud_jax.evaluation.figures import COLOURS, make_panels, plain, save
+from cloud_jax.evaluation.figures import COLOURS, FONT, make_panels, plain, save
 from cloud_jax.evaluation.phonon import Material
 
-_FONT, _SMALL = {"fontsize": 8}, 7
+_SMALL = 7
 # Of models; dashes and green are the phonons'.
 _STYLES = ("-", (0, (1, 1)), "-.", (0, (5, 1, 1, 1, 1, 1)))
 _HUES = (*COLOURS[:2], *COLOURS[3:5])
@@ -48,10 +48,10 @@ def heat_capacity_plot(path: str | Path, materials: Sequence[Material]) -> None:
                 *material.measured, "o", color="black", mfc="white", ms=3.5, mew=0.9,
                 label="C$_p$, measured",
             )  # fmt: skip
-        axis.set_xlabel("temperature (K)", **_FONT)
-        axis.set_ylabel("heat capacity (J/(mol K))", **_FONT)
+        axis.set_xlabel("temperature (K)", **FONT)
+        axis.set_ylabel("heat capacity (J/(mol K))", **FONT)
         title = re.sub(r"(\d+)", r"$_{\1}$", plain(material.name))
         title += f" ({material.role})" if material.role else ""
-        axis.set_title(title, **_FONT)
+        axis.set_title(title, **FONT)
         axis.legend(fontsize=_SMALL, frameon=False, loc="lower right")
     save(figure, path)

@@ -11,10 +11,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from cloud_jax.evaluation.figures import COLOURS, make_panels, save
+from cloud_jax.evaluation.figures import COLOURS, FONT, make_panels, save
 from cloud_jax.evaluation.scaling import FLOPS_A_TOKEN, Law
 
-_FONT = {"fontsize": 8}
 _MAP = colormaps["viridis"]
 _BEST = {"color": COLOURS[1], "ls": "--", "lw": 1.8}  # of both panels
 _HALO = [patheffects.withStroke(linewidth=2, foreground="white")]
@@ -44,7 +43,7 @@ def scaling_figure(
     _contours(left, law, n, d)
     points = _over_compute(right, law, n, d, loss)
     bar = figure.colorbar(points, ax=right, pad=0.02, aspect=30)
-    bar.set_label("parameters N, without embeddings", **_FONT)
+    bar.set_label("parameters N, without embeddings", **FONT)
     _thousands(bar.ax.yaxis)
     bar.ax.tick_params(labelsize=7)
     figure.legend(
@@ -79,9 +78,9 @@ def _contours(axis: Axes, law: Law, n: np.ndarray, d: np.ndarray) -> None:
     axis.set(xscale="log", yscale="log", xlim=span_n, ylim=span_d)
     _thousands(axis.xaxis)
     _thousands(axis.yaxis)
-    axis.set_xlabel("parameters N, without embeddings", **_FONT)
-    axis.set_ylabel("tokens seen D", **_FONT)
-    axis.set_title("contours: loss (nats a masked token)", **_FONT)
+    axis.set_xlabel("parameters N, without embeddings", **FONT)
+    axis.set_ylabel("tokens seen D", **FONT)
+    axis.set_title("contours: loss (nats a masked token)", **FONT)
 
 
 def _over_compute(
@@ -105,8 +104,8 @@ def _over_compute(
         axis.plot(FLOPS_A_TOKEN * size * seen, law.loss(size, seen), **of_size)
     axis.axhline(law.E, color="black", ls=":", lw=1, label=f"E = {law.E:.3g}")
     axis.set(xscale="log", xlim=span, ylim=(0, 1.1 * loss.max()))
-    axis.set_xlabel("training compute 6ND (FLOPs)", **_FONT)
-    axis.set_ylabel("loss (nats a masked token)", **_FONT)
+    axis.set_xlabel("training compute 6ND (FLOPs)", **FONT)
+    axis.set_ylabel("loss (nats a masked token)", **FONT)
     return points
 
 
