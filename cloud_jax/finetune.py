@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cloud_jax import configuration
+from cloud_jax import config as configuration
 
 EXIT_FAILED, EXIT_DIVERGED, EXIT_INTERRUPTED = 1, 3, 75
 
@@ -75,11 +75,11 @@ def execute(config: Any) -> int:
     """Run a configuration; return the exit code."""
     from jax.errors import JaxRuntimeError
 
-    from cloud_jax.training.finetuning import DivergedError
+    from cloud_jax.finetuning.job import prepare
+    from cloud_jax.finetuning.loop import DivergedError
+    from cloud_jax.finetuning.run import run
     from cloud_jax.training.loop import InterruptedRunError
     from cloud_jax.training.workdir import claim, refuse_object_store
-    from cloud_jax.tuning.job import prepare
-    from cloud_jax.tuning.run import run
 
     folder = Path(config.workdir)
     try:

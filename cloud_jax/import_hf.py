@@ -10,7 +10,6 @@ of it fits.
 """
 
 import argparse
-import hashlib
 import sys
 from pathlib import Path
 
@@ -51,10 +50,11 @@ def _import(checkpoint: Path, tokenizer: Path, output: Path) -> list[str]:
     """Import and return what to tell the user."""
     from dataclasses import asdict
 
+    from cloud_jax.files import file_sha256
+    from cloud_jax.hf.bert import import_bert
+    from cloud_jax.hf.tokenizer import read_tokenizer
     from cloud_jax.models.folder import save_model
-    from cloud_jax.models.hf_import import import_bert
     from cloud_jax.scope import build_vocabulary
-    from cloud_jax.scope.word_pieces import read_tokenizer
 
     if output.exists():
         raise FileExistsError(f"{output} exists: give another name, or remove it")
@@ -83,7 +83,7 @@ def _import(checkpoint: Path, tokenizer: Path, output: Path) -> list[str]:
             "max_tokens": config.max_positions,
             "encoder": asdict(config),
             "provenance": {
-                "imported_from": {path.name: _sha256(path) for path in model.files},
+                "imported_from": {path.name: file_sha256(path) for path in model.files},
                 "notes": notes,
             },
         },
@@ -97,11 +97,6 @@ def _import(checkpoint: Path, tokenizer: Path, output: Path) -> list[str]:
         "131 and 222 are looked up under the strings of the authors' table",
         *(f"note: {note}" for note in notes),
     ]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 if __name__ == "__main__":

@@ -112,10 +112,10 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
 def main(words: list[str] | None = None) -> int:
     """Run the command; return the exit status."""
     arguments = parse_arguments(words)
-    from cloud_jax.inference.estimates import EstimateError
+    from cloud_jax.inference.properties import EstimateError
     from cloud_jax.inference.run import run
     from cloud_jax.models.folder import ModelFolderError
-    from cloud_jax.preprocess.workers import EngineError
+    from cloud_jax.scope.pool import EngineError
 
     try:
         return run(arguments)

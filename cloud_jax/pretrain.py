@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cloud_jax import configuration
+from cloud_jax import config as configuration
 
 EXIT_FAILED, EXIT_NON_FINITE, EXIT_INTERRUPTED = 1, 3, 75
 
@@ -103,19 +103,11 @@ def make_batches(config: Any, train: Any, validation: Any, *, n_parts: int) -> t
     )
 
 
-def compute_dtype(config: Any) -> str:
-    """The compute type of `config.model.dtype`; `auto` is what suits the backend."""
-    import jax
-
-    if config.model.dtype != "auto":
-        return config.model.dtype
-    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
-
-
 def make_model(config: Any, store: Any) -> tuple[Any, Any]:
     """The module, and the token descriptors it takes (or None)."""
     from cloud_jax.models.bert import preset
     from cloud_jax.models.heads import MaskedLanguageModel
+    from cloud_jax.training.backend import compute_dtype
 
     features = store.vocabulary.features if config.model.token_features else None
     encoder = preset(
@@ -125,7 +117,7 @@ def make_model(config: Any, store: Any) -> tuple[Any, Any]:
         dropout=config.model.dropout,
         attention_dropout=config.model.attention_dropout,
         token_features=0 if features is None else features.shape[1],
-        dtype=compute_dtype(config),
+        dtype=compute_dtype(config.model.dtype),
         scan_layers=config.model.scan_layers,
     )
     return MaskedLanguageModel(encoder), features
@@ -176,7 +168,7 @@ def execute(job: Job) -> int:
     """Train, evaluate, report; return the exit code."""
     import jax
 
-    from cloud_jax.training.logging import write_json
+    from cloud_jax.files import write_json
     from cloud_jax.training.loop import InterruptedRunError, NonFiniteLossError
     from cloud_jax.training.workdir import RunMismatchError, claim
 
@@ -219,8 +211,8 @@ def execute(job: Job) -> int:
 
 def run(job: Job, *, active: bool) -> None:
     """Train and write the results unless that was done before; print them."""
-    from cloud_jax.training.logging import read_json, write_json
-    from cloud_jax.training.report import screen
+    from cloud_jax.files import read_json, write_json
+    from cloud_jax.training.summary import format_summary
     from cloud_jax.training.workdir import environment
 
     path = job.folder / "results.json"
@@ -237,7 +229,7 @@ def run(job: Job, *, active: bool) -> None:
     if not (job.folder / "model").exists():
         write_model(job, found, active=active)
     if active:
-        print(screen(found, job.folder))
+        print(format_summary(found, job.folder))
 
 
 def write_model(job: Job, found: dict[str, Any], *, active: bool) -> None:
@@ -277,7 +269,8 @@ def pretrain(job: Job) -> dict[str, Any]:
     import jax
     from tqdm import tqdm
 
-    from cloud_jax.training import loop, report
+    from cloud_jax.training import loop
+    from cloud_jax.training import summary as report
     from cloud_jax.training.baselines import baseline_means
     from cloud_jax.training.checkpoint import Checkpoints
     from cloud_jax.training.logging import MetricsLog

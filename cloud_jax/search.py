@@ -20,7 +20,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloud_jax import configuration
+from cloud_jax import config as configuration
+from cloud_jax.files import atomic_write
 from cloud_jax.finetune import (
     EXIT_DIVERGED,
     EXIT_FAILED,
@@ -28,8 +29,7 @@ from cloud_jax.finetune import (
     refuse_several_processes,
     use_all_cores,
 )
-from cloud_jax.tuning.space import Space, argument, load_space
-from cloud_jax.whole_file import write_whole
+from cloud_jax.finetuning.space import Space, argument, load_space
 
 if TYPE_CHECKING:
     import optuna
@@ -87,11 +87,11 @@ def execute(
     config: Any, space: Space, arguments: argparse.Namespace, overrides: list[str]
 ) -> int:
     """Search; return the exit code."""
-    from cloud_jax.lock import lock
+    from cloud_jax.files import lock
+    from cloud_jax.finetuning.job import prepare
+    from cloud_jax.finetuning.search import Search, SharedTable, search
     from cloud_jax.training.loop import InterruptedRunError
     from cloud_jax.training.workdir import refuse_object_store
-    from cloud_jax.tuning.job import prepare
-    from cloud_jax.tuning.search import Search, SharedTable, search
 
     folder = Path(config.workdir)
     configured = configuration.flatten(config)
@@ -139,7 +139,7 @@ def execute(
 
 def report(study: "optuna.Study", folder: Path, space: Space, n_trials: int) -> None:
     """Write trials.csv and say how the last trial went."""
-    from cloud_jax.tuning.search import answered
+    from cloud_jax.finetuning.search import answered
 
     trials = answered(study)
     text = io.StringIO()
@@ -155,7 +155,7 @@ def report(study: "optuna.Study", folder: Path, space: Space, n_trials: int) -> 
             + [trial.params[key] for key in space]
             + [f"{seconds:.1f}", f"trials/{name}", trial.user_attrs.get("error")]
         )
-    write_whole(folder / "trials.csv", text.getvalue())
+    atomic_write(folder / "trials.csv", text.getvalue())
     last = trials[-1]
     outcome = last.user_attrs.get("error") or f"validation MAE/MAD {last.value:.4f}"
     print(f"trial {last.number} ({len(trials)} of {n_trials}): {outcome}", flush=True)
@@ -170,8 +170,8 @@ def conclude(
 ) -> int:
     """Write best.json and search.png, and print the best values as arguments."""
     from cloud_jax.evaluation.figures import search_plot
-    from cloud_jax.training.logging import write_json
-    from cloud_jax.tuning.search import answered
+    from cloud_jax.files import write_json
+    from cloud_jax.finetuning.search import answered
 
     trials = answered(study)
     finished = [trial for trial in trials if trial.value is not None]

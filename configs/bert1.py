@@ -12,11 +12,11 @@ Measured on the corpus of RESULTS.md, 50 epochs on one NVIDIA H100: validation l
 1.251, accuracy 66.4 % (unigram 3.914, 24.0 %) in 59 s.
 """
 
-from cloud_jax import configuration
+from cloud_jax import config
 
 
 def get_config():
     """Return the locked configuration."""
-    c = configuration.pretraining()
+    c = config.pretraining()
     c.model.preset = "bert1"
     return c.lock()

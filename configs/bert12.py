@@ -12,11 +12,11 @@ Measured on the corpus of RESULTS.md, 50 epochs on one NVIDIA H100: validation l
 0.077, accuracy 97.7 % (unigram 3.925, 23.8 %) in 753 s.
 """
 
-from cloud_jax import configuration
+from cloud_jax import config
 
 
 def get_config():
     """Return the locked configuration."""
-    c = configuration.pretraining()
+    c = config.pretraining()
     c.model.preset = "bert12"
     return c.lock()

@@ -12,12 +12,12 @@ shared: validation loss 0.077, accuracy 97.7 % (unigram 3.920, 23.9 %) in 238 s,
 as bert12 with the paper's preset; configs/bert3.py reaches 0.208.
 """
 
-from cloud_jax import configuration
+from cloud_jax import config
 
 
 def get_config():
     """Return the locked configuration."""
-    c = configuration.pretraining()
+    c = config.pretraining()
     c.model.preset = "bert3"
     c.model.dropout = c.model.attention_dropout = 0.0
     c.data.batch_crystals = 512

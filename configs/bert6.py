@@ -9,11 +9,11 @@ The paper's preset (Table S1): AdamW, learning rate 1e-4, 5 % warm-up and cosine
 crystals a global batch, 50 epochs, gradient norm clipped at 1.
 """
 
-from cloud_jax import configuration
+from cloud_jax import config
 
 
 def get_config():
     """Return the locked configuration."""
-    c = configuration.pretraining()
+    c = config.pretraining()
     c.model.preset = "bert6"
     return c.lock()

@@ -8,14 +8,12 @@ crystals are found. From the encoder in the package, which has seen the unrelaxe
 of WBM in pretraining, though no label; from scratch with --config.model.checkpoint=
 """
 
-from cloud_jax import configuration
+from cloud_jax import config
 
 
 def get_config():
     """Return the locked configuration."""
-    c = configuration.benchmark(
-        "discovery", "discovery:mp+wbm", "e_form_per_atom", "eV/atom"
-    )
+    c = config.benchmark("discovery", "discovery:mp+wbm", "e_form_per_atom", "eV/atom")
     c.folds.validation_fraction = 0.05
     c.optimizer.batch_crystals = 32
     c.optimizer.learning_rate = 1e-3

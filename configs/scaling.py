@@ -11,7 +11,7 @@ Measured: 2,200 s in all on a share of two busy cores; alpha 0.30 (0.17 to 1.35)
 0.71 (0.50 to 0.90), E at most 0.28.
 """
 
-from cloud_jax import configuration
+from cloud_jax import config
 
 WIDTHS = (24, 48, 64, 96, 128)
 TOKENS = (300_000, 750_000, 1_900_000, 4_700_000)
@@ -19,7 +19,7 @@ TOKENS = (300_000, 750_000, 1_900_000, 4_700_000)
 
 def get_config():
     """Return the locked configuration."""
-    c = configuration.pretraining()
+    c = config.pretraining()
     c.model.dropout = c.model.attention_dropout = 0.0  # nothing is seen twice
     c.data.batch_crystals = 32
     c.evaluate.every_steps = 100_000  # at the end only

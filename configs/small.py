@@ -11,12 +11,12 @@ Measured on the corpus of RESULTS.md, two shared CPU cores as two devices
 95.2 % (unigram 3.944, 23.7 %; capped evaluation) in 1,660 s.
 """
 
-from cloud_jax import configuration
+from cloud_jax import config
 
 
 def get_config():
     """Return the locked configuration."""
-    c = configuration.pretraining()
+    c = config.pretraining()
     c.model.preset = "small"
     # Three epochs: nothing to overfit.
     c.model.dropout = c.model.attention_dropout = 0.0

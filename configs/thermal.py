@@ -9,13 +9,13 @@ train one target each. Ensemble of five on the published split: C_v 0.0590, U 0.
 (MAE/MAD); 11 minutes on one CPU core.
 """
 
-from cloud_jax import configuration
-from cloud_jax.tuning.space import Range
+from cloud_jax import config
+from cloud_jax.finetuning.space import Range
 
 
 def get_config():
     """Return the locked configuration."""
-    c = configuration.finetuning()
+    c = config.finetuning()
     c.data.table = "data/thermal_cv_u.csv"
     c.targets.columns = ("cv_j_per_mol_cell_k", "u_j_per_mol_cell")
     c.targets.properties = ("heat_capacity", "internal_energy")
@@ -23,7 +23,7 @@ def get_config():
     c.targets.bases = ("cell", "cell")
     c.targets.temperatures_k = (300.0, 300.0)
     c.folds.column = "split"
-    c.model.checkpoint = configuration.ENCODER
+    c.model.checkpoint = config.ENCODER
     c.head.law = "debye_einstein"
     c.optimizer.batch_crystals = 16
     c.optimizer.learning_rate = 7e-4

@@ -8,12 +8,12 @@ with --config.model.checkpoint= --config.model.preset=bert3 --config.model.dtype
 --config.optimizer.learning_rate=5e-4 --config.optimizer.epochs=150 --config.members=5
 """
 
-from cloud_jax import configuration
+from cloud_jax import config
 
 
 def get_config():
     """Return the locked configuration."""
-    c = configuration.finetuning()
+    c = config.finetuning()
     c.benchmark = "thermal_cv"
     c.data.table = "data/thermal_cv_u.csv"
     c.targets.columns = ("cv_j_per_mol_cell_k",)
@@ -23,7 +23,7 @@ def get_config():
     c.targets.temperatures_k = (300.0,)
     c.folds.column = "split"
     c.members = 4
-    c.model.checkpoint = configuration.ENCODER
+    c.model.checkpoint = config.ENCODER
     c.head.law = "debye"
     c.optimizer.batch_crystals = 16
     c.optimizer.learning_rate = 7e-4

@@ -8,12 +8,12 @@ From scratch; a pretrained bert12 in this dialect: --config.model.checkpoint=DIR
 for an accelerator. Theta is positive by a softplus, unlike the reference's line.
 """
 
-from cloud_jax import configuration
+from cloud_jax import config
 
 
 def get_config():
     """Return the locked configuration."""
-    c = configuration.finetuning()
+    c = config.finetuning()
     c.data.table = "data/thermal_cv_u.csv"
     c.data.dialect = "paper"
     c.data.scope_column = "scope_paper"

@@ -8,12 +8,12 @@ Ensemble of five on the published split: 0.0467, single 0.0518 ± 0.0014; 85 s o
 NVIDIA H100 that five other trainings shared.
 """
 
-from cloud_jax import configuration
+from cloud_jax import config
 
 
 def get_config():
     """Return the locked configuration."""
-    c = configuration.finetuning()
+    c = config.finetuning()
     c.benchmark = "thermal_u"
     c.data.table = "data/thermal_cv_u.csv"
     c.targets.columns = ("u_j_per_mol_cell",)

@@ -11,12 +11,12 @@ Measured on one shared CPU core: 790 s; 3,000 validation crystals: MAE 0.071 of 
 (about 7 % of the volume), R2 0.895.
 """
 
-from cloud_jax import configuration
+from cloud_jax import config
 
 
 def get_config():
     """Return the locked configuration."""
-    c = configuration.finetuning()
+    c = config.finetuning()
     c.data.table = "data/volume.csv"
     c.data.scope_column = "canonical"
     c.targets.columns = ("log_volume_per_atom",)

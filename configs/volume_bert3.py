@@ -11,12 +11,12 @@ crystals: MAE 0.048 of ln V (about 5 % of the volume), R2 0.946. 24 epochs at 7e
 0.040 and 0.956, but a worse start for C_v and U (RESULTS.md).
 """
 
-from cloud_jax import configuration
+from cloud_jax import config
 
 
 def get_config():
     """Return the locked configuration."""
-    c = configuration.finetuning()
+    c = config.finetuning()
     c.data.table = "data/volume.csv"
     c.data.scope_column = "canonical"
     c.targets.columns = ("log_volume_per_atom",)

@@ -21,10 +21,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from cloud_jax import configuration
+from cloud_jax import config as configuration
+from cloud_jax.files import atomic_write, read_json
 from cloud_jax.finetune import EXIT_INTERRUPTED
-from cloud_jax.training.logging import read_json
-from cloud_jax.whole_file import write_whole
 
 INPUTS = {
     "paper": {
@@ -168,7 +167,7 @@ def main() -> int:
             print(f"{folder}: exit code {code}, see {folder}.log", file=sys.stderr)
             continue
         print(line(words, read_json(folder / "results.json")), flush=True)
-        write_whole(workdir / "ablation.md", table(workdir))
+        atomic_write(workdir / "ablation.md", table(workdir))
     print(f"\n{table(workdir)}")
     return int(failed)
 

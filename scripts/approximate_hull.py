@@ -33,7 +33,7 @@ from scipy.optimize import linprog
 from scipy.spatial import ConvexHull
 from tqdm import tqdm
 
-from cloud_jax.whole_file import whole_file, write_whole
+from cloud_jax.files import atomic_open, atomic_write
 
 TARGETS = "matbench_v0.1_targets/matbench_mp_e_form.json.bz2"
 CELLS = "wbm_matbench_discovery/wbm_initial_structures.npz"
@@ -267,10 +267,10 @@ def main() -> None:
         "note": NOTE,
     }
     table = pd.DataFrame({"material_id": names, "e_above_hull": distance.round(6)})
-    with whole_file(arguments.output, "w") as file:
+    with atomic_open(arguments.output, "w") as file:
         file.write(f"# {NOTE}\n")
         table.to_csv(file, index=False)
-    write_whole(arguments.output.with_suffix(".json"), json.dumps(summary, indent=2))
+    atomic_write(arguments.output.with_suffix(".json"), json.dumps(summary, indent=2))
     print(json.dumps(summary))
 
 

@@ -16,17 +16,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from cloud_jax.preprocess import pipeline
-from cloud_jax.preprocess.chunks import chunks
-from cloud_jax.preprocess.sources.corpus import read_sources
-from cloud_jax.preprocess.sources.optimade import OptimadeSource
-from cloud_jax.preprocess.sources.optimade_pages import (
+from cloud_jax.datasets.corpus import read_sources
+from cloud_jax.datasets.optimade.pages import (
     Page,
     log_page,
     read_page,
     write_page,
 )
-from cloud_jax.scope import Cell, Rejection
+from cloud_jax.datasets.optimade.source import OptimadeSource
+from cloud_jax.scope import Cell, Rejection, pipeline
+from cloud_jax.scope.chunks import chunks
 
 
 def as_entry(identifier: str, cell: Cell) -> dict:

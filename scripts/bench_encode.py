@@ -24,7 +24,7 @@ from pymatgen.io.cif import CifParser
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from cloud_jax.scope import encode, sentence
-from cloud_jax.scope.readers import read_cif
+from cloud_jax.structures.readers import read_cif
 
 
 def ours(text: str) -> None:

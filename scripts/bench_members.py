@@ -12,7 +12,7 @@ import json
 import time
 from statistics import median
 
-from cloud_jax import configuration
+from cloud_jax import config as configuration
 from cloud_jax.finetune import use_all_cores
 
 
@@ -38,8 +38,8 @@ def measure(config, *, steps: int, rounds: int) -> dict[int, float]:
     import jax
     import numpy as np
 
-    from cloud_jax.tuning.job import prepare
-    from cloud_jax.tuning.run import make_groups
+    from cloud_jax.finetuning.job import prepare
+    from cloud_jax.finetuning.run import make_groups
 
     job = prepare(config)
     n = len(job.members)

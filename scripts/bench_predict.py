@@ -26,8 +26,8 @@ def main() -> None:
     start = time.perf_counter()
     import cloud_jax
     from cloud_jax.inference.crystals import to_crystals
-    from cloud_jax.inference.estimates import ask
     from cloud_jax.inference.inputs import parse, path_items
+    from cloud_jax.inference.properties import ask
     from cloud_jax.inference.tables import rows
 
     predictor = cloud_jax.load(options.checkpoint)

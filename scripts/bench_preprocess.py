@@ -33,9 +33,9 @@ def measure_crystals(
     words: list[str], limit: int, every: int, dialect: str, searches: list[str]
 ) -> list[dict]:
     """Time the searches alone and the whole per-crystal work on the same crystals."""
-    from cloud_jax.preprocess import pipeline
-    from cloud_jax.preprocess.sources.corpus import read_sources
-    from cloud_jax.scope.rejection import Rejection
+    from cloud_jax.datasets.corpus import read_sources
+    from cloud_jax.scope import pipeline
+    from cloud_jax.structures.rejection import Rejection
 
     pairs = ((s.name, item) for s in read_sources(words) for item in s.items())
     pairs = list(itertools.islice(pairs, 0, limit * every, every))

@@ -26,13 +26,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cloud_jax import configuration
+from cloud_jax import config as configuration
 from cloud_jax.data.batches import PackedBatches
 from cloud_jax.data.prefetch import make_global
 from cloud_jax.models.bert import EncoderConfig, preset
 from cloud_jax.models.heads import MaskedLanguageModel
-from cloud_jax.pretrain import compute_dtype, make_batches, make_steps
+from cloud_jax.pretrain import make_batches, make_steps
 from cloud_jax.training import sharding
+from cloud_jax.training.backend import compute_dtype
 from scripts.bench_batches import draw_lengths, make_store
 
 VOCAB_SIZE = 600  # about that of both dialects
@@ -176,7 +177,7 @@ def make_encoder(config) -> EncoderConfig:
         max_positions=PADDED_LENGTH,
         dropout=config.model.dropout,
         attention_dropout=config.model.attention_dropout,
-        dtype=compute_dtype(config),
+        dtype=compute_dtype(config.model.dtype),
         scan_layers=config.model.scan_layers,
     )
 

@@ -28,11 +28,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cloud_jax.preprocess import chunks, pipeline
-from cloud_jax.preprocess.options import Options, Request
-from cloud_jax.preprocess.schemas import RESULTS
-from cloud_jax.preprocess.sources.embedded import EmbeddedSource
-from cloud_jax.scope.cell import ELEMENTS
+from cloud_jax.datasets.embedded import EmbeddedSource
+from cloud_jax.scope import chunks, pipeline
+from cloud_jax.scope.options import Options, Request
+from cloud_jax.scope.schemas import RESULTS
+from cloud_jax.structures.cell import ELEMENTS
 
 N_SOURCES = 14
 REJECTED = 50  # every so many rows there is a reject

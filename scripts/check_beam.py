@@ -24,9 +24,9 @@ def first_crystals(words: list[str], limit: int, file: Path) -> str:
     """Write the first crystals of the sources as a table, and return its word."""
     from pymatgen.core import Structure
 
-    from cloud_jax.preprocess.pipeline import read_cell
-    from cloud_jax.preprocess.sources.corpus import read_sources
+    from cloud_jax.datasets.corpus import read_sources
     from cloud_jax.scope import Rejection
+    from cloud_jax.scope.pipeline import read_cell
 
     items = (item for source in read_sources(words) for item in source.items())
     with file.open("w") as lines:

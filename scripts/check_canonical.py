@@ -16,9 +16,9 @@ from collections.abc import Iterator
 import numpy as np
 import spglib
 
-from cloud_jax.preprocess.sources.embedded import EmbeddedSource
+from cloud_jax.datasets.embedded import EmbeddedSource
 from cloud_jax.scope import Cell, Rejection, encode, sentence
-from cloud_jax.scope.readers import read_json
+from cloud_jax.structures.readers import read_json
 
 
 def variants(cell: Cell, rng: np.random.Generator) -> Iterator[tuple[str, Cell]]:

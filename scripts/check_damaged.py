@@ -32,10 +32,10 @@ import pandas as pd
 import psutil
 import pyarrow.parquet as pq
 
-from cloud_jax.preprocess.pipeline import read_cell
-from cloud_jax.preprocess.sources.embedded import EmbeddedSource
-from cloud_jax.preprocess.sources.structures import file_items
+from cloud_jax.datasets.embedded import EmbeddedSource
 from cloud_jax.scope import Cell, Rejection, encode
+from cloud_jax.scope.pipeline import read_cell
+from cloud_jax.structures.items import file_items
 from scripts.damage import DAMAGES, HARMLESS, HEAVY
 
 FORBIDDEN = {"unexpected", "crashed", "timeout"}

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cloud_jax.preprocess.rows import open_table
-from cloud_jax.preprocess.sources.compressed import open_text
-from cloud_jax.preprocess.sources.matbench import TASKS, MatbenchSource
+from cloud_jax.datasets.matbench import TASKS, MatbenchSource
+from cloud_jax.finetuning.rows import open_table
+from cloud_jax.structures.compressed import open_text
 
 
 def published_folds(entry: dict) -> list[str]:

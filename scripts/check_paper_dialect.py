@@ -18,8 +18,8 @@ from pathlib import Path
 import pandas as pd
 
 from cloud_jax.scope import Cell, encode, sentence
-from cloud_jax.scope.readers import read_cif, read_json
 from cloud_jax.scope.space_groups import wyckoff_relabelings
+from cloud_jax.structures.readers import read_cif, read_json
 
 PARTS = ("generators", "Wyckoff symbols", "composition")
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import psutil
 
-from cloud_jax.preprocess.sources.source import file_sha256
+from cloud_jax.files import file_sha256
 
 
 def start(sources: list[str], output: Path, options: list[str]) -> subprocess.Popen:

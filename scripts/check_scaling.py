@@ -12,7 +12,8 @@ import json
 
 import numpy as np
 
-from cloud_jax.evaluation import paper, scaling
+from cloud_jax.studies import paper
+from cloud_jax.studies.scaling import law as scaling
 
 SPAN_N, SPAN_D = (1e5, 1e8), (1e6, 3e8)  # what the paper's models and corpus span
 

@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cloud_jax.whole_file import whole_file, write_whole
+from cloud_jax.files import atomic_open, atomic_write
 
 SYMPREC = 0.01
 _FACTORS = (1.05, 0.95, 1.1, 0.9, 1.2, 0.8, 1.35, 0.7, 1.5, 0.6, 1.75, 0.5, 2.0)
@@ -81,8 +81,8 @@ def agree_at(cell: Any, spglib: dict[str, Any], moyopy: dict[str, Any]) -> str:
 
 def compare(items: list) -> tuple[Counter, list[dict[str, Any]]]:
     """Counts of some crystals, and a row for each that differs."""
-    from cloud_jax.preprocess.pipeline import read_cell
     from cloud_jax.scope import Rejection
+    from cloud_jax.scope.pipeline import read_cell
 
     counts: Counter = Counter()
     rows = []
@@ -157,7 +157,7 @@ def main() -> None:
 
     from tqdm import tqdm
 
-    from cloud_jax.preprocess.sources.corpus import read_sources
+    from cloud_jax.datasets.corpus import read_sources
     from cloud_jax.scope.symmetry import finder
 
     finders = [finder(name) for name in ("spglib", "moyopy")]
@@ -172,7 +172,7 @@ def main() -> None:
     table = arguments.output / "differences.csv"
     context = multiprocessing.get_context("spawn")
     with (
-        whole_file(table, "w", newline="", encoding="utf-8") as file,
+        atomic_open(table, "w", newline="", encoding="utf-8") as file,
         context.Pool(arguments.processes) as pool,
         tqdm(total=total, unit=" crystals", smoothing=0.05) as bar,
     ):
@@ -184,7 +184,7 @@ def main() -> None:
                 writer.writerows(rows)
                 bar.update(found["crystals"])
     text = json.dumps({"finders": finders} | _summary(counts), indent=2)
-    write_whole(arguments.output / "summary.json", text + "\n")
+    atomic_write(arguments.output / "summary.json", text + "\n")
     print(text)
 
 

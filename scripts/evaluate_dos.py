@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cloud_jax.inference.phonon import TEMPERATURES_K, at_other_temperatures
+from cloud_jax.datasets.phonon import CV, Curves, integrate
 from cloud_jax.inference.predictor import load
-from cloud_jax.preprocess.sources.phonon import CV, Curves, integrate
+from cloud_jax.studies.phonon.temperatures import TEMPERATURES_K, at_other_temperatures
 
 
 def read(table: Path, dos: Path) -> tuple[pd.DataFrame, Curves]:

@@ -16,19 +16,19 @@ from pathlib import Path
 import numpy as np
 from scipy.constants import gas_constant
 
-from cloud_jax.evaluation.figures_phonon import heat_capacity_plot
-from cloud_jax.evaluation.phonon import (
+from cloud_jax.inference.predictor import load
+from cloud_jax.studies.phonon.comparison import (
     COMPARED_K,
     Material,
     compare_measured,
     read_measured,
 )
-from cloud_jax.inference.known_crystals import (
+from cloud_jax.studies.phonon.figures import heat_capacity_plot
+from cloud_jax.studies.phonon.known_crystals import (
     KNOWN,
     formula_atoms,
     heat_capacity_curves,
 )
-from cloud_jax.inference.predictor import load
 
 HOTTEST_K = 1000.0  # of the figure
 

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Composition
 
-from cloud_jax.preprocess.sources.matbench import MatbenchSource
+from cloud_jax.datasets.matbench import MatbenchSource
 
 MP_FILES = (
     "wyckofftransformer_mp_20_biternary/val.csv.gz",

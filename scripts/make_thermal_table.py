@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from pymatgen.core import Element, Structure
 
-from cloud_jax.whole_file import whole_file
+from cloud_jax.files import atomic_open
 
 LABELS = ("n_atoms", "cv_j_per_mol_cell_k", "u_j_per_mol_cell")
 
@@ -78,7 +78,7 @@ def main() -> None:
         ("thermal_dos.npz", lambda file: np.savez_compressed(file, **dos)),
     ):
         path = arguments.output / name
-        with whole_file(path) as file:
+        with atomic_open(path) as file:
             write(file)
         print(f"{path}: {len(table)} crystals")
 

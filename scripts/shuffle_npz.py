@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cloud_jax.whole_file import whole_file
+from cloud_jax.files import atomic_open
 
 
 def shuffle(arrays: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
@@ -37,7 +37,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with np.load(arguments.input, allow_pickle=False) as data:
         arrays = shuffle(dict(data), arguments.seed)
-    with whole_file(arguments.output) as file:
+    with atomic_open(arguments.output) as file:
         np.savez(file, **arrays)
     print(f"{arguments.output}: {len(arrays['n_sites']):,} crystals")
 

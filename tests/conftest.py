@@ -1,8 +1,20 @@
-"""Eight CPU devices, chosen before jax is imported by any test."""
+"""Eight CPU devices, chosen before jax is imported by any test; shared crystals."""
 
+import gzip
+import json
 import os
+from importlib import resources
+
+import pytest
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
+
+
+@pytest.fixture(scope="session")
+def aflow_prototypes() -> list[dict]:
+    """The 288 AFLOW prototypes that pymatgen ships, as pymatgen dictionaries."""
+    path = resources.files("pymatgen.analysis") / "prototypes/aflow_prototypes.json.gz"
+    return [row["snl"] for row in json.loads(gzip.decompress(path.read_bytes()))]

@@ -24,11 +24,12 @@ from crystal_table import (
 from jax.experimental.compilation_cache import compilation_cache
 
 import cloud_jax
-from cloud_jax import configuration, finetune
+from cloud_jax import config as configuration
+from cloud_jax import finetune
+from cloud_jax.finetuning.job import prepare
+from cloud_jax.finetuning.run import group_name
 from cloud_jax.models.folder import load_model
 from cloud_jax.training.logging import TIMING_KEYS
-from cloud_jax.tuning.job import prepare
-from cloud_jax.tuning.run import group_name
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT_S = 600  # a machine that trains beside the tests is slow
@@ -216,7 +217,7 @@ def test_a_finished_run_says_so_and_other_settings_are_refused(command, whole, c
 def test_a_terminated_run_refuses_other_settings_and_resumes_to_the_bit(
     command, place, whole, capsys, monkeypatch
 ):
-    from cloud_jax.training import finetuning
+    from cloud_jax.finetuning import loop as finetuning
 
     scores, n = finetuning.validation_scores, []
 
@@ -338,7 +339,7 @@ def test_structures_are_read_once_and_folds_come_from_a_file(place, monkeypatch)
     def refuse(*_):
         raise AssertionError("the structures were read again")
 
-    monkeypatch.setattr("cloud_jax.preprocess.crystals._encode", refuse)
+    monkeypatch.setattr("cloud_jax.finetuning.crystals._encode", refuse)
     again = prepare(config)
     assert again.table.tokens == job.table.tokens
     assert again.table.rejects == job.table.rejects

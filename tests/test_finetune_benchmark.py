@@ -11,8 +11,8 @@ import pytest
 from crystal_table import CONFIG, crystals
 
 from cloud_jax import finetune
-from cloud_jax.evaluation.leaderboards import check_matbench
-from cloud_jax.preprocess.sources import matbench
+from cloud_jax.datasets import matbench
+from cloud_jax.evaluation.matbench import check_matbench
 
 N = 40
 

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from crystal_table import CONFIG, crystals, write_encoder, write_table
 
-from cloud_jax import configuration, finetune, import_hf, load, pretrain
+from cloud_jax import config as configuration
+from cloud_jax import finetune, import_hf, load, pretrain
+from cloud_jax.finetuning.job import prepare
 from cloud_jax.models.bert import EncoderConfig
 from cloud_jax.models.folder import load_model, save_model
 from cloud_jax.models.heads import MaskedLanguageModel
 from cloud_jax.scope import build_vocabulary
 from cloud_jax.training.checkpoint import Checkpoints
-from cloud_jax.tuning.job import prepare
 
 GOLDEN = Path(__file__).parent / "models/golden/bert_tiny"
 

@@ -53,7 +53,7 @@ def misfit(good, folder):
 def command(files, monkeypatch, tmp_path):
     monkeypatch.chdir(files)
     # None of these may come so far.
-    monkeypatch.setattr("cloud_jax.tuning.run.train", None)
+    monkeypatch.setattr("cloud_jax.finetuning.run.train", None)
     workdir = f"--workdir={tmp_path / 'run'}"
     return lambda *arguments: finetune.main(["--config=tiny.py", workdir, *arguments])
 
@@ -121,7 +121,7 @@ def test_a_task_that_is_one_of_several_is_refused(command, capsys, monkeypatch):
 
 
 def test_workers_that_cannot_work_are_an_error(command, capsys, monkeypatch):
-    from cloud_jax.preprocess import workers
+    from cloud_jax.scope import pool as workers
 
     def fail(*_, **__):
         raise workers.EngineError("a worker died 3 times before its first record")
@@ -138,7 +138,7 @@ def test_without_pymatgen_structures_and_a_new_vocabulary_say_what_is_missing(
     def missing(_):
         raise ModuleNotFoundError("No module named 'pymatgen'")
 
-    monkeypatch.setattr("cloud_jax.tuning.job.build_vocabulary", missing)
+    monkeypatch.setattr("cloud_jax.finetuning.job.build_vocabulary", missing)
     assert command() == finetune.EXIT_FAILED
     assert "No module named 'pymatgen'" in capsys.readouterr().err
 
@@ -149,8 +149,8 @@ def test_a_prepared_dataset_brings_vocabulary_tolerances_and_sentences(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from cloud_jax import configuration
-    from cloud_jax.tuning.job import prepare
+    from cloud_jax import config as configuration
+    from cloud_jax.finetuning.job import prepare
 
     dataset = tmp_path / "dataset"
     dataset.mkdir()
@@ -169,7 +169,7 @@ def test_a_prepared_dataset_brings_vocabulary_tolerances_and_sentences(
     ]
     pq.write_table(pa.Table.from_pylist(records), dataset / "records.parquet")
     monkeypatch.chdir(files)
-    monkeypatch.setattr("cloud_jax.tuning.job.build_vocabulary", None)
+    monkeypatch.setattr("cloud_jax.finetuning.job.build_vocabulary", None)
     config = configuration.load(
         "tiny.py",
         [f"--config.data.dataset={dataset}", "--config.data.scope_column="],

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from cloud_jax.lock import LockedError, lock
+from cloud_jax.files import LockedError, lock
 
 
 def test_a_folder_has_one_writer_and_a_dead_one_does_not_count(tmp_path):
-    code = "import sys, pathlib; from cloud_jax.lock import lock\n"
+    code = "import sys, pathlib; from cloud_jax.files import lock\n"
     code += "lock(pathlib.Path(sys.argv[1])); print('ok')"
 
     def other() -> subprocess.CompletedProcess:

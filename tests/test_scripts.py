@@ -170,7 +170,7 @@ def test_bench_archive(table):
 
 
 def test_check_matbench(tmp_path):
-    from cloud_jax.preprocess.sources import matbench
+    from cloud_jax.datasets import matbench
 
     splits = {}
     for task in matbench.TASKS:

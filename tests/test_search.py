@@ -9,11 +9,11 @@ import pytest
 from crystal_table import CONFIG, write_table
 
 from cloud_jax import search
-from cloud_jax.tuning import search as trials
-from cloud_jax.tuning.run import train
+from cloud_jax.finetuning import search as trials
+from cloud_jax.finetuning.run import train
 
 SPACE = """
-from cloud_jax.tuning.space import Range
+from cloud_jax.finetuning.space import Range
 
 
 def get_search_space():
@@ -168,7 +168,7 @@ def test_nothing_but_failures(place, scores, capsys):
     ],
 )
 def test_a_space_is_checked_before_the_first_trial(place, capsys, space, message):
-    code = "from cloud_jax.tuning.space import Range\ndef get_search_space():\n"
+    code = "from cloud_jax.finetuning.space import Range\ndef get_search_space():\n"
     (place / "tiny.py").write_text(f"{CONFIG}\n{code}    return {space}\n")
     assert search.main([*COMMAND]) == 1
     assert message in capsys.readouterr().err

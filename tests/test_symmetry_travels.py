@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 from property_model import write_model
 
+from cloud_jax.finetuning.crystals import join_dataset
+from cloud_jax.finetuning.rows import TableError
 from cloud_jax.inference.predictor import load
 from cloud_jax.models.folder import ModelFolderError
-from cloud_jax.preprocess.crystals import join_dataset
-from cloud_jax.preprocess.options import Options
-from cloud_jax.preprocess.rows import TableError
+from cloud_jax.scope.options import Options
 
 
 def test_prediction_repeats_the_search_of_training(tmp_path):

@@ -22,7 +22,9 @@ import numpy as np
 from jaxtyping import Int, UInt8, UInt16
 
 from cloud_jax.data.tfrecord import example_class, read_records
+from cloud_jax.files import file_sha256
 from cloud_jax.scope.vocabulary import Vocabulary
+from cloud_jax.scope.vocabulary_file import load_vocabulary
 
 FORMAT, VERSION = "cloud_jax.dataset", 1
 _AGAIN = "prepare the dataset again with python -m cloud_jax.preprocess"
@@ -140,7 +142,7 @@ def _read_vocabulary(folder: Path, manifest: dict) -> Vocabulary:
     stated = manifest["vocabulary"]
     path = folder / stated["file"]
     try:
-        vocabulary = Vocabulary.load(path)
+        vocabulary = load_vocabulary(path)
     except (FileNotFoundError, ValueError) as error:
         raise DatasetError(str(error)) from error
     for field, found, expected in (
@@ -156,15 +158,10 @@ def _read_vocabulary(folder: Path, manifest: dict) -> Vocabulary:
     return vocabulary
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _verify(path: Path, expected: str) -> None:
     """Raise unless the file is there and has the SHA-256."""
     try:
-        digest = _sha256(path)
+        digest = file_sha256(path)
     except FileNotFoundError:
         raise DatasetError(
             f"{path} does not exist, but the manifest lists it; copy the whole "
@@ -218,7 +215,7 @@ def _read_cache(cache: Path) -> dict[str, np.ndarray] | None:
         return None
     try:
         hashes = json.loads((cache / _HASHES).read_text())
-        if hashes == {name: _sha256(cache / f"{name}.npy") for name in _ARRAYS}:
+        if hashes == {name: file_sha256(cache / f"{name}.npy") for name in _ARRAYS}:
             return {n: np.load(cache / f"{n}.npy", mmap_mode="r") for n in _ARRAYS}
     except (OSError, ValueError):
         pass
@@ -241,7 +238,7 @@ def _write_cache(cache: Path, arrays: dict[str, np.ndarray]) -> None:
             with (partial / f"{name}.npy").open("wb") as file:
                 np.save(file, values)
                 _sync(file)
-            hashes[name] = _sha256(partial / f"{name}.npy")
+            hashes[name] = file_sha256(partial / f"{name}.npy")
         with (partial / _HASHES).open("w") as file:
             json.dump(hashes, file)
             _sync(file)

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from cloud_jax.whole_file import whole_file
+from cloud_jax.files import atomic_open
 
 # Okabe and Ito's colours: told apart by colour-blind readers.
 COLOURS = (
@@ -247,5 +247,5 @@ def plain(text: str) -> str:
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure, whole or not at all; the suffix says the format."""
     path = Path(path)
-    with whole_file(path) as file:
+    with atomic_open(path) as file:
         figure.savefig(file, dpi=200, format=path.suffix.removeprefix(".") or "png")

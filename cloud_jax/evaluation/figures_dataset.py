@@ -17,14 +17,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, LogLocator
 
-from cloud_jax.evaluation.errors import SYSTEMS
 from cloud_jax.evaluation.figures import COLOURS, FONT, plain, save, shorten
+from cloud_jax.scope.crystal_systems import LAST_GROUP
 
 _SIZE = (7.0, 9.6)  # inch; the page of a journal
 _SMALL = 7  # point
 _MOST_BARS = 12  # in a panel; what is over is added up
 # By crystal system, in Okabe and Ito's colours; black is left out.
-_HUES = dict(zip(SYSTEMS, [*COLOURS[:6], "#999999"], strict=True))
+_HUES = dict(zip(LAST_GROUP, [*COLOURS[:6], "#999999"], strict=True))
 _FATES = {  # of a crystal that was read, and its colour
     "kept": COLOURS[0],
     "duplicate in its source": COLOURS[5],
@@ -170,7 +170,7 @@ def _draw_groups(axis: Axes, groups: Sequence[dict]) -> None:
         _say(axis, "not known of ready strings")
         return
     first = 1
-    for system, last in SYSTEMS.items():
+    for system, last in LAST_GROUP.items():
         own = [group for group in groups if first <= group["number"] <= last]
         first = last + 1
         if not own:

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from cloud_jax.models.folder import DESCRIPTION, Model, ModelFolderError
-from cloud_jax.preprocess.pipeline import Options, Record, Reject
 from cloud_jax.scope import Rejection
+from cloud_jax.scope.pipeline import Options, Record, Reject
 from cloud_jax.scope.symmetry import finder
 
 # A generator's letters are no news where the space group is: one flag says it.

@@ -9,10 +9,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from cloud_jax.preprocess.pipeline import Options, Record, Reject, process
-from cloud_jax.preprocess.sources.cif import CifSource
-from cloud_jax.preprocess.sources.source import Piece, RawItem, Source, SourceError
 from cloud_jax.scope import Cell, Rejection
+from cloud_jax.scope.pipeline import Options, Record, Reject, process
+from cloud_jax.structures.folder import CifSource
+from cloud_jax.structures.source import Piece, RawItem, Source, SourceError
 
 # spglib's notes that it fell back on another of its algorithms are no news to anyone.
 os.environ.setdefault("SPGLIB_WARNING", "OFF")
@@ -148,8 +148,8 @@ def parse(
             results.append(_named(process(item, "", options)))
             progress(1, False)
         return results
-    from cloud_jax.preprocess.chunks import chunks, read_part
-    from cloud_jax.preprocess.workers import Limits, Pool
+    from cloud_jax.scope.chunks import chunks, read_part
+    from cloud_jax.scope.pool import Limits, Pool
 
     with (
         tempfile.TemporaryDirectory(prefix="cloud_jax-") as folder,

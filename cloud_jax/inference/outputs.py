@@ -11,9 +11,9 @@ from jaxtyping import Float
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
+from cloud_jax.files import atomic_open
 from cloud_jax.inference.crystals import Crystal
-from cloud_jax.preprocess.pipeline import Reject
-from cloud_jax.whole_file import whole_file
+from cloud_jax.scope.pipeline import Reject
 
 
 def write_header(file: IO[bytes], names: Sequence[str]) -> None:
@@ -46,7 +46,7 @@ def write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
     A file of an earlier run would otherwise be read as this run's.
     """
     as_text = {"newline": "", "encoding": "utf-8", "errors": "replace"}
-    with whole_file(path, "w", **as_text) as file:
+    with atomic_open(path, "w", **as_text) as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(("id", "stage", "code", "message"))
         lines.writerows((r.id, r.stage, r.code, r.message) for r in rejects)

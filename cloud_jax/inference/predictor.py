@@ -12,18 +12,18 @@ from jaxtyping import Float
 
 from cloud_jax.inference import network
 from cloud_jax.inference.crystals import Crystal, options_of, to_crystals
-from cloud_jax.inference.estimates import (
+from cloud_jax.inference.inputs import object_items, parse
+from cloud_jax.inference.properties import (
     Estimate,
     Question,
     ask,
     crystals_at_once,
     estimates,
 )
-from cloud_jax.inference.inputs import object_items, parse
 from cloud_jax.inference.tables import COLUMNS, rows
 from cloud_jax.inference.temperatures import check_temperatures
 from cloud_jax.models.folder import Model, check_fields, load_model
-from cloud_jax.preprocess.pipeline import Options, Reject
+from cloud_jax.scope.pipeline import Options, Reject
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from cloud_jax.files import atomic_open
 from cloud_jax.inference.crystals import Crystal, to_crystals
-from cloud_jax.inference.estimates import Estimate, Question, amounts, ask
 from cloud_jax.inference.inputs import parse, path_items
 from cloud_jax.inference.outputs import (
     write_header,
@@ -22,10 +22,10 @@ from cloud_jax.inference.outputs import (
     write_vectors,
 )
 from cloud_jax.inference.predictor import Predictor, load
+from cloud_jax.inference.properties import Estimate, Question, amounts, ask
 from cloud_jax.inference.tables import COLUMNS, rows
 from cloud_jax.physics.constants import GAS_CONSTANT
-from cloud_jax.preprocess.pipeline import Reject
-from cloud_jax.whole_file import whole_file
+from cloud_jax.scope.pipeline import Reject
 
 _OF = {
     "cell": " of the primitive cell",
@@ -56,11 +56,11 @@ def run(arguments: argparse.Namespace) -> int:
         # Opened before the work, so that a file that cannot be is known at once.
         table = vectors = None
         if arguments.out:
-            table = stack.enter_context(whole_file(arguments.out))
+            table = stack.enter_context(atomic_open(arguments.out))
         elif to_stdout:
             table = sys.stdout.buffer
         if arguments.embed:
-            vectors = stack.enter_context(whole_file(arguments.embed))
+            vectors = stack.enter_context(atomic_open(arguments.embed))
         crystals, rejects = _read(arguments.files, predictor)
         read = time.monotonic()
         if vectors:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cloud_jax.inference.crystals import Crystal
-from cloud_jax.inference.estimates import Estimate
+from cloud_jax.inference.properties import Estimate
 
 COLUMNS = (
     "id", "property", "temperature_k", "value", "unit", "basis", "std", "lower",

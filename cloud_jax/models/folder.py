@@ -22,6 +22,7 @@ from jaxtyping import PyTree
 
 from cloud_jax.models.bert import EncoderConfig
 from cloud_jax.scope.vocabulary import Vocabulary
+from cloud_jax.scope.vocabulary_file import load_vocabulary
 
 FORMAT, VERSION = "cloud_jax.model", 1
 DESCRIPTION, VOCABULARY, WEIGHTS = (
@@ -155,7 +156,7 @@ def load_model(directory: Path) -> Model:
         )
     try:
         content = (directory / WEIGHTS).read_bytes()
-        vocabulary = Vocabulary.load(directory / VOCABULARY)
+        vocabulary = load_vocabulary(directory / VOCABULARY)
     except (OSError, ValueError) as error:
         raise ModelFolderError(f"{directory}: {error}") from error
     sha256 = hashlib.sha256(content).hexdigest()

@@ -32,7 +32,6 @@ import pyarrow.compute as pc
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.pvalue import AsList, AsSingleton, TaggedOutput
 
-from cloud_jax.preprocess.chunks import CHUNK_BYTES, Chunk, cut, read_part
 from cloud_jax.preprocess.dataset import (
     SPLITS,
     Written,
@@ -41,12 +40,13 @@ from cloud_jax.preprocess.dataset import (
     reject_lines,
     write_rejects,
 )
-from cloud_jax.preprocess.options import Options, Request
-from cloud_jax.preprocess.schemas import RECORDS, REJECTS
-from cloud_jax.preprocess.selection import elect, n_buckets_of, shard_of
-from cloud_jax.preprocess.sources.source import Piece, Source, SourceError
-from cloud_jax.preprocess.tally import Tally, tally_results
-from cloud_jax.preprocess.workers import EngineError, Limits, Pool
+from cloud_jax.preprocess.selection import deduplicate, n_buckets_of, shard_of
+from cloud_jax.preprocess.statistics import Counts, count_results
+from cloud_jax.scope.chunks import CHUNK_BYTES, Chunk, cut, read_part
+from cloud_jax.scope.options import Options, Request
+from cloud_jax.scope.pool import EngineError, Limits, Pool
+from cloud_jax.scope.schemas import RECORDS, REJECTS
+from cloud_jax.structures.source import Piece, Source, SourceError
 
 if TYPE_CHECKING:
     from cloud_jax.preprocess.shards import Shard
@@ -63,7 +63,7 @@ def run(
     work: Path,
     scratch: Path,
     *,
-    salt: str,
+    fingerprint: str,
     pipeline_options: Sequence[str],
     limits: Limits,
 ) -> Written:
@@ -75,7 +75,7 @@ def run(
         work: an existing folder that all workers see.
         scratch: an existing empty folder, on the same file system, for the files of
             the dataset.
-        salt: what else decides what becomes of a crystal.
+        fingerprint: what else decides what becomes of a crystal.
         pipeline_options: Beam's, `name=value` or `name`; without a `runner` it is one
             process of this machine.
         limits: of one record.
@@ -94,7 +94,15 @@ def run(
     print(f"Apache Beam, {options.view_as(StandardOptions).runner}", file=sys.stderr)
     try:
         with beam.Pipeline(options=options) as pipeline:
-            _build(pipeline, request, sources, folder, scratch.absolute(), salt, limits)
+            _build(
+                pipeline,
+                request,
+                sources,
+                folder,
+                scratch.absolute(),
+                fingerprint,
+                limits,
+            )
     except (SourceError, EngineError, OSError):
         raise
     except Exception as error:  # of any kind, whatever the runner makes of it
@@ -117,7 +125,7 @@ def _build(
     sources: Sequence[Source],
     folder: Path,
     scratch: Path,
-    salt: str,
+    fingerprint: str,
     limits: Limits,
 ) -> None:
     """Lay out the pipeline; its last step leaves a `Written` in the folder."""
@@ -128,27 +136,27 @@ def _build(
         pipeline
         | "pieces" >> beam.Create(list(_groups(sources)))
         | "spread pieces" >> beam.Reshuffle()
-        | "read" >> beam.FlatMap(_read, sources, salt, folder)
+        | "read" >> beam.FlatMap(_read, sources, fingerprint, folder)
         | "spread chunks" >> beam.Reshuffle()
         | "process" >> beam.ParDo(_Process(names, request.options, limits))
     )
-    read = results | "tally results" >> beam.Map(tally_results) | "sum" >> _sum()
-    elected = (
+    read = results | "count results" >> beam.Map(count_results) | "sum" >> _sum()
+    decided = (
         results
         | "collect" >> beam.BatchElements(_TABLES, _TABLES)
         | "key" >> beam.FlatMap(_by_key, AsSingleton(read))
         | "equals" >> beam.GroupByKey()
-        | "elect" >> beam.FlatMap(_elect, request, reserved).with_outputs()
+        | "deduplicate" >> beam.FlatMap(_deduplicate, request, reserved).with_outputs()
     )
-    kept = elected.counts | "sum kept" >> _sum()
+    kept = decided.counts | "sum kept" >> _sum()
     shards = (
-        elected.kept
+        decided.kept
         | "order" >> beam.FlatMap(_by_order, AsSingleton(kept))
         | "shards" >> beam.GroupByKey()
         | "write shard" >> beam.Map(_write_shard, folder, scratch, names)
     )
     rejects = (
-        ((results | "reasons" >> beam.Map(_rejects)), elected.reserved)
+        ((results | "reasons" >> beam.Map(_rejects)), decided.reserved)
         | "rejects" >> beam.Flatten()
         | "source" >> beam.FlatMap(_by_source)
         | "sources" >> beam.GroupByKey()
@@ -172,11 +180,11 @@ def _sum() -> beam.PTransform:
     return beam.CombineGlobally(_add)
 
 
-def _add(tallies: Iterable[Tally]) -> Tally:
+def _add(tallies: Iterable[Counts]) -> Counts:
     """Add tallies up; Beam's coders may have made plain dicts of some."""
-    total: Tally = Tally()
-    for tally in tallies:
-        total.update(tally)
+    total: Counts = Counts()
+    for counts in tallies:
+        total.update(counts)
     return total
 
 
@@ -203,7 +211,7 @@ def _groups(
 def _read(
     group: tuple[int, list[tuple[int, Piece]]],
     sources: Sequence[Source],
-    salt: str,
+    fingerprint: str,
     folder: Path,
 ) -> Iterator[Chunk]:
     if not folder.is_dir():
@@ -212,7 +220,7 @@ def _read(
             "a file system that all workers share, under the same name"
         )
     index, pieces = group
-    return cut(index, sources[index], pieces, salt, itertools.count())
+    return cut(index, sources[index], pieces, fingerprint, itertools.count())
 
 
 class _Process(beam.DoFn):
@@ -245,7 +253,7 @@ def _distribute(table: pa.Table, bucket: np.ndarray) -> Iterator[tuple[int, pa.T
         yield index, table.filter(bucket == index)
 
 
-def _by_key(tables: list[pa.Table], read: Tally) -> Iterator[tuple[int, pa.Table]]:
+def _by_key(tables: list[pa.Table], read: Counts) -> Iterator[tuple[int, pa.Table]]:
     """Send records that may be equal to one bucket."""
     table = pa.concat_tables(tables)
     records = table.filter(pc.is_null(table["code"])).select(RECORDS.names)
@@ -253,15 +261,15 @@ def _by_key(tables: list[pa.Table], read: Tally) -> Iterator[tuple[int, pa.Table
     return _distribute(records, shard_of(records["key_high"].to_numpy(), n_buckets))
 
 
-def _elect(
+def _deduplicate(
     bucket: tuple[int, Iterable[pa.Table]], request: Request, reserved: Sequence[bool]
 ) -> Iterator[Any]:
-    elected = elect(pa.concat_tables(bucket[1]), request, reserved)
-    return (TaggedOutput(name, value) for name, value in elected._asdict().items())
+    decided = deduplicate(pa.concat_tables(bucket[1]), request, reserved)
+    return (TaggedOutput(name, value) for name, value in decided._asdict().items())
 
 
 def _by_order(
-    kept: pa.Table, counts: Tally
+    kept: pa.Table, counts: Counts
 ) -> Iterator[tuple[tuple[str, int, int], pa.Table]]:
     """Send records to their shard: split, index, number of shards."""
     for split, is_validation in zip(SPLITS, (False, True), strict=True):
@@ -314,7 +322,7 @@ def _write_rejects(
 
 
 def _write_summary(
-    path: Path, read: Tally, kept: Tally, shards: list["Shard"], rejects: list[int]
+    path: Path, read: Counts, kept: Counts, shards: list["Shard"], rejects: list[int]
 ) -> None:
     """Leave a `Written` to the process that waits; `rejects` only must be done."""
     shards = sorted(shards, key=lambda shard: (SPLITS.index(shard.split), shard.file))

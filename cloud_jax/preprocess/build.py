@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import cloud_jax
-from cloud_jax.lock import lock
+from cloud_jax.files import lock
 from cloud_jax.preprocess.dataset import (
     MANIFEST,
     REJECTS,
@@ -23,14 +23,14 @@ from cloud_jax.preprocess.dataset import (
     source_counts,
     split_entries,
 )
-from cloud_jax.preprocess.options import Options, Request
-from cloud_jax.preprocess.pipeline import vocabulary_of
 from cloud_jax.preprocess.report import make_report, report_text
-from cloud_jax.preprocess.sources.source import Source, SourceError
-from cloud_jax.preprocess.sources.strings import StringsSource
-from cloud_jax.preprocess.versions import salt, versions
-from cloud_jax.preprocess.workers import LIMITED, Limits
+from cloud_jax.preprocess.versions import fingerprint, versions
 from cloud_jax.scope import Vocabulary
+from cloud_jax.scope.options import Options, Request
+from cloud_jax.scope.pipeline import vocabulary_of
+from cloud_jax.scope.pool import LIMITED, Limits
+from cloud_jax.structures.source import Source, SourceError
+from cloud_jax.structures.strings import StringsSource
 
 WORK = ".work"
 _OWN_FILES = ("cloud_scope-", "dataset_info", "features.json", "records.parquet",
@@ -47,7 +47,7 @@ class Engine(Protocol):
         work: Path,
         scratch: Path,
         *,
-        salt: str,
+        fingerprint: str,
         limits: Limits,
     ) -> Written:
         """Write shards, their tables and `rejects.csv` into `scratch`.
@@ -57,7 +57,7 @@ class Engine(Protocol):
             sources: in order.
             work: an existing folder for what a resumed run takes up.
             scratch: an existing folder for the files of the dataset.
-            salt: what else decides what becomes of a crystal.
+            fingerprint: what else decides what becomes of a crystal.
             limits: of one crystal.
         """
 
@@ -137,7 +137,7 @@ def build(
                 sources,
                 work,
                 scratch,
-                salt=salt(request.options),
+                fingerprint=fingerprint(request.options),
                 limits=limits,
             )
             check_excluded(scratch, sources)

@@ -16,15 +16,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
+from cloud_jax.files import file_sha256
 from cloud_jax.preprocess.selection import SPLITS
-from cloud_jax.preprocess.sources.source import (
-    EXCLUDED,
-    Source,
-    SourceError,
-    file_sha256,
-)
-from cloud_jax.preprocess.tally import Tally
-from cloud_jax.scope import Vocabulary
+from cloud_jax.preprocess.statistics import Counts
+from cloud_jax.scope.vocabulary_file import load_vocabulary
+from cloud_jax.structures.source import EXCLUDED, Source, SourceError
 
 if TYPE_CHECKING:
     from cloud_jax.preprocess.shards import Shard
@@ -45,11 +41,11 @@ class Written(NamedTuple):
 
     Attributes:
         shards: all of them, with their tables; `rejects.csv` is there too.
-        counts: of everything, see `tally`.
+        counts: of everything, see `statistics`.
     """
 
     shards: "Sequence[Shard]"
-    counts: Tally
+    counts: Counts
 
 
 def n_shards_of(n_records: int) -> int:
@@ -77,7 +73,7 @@ def write_rejects(scratch: Path, lines: Iterable[str]) -> None:
         file.writelines(lines)
 
 
-def check_not_empty(counts: Tally, sources: Sequence[Source], scratch: Path) -> None:
+def check_not_empty(counts: Counts, sources: Sequence[Source], scratch: Path) -> None:
     """Raise EmptyDatasetError, with the most frequent reasons, if nothing is left."""
     if any(counts["split", split] for split in SPLITS):
         return
@@ -122,7 +118,7 @@ def _frequent_reasons(rejects: Path) -> str:
     )
 
 
-def source_counts(counts: Tally, sources: Sequence[Source]) -> list[dict]:
+def source_counts(counts: Counts, sources: Sequence[Source]) -> list[dict]:
     """Provenance and counts of each source, for the manifest."""
     rejected: Counter[int] = Counter()
     excluded: Counter[int] = Counter()
@@ -187,7 +183,7 @@ def damage(folder: Path, manifest: dict) -> str | None:
     vocabulary = manifest["vocabulary"]
     try:
         json.loads((folder / REPORT).read_text("utf-8"))
-        if Vocabulary.load(folder / vocabulary["file"]).sha256 != vocabulary["sha256"]:
+        if load_vocabulary(folder / vocabulary["file"]).sha256 != vocabulary["sha256"]:
             return f"{vocabulary['file']} is not the one that the manifest names"
         for split in manifest["splits"].values():
             for shard in split["shards"]:

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from cloud_jax.preprocess.chunks import CHUNK_ITEMS, chunks, read_part
 from cloud_jax.preprocess.dataset import (
     SPLITS,
     Written,
@@ -24,13 +23,15 @@ from cloud_jax.preprocess.dataset import (
     reject_lines,
     write_rejects,
 )
-from cloud_jax.preprocess.options import Request
-from cloud_jax.preprocess.schemas import KEPT, RECORDS, REJECTS
-from cloud_jax.preprocess.selection import elect, n_buckets_of, shard_of
+from cloud_jax.preprocess.schemas import KEPT
+from cloud_jax.preprocess.selection import deduplicate, n_buckets_of, shard_of
 from cloud_jax.preprocess.shuffle import Shuffle
-from cloud_jax.preprocess.sources.source import Source
-from cloud_jax.preprocess.tally import Tally, tally_results
-from cloud_jax.preprocess.workers import Limits, Pool
+from cloud_jax.preprocess.statistics import Counts, count_results
+from cloud_jax.scope.chunks import CHUNK_ITEMS, chunks, read_part
+from cloud_jax.scope.options import Request
+from cloud_jax.scope.pool import Limits, Pool
+from cloud_jax.scope.schemas import RECORDS, REJECTS
+from cloud_jax.structures.source import Source
 
 if TYPE_CHECKING:
     from cloud_jax.preprocess.shards import Shard
@@ -44,7 +45,7 @@ def run(
     work: Path,
     scratch: Path,
     *,
-    salt: str,
+    fingerprint: str,
     workers: int,
     limits: Limits,
 ) -> Written:
@@ -55,7 +56,7 @@ def run(
         sources: in order.
         work: an existing folder for what a resumed run takes up.
         scratch: an existing empty folder for the files of the dataset.
-        salt: what else decides what becomes of a crystal.
+        fingerprint: what else decides what becomes of a crystal.
         workers: number of processes.
         limits: of one record.
 
@@ -87,7 +88,7 @@ def run(
                 bar.initial += n_done
             bar.update(n_done)
 
-        files = pool.run(chunks(sources, salt), progress)
+        files = pool.run(chunks(sources, fingerprint), progress)
     return assemble(files, n_items, request, sources, work / "shuffle", scratch)
 
 
@@ -119,11 +120,11 @@ def assemble(
     by_source = Shuffle(folder / "rejects", REJECTS, len(sources))
     by_key = Shuffle(folder / "keys", RECORDS, n_buckets)
     by_order = Shuffle(folder / "order", KEPT, len(SPLITS) * n_buckets)
-    counts: Tally = Tally()
+    counts: Counts = Counts()
     batches = [parts[i : i + _BATCH] for i in range(0, len(parts), _BATCH)]
     for batch in tqdm(batches, desc="comparing", leave=False, unit=" batches"):
         table = pa.concat_tables(map(read_part, batch)).combine_chunks()
-        counts += tally_results(table)
+        counts += count_results(table)
         is_record = pc.is_null(table["code"])
         by_source.add(*_of_source(table.filter(pc.invert(is_record))))
         records = table.filter(is_record).select(RECORDS.names)
@@ -132,12 +133,12 @@ def assemble(
     for records in tqdm(
         by_key.buckets(), desc="selecting", total=n_buckets, leave=False, unit=" parts"
     ):
-        elected = elect(records, request, [source.reserved for source in sources])
-        counts += elected.counts
-        by_source.add(*_of_source(elected.reserved))
-        order = elected.kept["order"].to_numpy()
-        side = elected.kept["validation"].to_numpy().astype(np.int64)
-        by_order.add(elected.kept, side * n_buckets + shard_of(order, n_buckets))
+        decided = deduplicate(records, request, [source.reserved for source in sources])
+        counts += decided.counts
+        by_source.add(*_of_source(decided.reserved))
+        order = decided.kept["order"].to_numpy()
+        side = decided.kept["validation"].to_numpy().astype(np.int64)
+        by_order.add(decided.kept, side * n_buckets + shard_of(order, n_buckets))
     write_rejects(
         scratch, (reject_lines(table, sources) for table in by_source.buckets())
     )
@@ -153,7 +154,7 @@ def _of_source(table: pa.Table) -> tuple[pa.Table, np.ndarray]:
 
 
 def _write_shards(
-    by_order: Shuffle, counts: Tally, sources: Sequence[Source], scratch: Path
+    by_order: Shuffle, counts: Counts, sources: Sequence[Source], scratch: Path
 ) -> Iterator["Shard"]:
     """Write the shards of both splits, whose rows come in the order of the shards."""
     from cloud_jax.preprocess import shards  # TensorFlow

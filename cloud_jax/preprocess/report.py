@@ -3,7 +3,6 @@
 import csv
 import re
 import textwrap
-from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +11,11 @@ import numpy as np
 
 from cloud_jax.preprocess.dataset import source_counts
 from cloud_jax.preprocess.selection import SPLITS
-from cloud_jax.preprocess.sources.source import EXCLUDED, Source
-from cloud_jax.preprocess.tally import Tally
+from cloud_jax.preprocess.statistics import Counts
 from cloud_jax.scope import Vocabulary
+from cloud_jax.scope.crystal_systems import LAST_GROUP, crystal_system
+from cloud_jax.structures.source import EXCLUDED, Source
 
-CRYSTAL_SYSTEMS = ("triclinic", "monoclinic", "orthorhombic", "tetragonal",
-                   "trigonal", "hexagonal", "cubic")  # fmt: skip
-_LAST_GROUP = (2, 15, 74, 142, 167, 194, 230)  # of each crystal system
 _ROLES = {  # of a token, as a crystallographer would call them
     "inversion": "generators", "generators": "generators", "matrix": "generators",
     "translation": "generators", "origin": "generators",
@@ -28,12 +25,12 @@ _ROLES = {  # of a token, as a crystallographer would call them
 
 
 def make_report(
-    counts: Tally, sources: Sequence[Source], vocabulary: Vocabulary, rejects: Path
+    counts: Counts, sources: Sequence[Source], vocabulary: Vocabulary, rejects: Path
 ) -> dict:
     """Put the counts of a dataset together as `report.json` holds them.
 
     Args:
-        counts: see `tally`.
+        counts: see `statistics`.
         sources: in order.
         vocabulary: of the dialect.
         rejects: the finished `rejects.csv`, for an example of each reason.
@@ -118,10 +115,10 @@ def _reasons(rejected: Counter, path: Path) -> list[dict]:
 
 def _crystal_systems(groups: Counter) -> dict[str, int]:
     """Crystals of each crystal system; of ready strings it is not known."""
-    total = dict.fromkeys(CRYSTAL_SYSTEMS, 0)
+    total = dict.fromkeys(LAST_GROUP, 0)
     for number, n in groups.items():
         if number:
-            total[CRYSTAL_SYSTEMS[bisect_left(_LAST_GROUP, number)]] += n
+            total[crystal_system(number)] += n
     return total | ({"not known": groups[0]} if groups[0] else {})
 
 
@@ -237,13 +234,13 @@ def _source_lines(sources: Sequence[dict]) -> list[str]:
 def _merged_lines(sources: Sequence[dict], longest: int = 12) -> list[str]:
     """Whose duplicates stand for whose, the most frequent pairs first."""
     pairs = sorted(
-        (-n, source["name"], survivor)
+        (-n, source["name"], representative)
         for source in sources
-        for survivor, n in source["merged_into"].items()
+        for representative, n in source["merged_into"].items()
     )
     lines = ["", "DUPLICATES, and whose crystal stands for them"] if pairs else []
-    for n, name, survivor in pairs[:longest]:
-        into = "itself" if name == survivor else survivor
+    for n, name, representative in pairs[:longest]:
+        into = "itself" if name == representative else representative
         lines.append(f"{-n:>12,}  {name} into {into}")
     if rest := pairs[longest:]:
         n = -sum(pair[0] for pair in rest)

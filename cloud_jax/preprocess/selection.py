@@ -4,7 +4,6 @@ Records that count as one crystal have the same key, so a bucket of keys is deci
 alone, on any machine, and nothing depends on the order in which records arrive.
 """
 
-import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,9 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Int, UInt64
 
-from cloud_jax.preprocess.options import Request
-from cloud_jax.preprocess.schemas import KEPT, REJECTS
-from cloud_jax.preprocess.tally import Tally, tally
+from cloud_jax.preprocess.schemas import KEPT
+from cloud_jax.preprocess.statistics import Counts, count
+from cloud_jax.scope.keys import hash64
+from cloud_jax.scope.options import Request
+from cloud_jax.scope.schemas import REJECTS
 
 # Of equal crystals the first in this order stays; the last three settle equal ids.
 _BEFORE = ("key_high", "key_low", "volume_per_atom", "id", "source", "piece", "number")
@@ -30,44 +31,15 @@ class Selection(NamedTuple):
     Attributes:
         kept: it is in the dataset.
         reserved: it equals a crystal of a reserved source, or is one.
-        survivor: index of the record that stands for it; where it is reserved, of the
-            reserved crystal that it equals.
+        representative: index of the record that stands for it; where it is reserved,
+            of the reserved crystal that it equals.
         validation: its formula belongs to the validation split.
     """
 
     kept: Bool[np.ndarray, " N"]
     reserved: Bool[np.ndarray, " N"]
-    survivor: Int[np.ndarray, " N"]
+    representative: Int[np.ndarray, " N"]
     validation: Bool[np.ndarray, " N"]
-
-
-def hash64(text: str) -> int:
-    """A 64-bit hash that is the same on every machine."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
-
-
-def hash128(text: str) -> int:
-    """A 128-bit hash: no two of a billion different texts share one by chance."""
-    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
-    return int.from_bytes(digest, "big")
-
-
-def duplicate_key(row: dict, rule: str) -> str:
-    """What two records have in common when they count as one crystal.
-
-    A ready string has no canonical sentence and no space-group number: its own
-    sentence and its generators stand for them.
-    """
-    if rule == "formula+spacegroup":
-        group = row["space_group"] or row["paper"].partition(" | ")[0]
-        return f"{row['formula']} | {group}"
-    return row["canonical"] or row["paper"]
-
-
-def split_group(row: dict) -> str:
-    """What never sits on both sides of the split: the composition, order aside."""
-    words = row["paper"].rpartition(" | ")[2].split()
-    return " ".join(sorted(map(" ".join, zip(words[::2], words[1::2], strict=True))))
 
 
 def select(
@@ -98,13 +70,15 @@ def select(
 
     reserved = np.empty(n, dtype=bool)
     reserved[order] = reserver[cluster] >= 0
-    survivor = np.arange(n)
+    representative = np.arange(n)
     if deduplicate != "none":
-        survivor[order] = order[is_first][cluster]
-    survivor[order] = np.where(reserved[order], reserver[cluster], survivor[order])
-    kept = ~reserved & (survivor == np.arange(n))
+        representative[order] = order[is_first][cluster]
+    representative[order] = np.where(
+        reserved[order], reserver[cluster], representative[order]
+    )
+    kept = ~reserved & (representative == np.arange(n))
     position = _mix(table["group"].to_numpy(), seed)
-    return Selection(kept, reserved, survivor, position < validation_fraction)
+    return Selection(kept, reserved, representative, position < validation_fraction)
 
 
 def _mix(group: UInt64[np.ndarray, " N"], seed: int) -> np.ndarray:
@@ -114,23 +88,23 @@ def _mix(group: UInt64[np.ndarray, " N"], seed: int) -> np.ndarray:
     return np.array(places, dtype=np.float64)[inverse]
 
 
-class Elected(NamedTuple):
+class Deduplicated(NamedTuple):
     """What became of a bucket of records.
 
     Attributes:
-        kept: the survivors, of schema `KEPT`.
+        kept: the representatives, of schema `KEPT`.
         reserved: rejects of schema `REJECTS`: reserved records and their equals.
-        counts: see `tally`.
+        counts: see `statistics`.
     """
 
     kept: pa.Table
     reserved: pa.Table
-    counts: Tally
+    counts: Counts
 
 
-def elect(
+def deduplicate(
     records: pa.Table, request: Request, reserved_sources: Sequence[bool]
-) -> Elected:
+) -> Deduplicated:
     """Decide about records among which all equals of each are.
 
     Args:
@@ -147,19 +121,19 @@ def elect(
         validation_fraction=request.validation_fraction,
     )
     gone = np.flatnonzero(~fates.kept & ~fates.reserved)
-    survivors = fates.survivor[gone]
+    representatives = fates.representative[gone]
     kept_at = np.flatnonzero(fates.kept)
-    merged = _merged_ids(records["id"].take(pa.array(gone)), survivors, kept_at)
+    merged = _merged_ids(records["id"].take(pa.array(gone)), representatives, kept_at)
     kept = records.take(pa.array(kept_at))
     kept = kept.append_column("merged_ids", merged)
     kept = kept.append_column("validation", pa.array(fates.validation[kept_at]))
     lost = np.flatnonzero(fates.reserved)
-    because = records["id"].take(pa.array(fates.survivor[lost]))
+    because = records["id"].take(pa.array(fates.representative[lost]))
     sides = np.array(SPLITS)[fates.validation[kept_at].astype(int)]
-    counts = tally("split", sides)
-    counts += tally("reserved", source[fates.reserved])
-    counts += tally("merged", source[gone], source[survivors])
-    return Elected(
+    counts = count("split", sides)
+    counts += count("reserved", source[fates.reserved])
+    counts += count("merged", source[gone], source[representatives])
+    return Deduplicated(
         kept.select(KEPT.names).cast(KEPT),
         _reserved_rejects(records.take(lost), because, is_reserved_source[lost]),
         counts,
@@ -167,12 +141,14 @@ def elect(
 
 
 def _merged_ids(
-    ids: pa.ChunkedArray, survivor: Int[np.ndarray, " M"], kept: Int[np.ndarray, " K"]
+    ids: pa.ChunkedArray,
+    representative: Int[np.ndarray, " M"],
+    kept: Int[np.ndarray, " K"],
 ) -> pa.ListArray:
     """List for each kept index, ascending, the ids of those that it stands for."""
-    table = pa.table({"survivor": survivor, "id": ids})
-    table = table.sort_by([("survivor", "ascending"), ("id", "ascending")])
-    ends = np.searchsorted(table["survivor"].to_numpy(), kept, side="right")
+    table = pa.table({"representative": representative, "id": ids})
+    table = table.sort_by([("representative", "ascending"), ("id", "ascending")])
+    ends = np.searchsorted(table["representative"].to_numpy(), kept, side="right")
     offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
     return pa.ListArray.from_arrays(offsets, table["id"].combine_chunks())
 

@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from cloud_jax.files import file_sha256
 from cloud_jax.preprocess.schemas import TABLE
-from cloud_jax.preprocess.sources.source import file_sha256
-from cloud_jax.preprocess.tally import Tally, tally_kept
+from cloud_jax.preprocess.statistics import Counts, count_kept
 
 DATASET = "cloud_scope"
 _ORDER = ("order", "id", "source", "piece", "number")
@@ -38,7 +38,7 @@ class Shard(NamedTuple):
         bytes: its size.
         n_records: in it.
         table: path of the table of the same records, in the same order.
-        counts: see `tally`.
+        counts: see `statistics`.
     """
 
     split: str
@@ -47,7 +47,7 @@ class Shard(NamedTuple):
     bytes: int
     n_records: int
     table: str
-    counts: Tally
+    counts: Counts
 
 
 def write_shard(
@@ -85,7 +85,7 @@ def write_shard(
         path.stat().st_size,
         len(kept),
         table,
-        tally_kept(kept, split),
+        count_kept(kept, split),
     )
 
 

@@ -6,10 +6,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import cloud_jax
-from cloud_jax.preprocess.options import Options
+from cloud_jax.scope.options import Options
 
 _LIBRARIES = ("spglib", "pymatgen", "gemmi", "ase", "numpy")
-_MODULES = ("pipeline", "chunks", "schemas", "selection", "workers")
 
 
 def versions(options: Options) -> dict[str, str]:
@@ -22,14 +21,18 @@ def versions(options: Options) -> dict[str, str]:
     return {name: version(name) for name in (*_LIBRARIES, *searches)}
 
 
-def salt(options: Options) -> str:
+def fingerprint(options: Options) -> str:
     """All that decides what becomes of a crystal, apart from the crystal.
 
     Raises:
         PackageNotFoundError: the symmetry search asked for is not installed.
     """
     package = Path(cloud_jax.__file__).parent
-    files = sorted((package / "scope").glob("*.py"))
-    files += [package / "preprocess" / f"{name}.py" for name in _MODULES]
-    code = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    files = [
+        f for room in ("structures", "scope") for f in (package / room).glob("*.py")
+    ]
+    files += [
+        package / "preprocess" / f"{name}.py" for name in ("schemas", "selection")
+    ]
+    code = hashlib.sha256(b"".join(f.read_bytes() for f in sorted(files))).hexdigest()
     return json.dumps([options.to_dict(), versions(options), code])

@@ -12,16 +12,16 @@ where pymatgen is not installed.
 from importlib import import_module
 
 _HOME = {
-    "Cell": "cell",
-    "DIALECTS": "dialects",
-    "Orbit": "record",
-    "Rejection": "rejection",
-    "Scope": "record",
-    "Vocabulary": "vocabulary",
-    "build_vocabulary": "vocabulary",
-    "encode": "symmetry",
-    "read_text": "readers",
-    "sentence": "dialects",
+    "Cell": "structures.cell",
+    "DIALECTS": "scope.dialects",
+    "Orbit": "scope.record",
+    "Rejection": "structures.rejection",
+    "Scope": "scope.record",
+    "Vocabulary": "scope.vocabulary",
+    "build_vocabulary": "scope.vocabulary",
+    "encode": "scope.symmetry",
+    "read_text": "structures.readers",
+    "sentence": "scope.dialects",
 }
 __all__ = sorted(_HOME)
 
@@ -29,4 +29,8 @@ __all__ = sorted(_HOME)
 def __getattr__(name: str):
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(import_module(f"cloud_jax.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -10,10 +10,10 @@ import spglib
 from jaxtyping import Float
 
 from cloud_jax.scope import moyo
-from cloud_jax.scope.cell import Cell, Occupants
 from cloud_jax.scope.record import Orbit, Scope, Sites
-from cloud_jax.scope.rejection import Rejection
 from cloud_jax.scope.space_groups import wyckoff_multiplicities
+from cloud_jax.structures.cell import Cell, Occupants
+from cloud_jax.structures.rejection import Rejection
 
 DISORDER_POLICIES = ("majority", "reject")
 FINDERS = ("spglib", "moyopy")

@@ -23,15 +23,15 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from cloud_jax.scope.rejection import Rejection
-from cloud_jax.whole_file import write_whole
+from cloud_jax.files import atomic_write
+from cloud_jax.structures.rejection import Rejection
 
 SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[MASK]", "|")
 MAX_COUNT = 256  # largest integer of a reduced formula in the canonical dialect
 _MATRICES = "abcdefghijklmn"
 _TRANSLATIONS = "ABCDEFGOXYZ"
 _BLOCKS = "spdf"
-_FORMAT = "cloud_jax.vocabulary"
+FORMAT = "cloud_jax.vocabulary"
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ class Vocabulary:
 
     def _content(self) -> dict:
         return {
-            "format": _FORMAT,
+            "format": FORMAT,
             "dialect": self.dialect,
             "tokens": self.tokens,
             "feature_names": self.feature_names,
@@ -120,7 +120,7 @@ class Vocabulary:
         }
 
     @classmethod
-    def _fields(cls, content: dict) -> dict:
+    def fields(cls, content: dict) -> dict:
         """What `_content` wrote, as arguments of the class."""
         return {
             "dialect": content["dialect"],
@@ -132,37 +132,7 @@ class Vocabulary:
     def save(self, path: str | os.PathLike) -> None:
         """Write one JSON file, whole or not at all."""
         content = {**self._content(), "sha256": self.sha256}
-        write_whole(Path(path), json.dumps(content) + "\n")
-
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> "Vocabulary":
-        """Read a file written by `save`.
-
-        Raises:
-            ValueError: not such a file, or one whose content does not have the
-                hash it states.
-            FileNotFoundError: no such file.
-        """
-        try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-            if content["format"] != _FORMAT:
-                raise ValueError(f"format is {content['format']!r}")
-            kind = cls
-            if "spelling" in content:
-                from cloud_jax.scope.word_pieces import WordPieceVocabulary as kind
-            vocabulary = kind(**kind._fields(content))
-            stated = content["sha256"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{path}: not a vocabulary file ({error}); expected the JSON that "
-                "`python -m cloud_jax.preprocess` writes"
-            ) from None
-        if vocabulary.sha256 != stated:
-            raise ValueError(
-                f"{path}: the content has hash {vocabulary.sha256[:12]}..., the file "
-                f"states {stated[:12]}...; it was changed: prepare the dataset again"
-            )
-        return vocabulary
+        atomic_write(Path(path), json.dumps(content) + "\n")
 
 
 def _tag(sentence: str, dialect: str) -> list[str]:
@@ -224,9 +194,9 @@ def build_vocabulary(dialect: str) -> Vocabulary:
     Raises:
         ValueError: an unknown dialect.
     """
-    from cloud_jax.scope.cell import ELEMENTS
     from cloud_jax.scope.dialects import DIALECTS
     from cloud_jax.scope.space_groups import wyckoff_multiplicities
+    from cloud_jax.structures.cell import ELEMENTS
 
     if dialect not in DIALECTS:
         raise ValueError(f"dialect {dialect!r}: expected one of {DIALECTS}")

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from cloud_jax.files import atomic_write
 from cloud_jax.training.masking import SEGMENTS
-from cloud_jax.whole_file import write_whole
 
 # Keys that a clock writes: two equal runs differ in these and in nothing else.
 TIMING_KEYS = ("crystals_per_second", "tokens_per_second", "seconds")
@@ -36,26 +36,6 @@ def summarise(sums: dict[str, np.ndarray]) -> dict[str, float]:
     return means
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file so that it is either old or new, never half."""
-    write_whole(path, json.dumps(value, indent=2) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        OSError: it is empty or damaged; with its name and what to do.
-    """
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise OSError(
-            f"{path} is empty or damaged ({error}); remove it and run the same command "
-            "again: the checkpoints are kept"
-        ) from error
-
-
 def truncate_after(path: Path, step: int) -> None:
     """Drop the lines of `path` that lie after `step`, and a torn last line."""
     kept = []
@@ -66,7 +46,7 @@ def truncate_after(path: Path, step: int) -> None:
             break  # a line torn by a kill: nothing after it was synced
         if event["step"] <= step:
             kept.append(line)
-    write_whole(path, "".join(f"{line}\n" for line in kept))
+    atomic_write(path, "".join(f"{line}\n" for line in kept))
 
 
 class MetricsLog:

@@ -14,8 +14,7 @@ from typing import Any
 import jax
 
 from cloud_jax import __version__
-from cloud_jax.lock import lock
-from cloud_jax.training.logging import read_json, write_json
+from cloud_jax.files import lock, read_json, write_json
 
 PACKAGES = (
     "jax",

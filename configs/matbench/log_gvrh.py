@@ -6,12 +6,12 @@ The five official folds, one member each, from the encoder in the package; from 
 with --config.model.checkpoint= (RESULTS.md has both).
 """
 
-from cloud_jax import configuration
+from cloud_jax import config
 
 
 def get_config():
     """Return the locked configuration."""
-    c = configuration.benchmark(
+    c = config.benchmark(
         "matbench_log_gvrh", "matbench:log_gvrh", "log10(G_VRH)", "log10(GPa)"
     )
     c.optimizer.batch_crystals = 32

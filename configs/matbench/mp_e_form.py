@@ -6,12 +6,12 @@ The five official folds, one member each, from the encoder in the package; from 
 with --config.model.checkpoint= (RESULTS.md has both).
 """
 
-from cloud_jax import configuration
+from cloud_jax import config
 
 
 def get_config():
     """Return the locked configuration."""
-    c = configuration.benchmark(
+    c = config.benchmark(
         "matbench_mp_e_form", "matbench:mp_e_form", "e_form", "eV/atom"
     )
     c.optimizer.batch_crystals = 64

@@ -6,12 +6,12 @@ The five official folds, one member each, from the encoder in the package; from 
 with --config.model.checkpoint= (RESULTS.md has both).
 """
 
-from cloud_jax import configuration
+from cloud_jax import config
 
 
 def get_config():
     """Return the locked configuration."""
-    c = configuration.benchmark(
+    c = config.benchmark(
         "unconvbench_2d_e_exf",
         "unconvbench:2d_e_exf",
         "exfoliation_energy_per_atom",

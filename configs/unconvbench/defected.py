@@ -6,14 +6,12 @@ The five official folds, one member each, from the encoder in the package; from 
 with --config.model.checkpoint= (RESULTS.md has both).
 """
 
-from cloud_jax import configuration
+from cloud_jax import config
 
 
 def get_config():
     """Return the locked configuration."""
-    c = configuration.benchmark(
-        "unconvbench_defected", "unconvbench:defected", "ef", "eV"
-    )
+    c = config.benchmark("unconvbench_defected", "unconvbench:defected", "ef", "eV")
     c.optimizer.batch_crystals = 16
     c.optimizer.learning_rate = 7e-4
     c.optimizer.epochs = 60

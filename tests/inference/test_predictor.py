@@ -11,8 +11,8 @@ import cloud_jax
 from cloud_jax.inference import inputs
 from cloud_jax.inference.network import head_outputs
 from cloud_jax.inference.predictor import Predictor
-from cloud_jax.preprocess.pipeline import Options, Reject
 from cloud_jax.scope import Cell, build_vocabulary
+from cloud_jax.scope.pipeline import Options, Reject
 
 SALT = Structure.from_spacegroup(
     225, Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 import pytest
 
+from cloud_jax.hf.bert import import_bert
 from cloud_jax.models.bert import Encoder
 from cloud_jax.models.heads import MaskedLanguageModel
-from cloud_jax.models.hf_import import import_bert
 
 FOLDER = Path(__file__).parent / "golden/bert_tiny"
 N_TOKENS = len((FOLDER / "vocab.txt").read_text().splitlines()) + 101

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 from crystals import LITHIUM, hashes, manifest, rejects, rock_salt, write_strings
-from test_engine import Deadly, Endless, Importing
+from odd_sources import Deadly, Endless, Importing
 
+from cloud_jax.datasets.corpus import read_sources
 from cloud_jax.preprocess import dataset, selection
-from cloud_jax.preprocess.__main__ import main
 from cloud_jax.preprocess.build import build
-from cloud_jax.preprocess.chunks import Position, pack
-from cloud_jax.preprocess.options import Options, Request
-from cloud_jax.preprocess.sources.corpus import read_sources
-from cloud_jax.preprocess.sources.source import Piece, RawItem, Source
-from cloud_jax.preprocess.workers import EngineError, Limits
+from cloud_jax.preprocess.command import main
+from cloud_jax.scope.chunks import Position, pack
+from cloud_jax.scope.options import Options, Request
+from cloud_jax.scope.pool import EngineError, Limits
+from cloud_jax.structures.source import Piece, RawItem, Source
 
 needs_beam = pytest.mark.skipif(
     not importlib.util.find_spec("apache_beam"),

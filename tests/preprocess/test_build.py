@@ -20,10 +20,10 @@ from crystals import (
     write_strings,
 )
 
+from cloud_jax.datasets.corpus import read_sources
 from cloud_jax.preprocess.schemas import KEPT
-from cloud_jax.preprocess.selection import hash64
-from cloud_jax.preprocess.sources.corpus import read_sources
-from cloud_jax.scope import Vocabulary
+from cloud_jax.scope.keys import hash64
+from cloud_jax.scope.vocabulary_file import load_vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_every_crystal_read_is_kept_merged_or_rejected(built):
 def test_shards_tables_manifest_and_vocabulary_agree(built):
     tfds = pytest.importorskip("tensorflow_datasets")
     facts = manifest(built)
-    vocabulary = Vocabulary.load(built / "vocabulary.json")
+    vocabulary = load_vocabulary(built / "vocabulary.json")
     assert facts["vocabulary"]["sha256"] == vocabulary.sha256
     assert facts["versions"].keys() >= {"spglib", "pymatgen", "numpy"}
     builder = tfds.builder_from_directory(str(built))
@@ -95,7 +95,8 @@ def test_no_formula_is_on_both_sides_of_the_split(built):
 
 KILLED_BEFORE_THE_SECOND_CHUNK = """
 import os, signal, sys
-from cloud_jax.preprocess import __main__, workers
+from cloud_jax.preprocess import command
+from cloud_jax.scope import pool as workers
 
 def give(worker, job, give=workers._Worker.give):
     if job.chunk.name >= "0000001":
@@ -103,7 +104,7 @@ def give(worker, job, give=workers._Worker.give):
     give(worker, job)
 
 workers._Worker.give = give
-__main__.main(sys.argv[1:])
+command.main(sys.argv[1:])
 """
 
 

@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 from crystals import run, write_strings
 
-from cloud_jax.preprocess import __main__
+from cloud_jax.datasets.embedded import EmbeddedSource
+from cloud_jax.preprocess import command
 from cloud_jax.preprocess.report import make_report, report_text
-from cloud_jax.preprocess.sources.embedded import EmbeddedSource
 from cloud_jax.scope import build_vocabulary
 
 VOCABULARY = build_vocabulary("canonical")
@@ -157,6 +157,6 @@ def test_a_dataset_has_its_report_and_a_lost_page_is_drawn_again(tmp_path, capsy
 
 
 def test_a_page_that_cannot_be_drawn_costs_no_dataset(tmp_path, capsys):
-    __main__.draw({}, tmp_path / "report.png")
+    command.draw({}, tmp_path / "report.png")
     assert "was not drawn (KeyError: 'sources')" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -5,12 +5,8 @@ import random
 import pyarrow as pa
 import pytest
 
-from cloud_jax.preprocess.selection import (
-    duplicate_key,
-    hash64,
-    select,
-    split_group,
-)
+from cloud_jax.preprocess.selection import select
+from cloud_jax.scope.keys import duplicate_key, hash64, split_group
 
 
 def table(rows):
@@ -38,7 +34,7 @@ def kept_ids(rows, deduplicate="canonical", seed=0, validation_fraction=0.5):
     ids = [row[0] for row in rows]
     return {
         name: bool(fates.validation[i]) for i, name in enumerate(ids) if fates.kept[i]
-    }, {name: ids[fates.survivor[i]] for i, name in enumerate(ids)}
+    }, {name: ids[fates.representative[i]] for i, name in enumerate(ids)}
 
 
 def test_the_smallest_volume_per_atom_stays_and_ties_go_to_the_least_id():
@@ -49,9 +45,9 @@ def test_the_smallest_volume_per_atom_stays_and_ties_go_to_the_least_id():
         ("d", "two", None, "g", False),
         ("e", "two", 50.0, "g", False),
     ]
-    kept, survivor = kept_ids(rows)
+    kept, representative = kept_ids(rows)
     assert set(kept) == {"a", "e"}
-    assert survivor == {"a": "a", "b": "a", "c": "a", "d": "e", "e": "e"}
+    assert representative == {"a": "a", "b": "a", "c": "a", "d": "e", "e": "e"}
 
 
 def test_the_choice_does_not_depend_on_the_order_of_arrival():

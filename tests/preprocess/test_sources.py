@@ -22,11 +22,11 @@ from crystals import (
     write_rows,
 )
 
-from cloud_jax.preprocess.__main__ import main
-from cloud_jax.preprocess.chunks import Position, pack
-from cloud_jax.preprocess.pipeline import Options, process, read_cell
-from cloud_jax.preprocess.sources.corpus import read_sources
-from cloud_jax.preprocess.sources.source import RawItem, SourceError
+from cloud_jax.datasets.corpus import read_sources
+from cloud_jax.preprocess.command import main
+from cloud_jax.scope.chunks import Position, pack
+from cloud_jax.scope.pipeline import Options, process, read_cell
+from cloud_jax.structures.source import RawItem, SourceError
 
 LITHIUM_ASE = {
     "numbers": [3, 3],

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from cloud_jax.scope.__main__ import main
+from cloud_jax.scope.command import main
 
 SALT = Structure.from_spacegroup(
     225, Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]

@@ -7,8 +7,8 @@ from pymatgen.io.cif import CifParser, CifWriter
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from cloud_jax.scope import Cell, Scope, encode, read_text, sentence
-from cloud_jax.scope.readers import read_json
 from cloud_jax.scope.space_groups import generator_string, wyckoff_multiplicities
+from cloud_jax.structures.readers import read_json
 
 ROCK_SALT = Structure.from_spacegroup(
     225, Lattice.cubic(5.64), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]

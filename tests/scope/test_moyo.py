@@ -7,9 +7,9 @@ import pytest
 import spglib
 from pymatgen.core import Lattice
 
-from cloud_jax.preprocess.pipeline import read_cell
-from cloud_jax.preprocess.sources.embedded import EmbeddedSource
+from cloud_jax.datasets.embedded import EmbeddedSource
 from cloud_jax.scope import Cell, encode, moyo, sentence, symmetry
+from cloud_jax.scope.pipeline import read_cell
 
 # Coordinates that obey the higher of two symmetries to 0.01 angstrom and not much
 # better: moyopy measures a deviation from the best translation, spglib from the one

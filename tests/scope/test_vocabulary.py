@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from cloud_jax.scope import Rejection, Vocabulary, build_vocabulary, encode, sentence
-from cloud_jax.scope.readers import read_json
 from cloud_jax.scope.vocabulary import MAX_COUNT
+from cloud_jax.scope.vocabulary_file import load_vocabulary
+from cloud_jax.structures.readers import read_json
 
 SALT = "1 6 a O D D a D O D b O O O c O O O d O O O e O O O 0"
 
@@ -79,7 +80,7 @@ def test_features_are_standardised_where_they_exist(vocabulary):
 def test_a_saved_vocabulary_is_the_same(vocabulary, tmp_path):
     path = tmp_path / "vocabulary.json"
     vocabulary.save(path)
-    loaded = Vocabulary.load(path)
+    loaded = load_vocabulary(path)
     assert loaded.tokens == vocabulary.tokens
     assert loaded.sha256 == vocabulary.sha256
     np.testing.assert_array_equal(loaded.features, vocabulary.features)
@@ -92,10 +93,10 @@ def test_a_changed_file_is_an_error_that_names_both_sides(tmp_path):
     content["tokens"][20] = "matrix:?"
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"the content has hash .* the file states"):
-        Vocabulary.load(path)
+        load_vocabulary(path)
     path.write_text("{}")
     with pytest.raises(ValueError, match="not a vocabulary file"):
-        Vocabulary.load(path)
+        load_vocabulary(path)
 
 
 def test_the_two_dialects_have_different_hashes():

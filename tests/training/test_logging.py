@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-from cloud_jax.training.logging import MetricsLog, truncate_after, write_json
+from cloud_jax.files import write_json
+from cloud_jax.training.logging import MetricsLog, truncate_after
 
 
 def lines(path):

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from cloud_jax.configuration import differences
+from cloud_jax.config import differences
 from cloud_jax.training.workdir import RunMismatchError, claim
 
 

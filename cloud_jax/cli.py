@@ -1,0 +1,220 @@
+"""`cloud-jax COMMAND`: the commands, their exit codes, and how each of them starts.
+
+A command is a module with `configure(parser)`, which adds its arguments,
+`execute(arguments)`, which runs them and returns an exit code, and `main(argv)`, which
+hands both to `run_command`. Modules are imported when their command is asked for, and
+import what is heavy when they execute, so that `--help` is instant.
+"""
+
+import argparse
+import enum
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+
+class Exit(enum.IntEnum):
+    """How a command ended; the same codes for all commands."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    DOUBTFUL = 3
+    RESUMABLE = 75
+    STOPPED = 130
+
+
+EXIT_CODES = """\
+exit codes
+  0    done (also when it had been done before)
+  1    something to correct: a file, a setting, the disk; the message says what
+  2    wrong arguments
+  3    the result is not sound: a loss was not finite, or too much was rejected
+  75   stopped (SIGTERM, Ctrl-C) with its work saved: run it again to resume
+  130  stopped by Ctrl-C, nothing was kept
+"""
+
+
+class Command(NamedTuple):
+    """Where a command is.
+
+    Attributes:
+        module: that holds it.
+        summary: a line for the list of commands.
+    """
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "scope": Command("cloud_jax.scope.command", "print the sentence of a crystal"),
+    "datasets": Command("cloud_jax.datasets.command", "list or download public data"),
+    "preprocess": Command(
+        "cloud_jax.preprocess.command", "turn structures into token shards"
+    ),
+    "pretrain": Command("cloud_jax.pretrain", "train an encoder on token shards"),
+    "finetune": Command("cloud_jax.finetune", "train on a table of labelled crystals"),
+    "search": Command("cloud_jax.search", "search settings of fine-tuning"),
+    "predict": Command("cloud_jax.predict", "predict properties of crystals"),
+    "import-hf": Command(
+        "cloud_jax.import_hf", "convert a Hugging Face BERT checkpoint"
+    ),
+    "study attention": Command(
+        "cloud_jax.studies.attention.command", "measure what [CLS] attends to"
+    ),
+    "study discovery": Command(
+        "cloud_jax.studies.discovery.command", "score a model on MatBench Discovery"
+    ),
+    "study leaderboard": Command(
+        "cloud_jax.studies.leaderboard", "merge runs into MatBench's results file"
+    ),
+    "study phonon": Command(
+        "cloud_jax.studies.phonon.command", "compare heat capacity and energy"
+    ),
+    "study report": Command(
+        "cloud_jax.studies.report.command", "gather finished runs on one page"
+    ),
+    "study scaling": Command(
+        "cloud_jax.studies.scaling.command", "fit the scaling law of a corpus"
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `cloud-jax`; return the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if "_ARGCOMPLETE" in os.environ:
+        complete()
+    for n_words in (1, 2):
+        command = COMMANDS.get(" ".join(words[:n_words]))
+        if command:
+            return import_module(command.module).main(words[n_words:])
+    overview().parse_args(words)
+    overview().print_help()
+    return Exit.USAGE
+
+
+def overview() -> argparse.ArgumentParser:
+    """Return the parser of `cloud-jax` itself, which knows the names alone."""
+    parser = argparse.ArgumentParser(
+        prog="cloud-jax",
+        description="CLOUD: a language model of crystals. `cloud-jax COMMAND --help` "
+        "describes a command.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version)
+    _add_commands(parser, list(COMMANDS))
+    return parser
+
+
+def complete() -> None:
+    """Answer the shell that asks what may follow on the command line."""
+    import argcomplete
+
+    parser = argparse.ArgumentParser(prog="cloud-jax")
+    for name, child in _add_commands(parser, list(COMMANDS)).items():
+        import_module(COMMANDS[name].module).configure(child)
+    argcomplete.autocomplete(parser)
+
+
+def _add_commands(
+    parser: argparse.ArgumentParser, names: Sequence[str]
+) -> dict[str, argparse.ArgumentParser]:
+    """Add a parser a command, `study X` below `study`; return them by name."""
+    level = parser.add_subparsers(title="commands", metavar="COMMAND")
+    study, parsers = None, {}
+    for name in names:
+        summary = COMMANDS[name].summary
+        if name.startswith("study "):
+            if study is None:
+                group = level.add_parser("study", help="reproduce the paper's evidence")
+                study = group.add_subparsers(title="studies", metavar="STUDY")
+            parsers[name] = study.add_parser(name.split()[1], help=summary)
+        else:
+            parsers[name] = level.add_parser(name, help=summary)
+    return parsers
+
+
+class _Version(argparse.Action):
+    """Print the version, read when it is asked for."""
+
+    def __init__(self, option_strings, dest):
+        super().__init__(option_strings, dest, nargs=0, help="print the version")
+
+    def __call__(self, parser, *_):
+        from cloud_jax import __version__
+
+        parser.exit(message=f"cloud-jax {__version__}\n")
+
+
+def run_command(
+    name: str,
+    configure: Callable[[argparse.ArgumentParser], None],
+    execute: Callable[[argparse.Namespace], int],
+    argv: Sequence[str] | None,
+    *,
+    settings: bool = False,
+) -> int:
+    """Parse a command line, execute it, and turn what goes wrong into an exit code.
+
+    A `ValueError` or an `OSError` is something for the user to correct: its message
+    is printed. Errors with other codes are for `execute` to handle.
+
+    Args:
+        name: of the command, as in `COMMANDS`.
+        configure: adds the arguments to a parser, and may set its description and
+            its epilog.
+        execute: runs the parsed arguments.
+        argv: the words after the command; those of this process without it.
+        settings: whether `--config.KEY=VALUE` arguments follow; they are put in
+            `arguments.overrides`.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"cloud-jax {name}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="show no progress and no notes"
+    )
+    configure(parser)
+    parser.epilog = "\n".join(filter(None, (parser.epilog, EXIT_CODES)))
+    arguments = parse_settings(parser, argv) if settings else parser.parse_args(argv)
+    if arguments.quiet:
+        os.environ["CLOUD_JAX_QUIET"] = "1"  # workers inherit it
+    try:
+        return execute(arguments)
+    except KeyboardInterrupt:
+        print("stopped: nothing was kept", file=sys.stderr)
+        return Exit.STOPPED
+    except BrokenPipeError:  # the reader of standard output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return Exit.FAILED
+
+
+def parse_settings(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None
+) -> argparse.Namespace:
+    """Parse arguments, and keep `--config.KEY=VALUE` ones as `overrides`.
+
+    Anything else that is unknown ends the program with the parser's usage message.
+    """
+    arguments, rest = parser.parse_known_args(argv)
+    unknown = [argument for argument in rest if not argument.startswith("--config.")]
+    if unknown:
+        parser.error(
+            f"unknown argument {unknown[0]}; settings are given as --config.KEY=VALUE"
+        )
+    arguments.overrides = rest
+    return arguments
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,416 @@
+"""Run configurations: their defaults, files, and command-line overrides.
+
+A configuration is a locked `ml_collections.ConfigDict`; only entry points see it.
+Importing this module pulls in neither jax nor anything that needs it.
+"""
+
+import argparse
+import ast
+import difflib
+import importlib.util
+import math
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+
+class ConfigurationError(ValueError):
+    """A configuration that cannot be used, with what to change."""
+
+
+# The pretrained encoder in the package.
+ENCODER = str(Path(__file__).parent / "weights" / "encoder")
+
+
+def pretraining() -> ConfigDict:
+    """The paper's pretraining preset (Table S1); configs/*.py change what differs."""
+    c = ConfigDict()
+    c.seed = 0
+    c.workdir = ""  # empty: runs/NAME, NAME being the config file's
+
+    c.data = ConfigDict()
+    c.data.path = "datasets/corpus"  # a folder made by cloud_jax.preprocess
+    c.data.dialect = "canonical"  # checked against the folder's: canonical or paper
+    c.data.build = ()  # arguments of cloud_jax.preprocess if the folder is missing
+    c.data.batch_crystals = 2048  # crystals in a global batch, on average
+    c.data.row_length = 128  # tokens in a row of packed crystals
+
+    c.model = ConfigDict()
+    c.model.preset = "bert12"  # small, bert1, 3, 6, 12, or LAYERSxWIDTH as in 2x96
+    c.model.token_features = True  # add projected physical descriptors of tokens
+    c.model.dtype = "auto"  # compute: bfloat16 on GPU and TPU, float32 on CPU
+    c.model.dropout = 0.1
+    c.model.attention_dropout = 0.1
+    c.model.scan_layers = False  # compile one layer and loop: faster to compile
+
+    c.mask_fraction = 0.15
+
+    c.optimizer = ConfigDict()
+    c.optimizer.learning_rate = 1e-4
+    c.optimizer.warmup_fraction = 0.05  # then cosine to 0
+    c.optimizer.weight_decay = 0.0
+    c.optimizer.clip_norm = 1.0
+    c.optimizer.epochs = 50
+    c.optimizer.steps = 0  # more than 0: that many steps instead of epochs
+
+    c.mesh = ConfigDict()  # sizes multiply to the number of devices; -1: what remains
+    c.mesh.data = -1
+    c.mesh.fsdp = 1
+    c.mesh.tensor = 1
+
+    c.evaluate = ConfigDict()
+    c.evaluate.every_steps = 500
+    c.evaluate.max_batches = 0  # 0: the whole validation split
+    c.evaluate.mask_seed = 0
+
+    c.checkpoint = ConfigDict()
+    c.checkpoint.every_steps = 500
+    c.checkpoint.keep = 2  # the latest so many, and the best
+
+    c.log = ConfigDict()
+    c.log.every_steps = 50
+
+    c.distributed = ConfigDict()
+    c.distributed.timeout_s = 300  # to wait for the other processes
+    return c.lock()
+
+
+def finetuning() -> ConfigDict:
+    """Fine-tuning with our choices; configs/*.py change what differs."""
+    c = ConfigDict()
+    c.benchmark = ""  # such as matbench_phonons: where cloud_jax.report shows the run
+    c.note = ""  # for its readers: how these rows differ from the benchmark's
+    c.seed = 0
+    c.workdir = ""  # empty: runs/NAME, NAME being the config file's
+
+    c.data = ConfigDict()
+    c.data.table = ""  # CSV, Parquet or JSON, a row a crystal; or matbench:phonons ...
+    c.data.folder = "data"  # of public data sets: looked in first, downloaded to
+    c.data.id_column = "id"
+    c.data.structure_column = "structure"  # path, CIF or POSCAR text, or JSON
+    c.data.scope_column = ""  # ready sentences instead of structures
+    c.data.dataset = ""  # a folder of cloud_jax.preprocess instead, joined by id
+    c.data.n_atoms_column = ""  # of the primitive cell; otherwise the structure says
+    c.data.group_column = ""  # rows of a group stay on one side of random folds
+    c.data.dialect = "canonical"  # that of the checkpoint, where there is one
+
+    c.targets = ConfigDict()  # one entry a target, in each
+    c.targets.columns = ()
+    c.targets.properties = ()  # what they are: for a law one of its properties
+    c.targets.units = ()
+    c.targets.bases = ()  # cell, atom, formula or gram; "" where it means nothing
+    c.targets.temperatures_k = ()  # 0 where there is none
+
+    c.folds = ConfigDict()  # exactly one of the first three
+    c.folds.column = ""  # train and test, or the fold that tests the row
+    c.folds.file = ""  # JSON: {"fold_0": [test ids], ...}
+    c.folds.random = 0  # so many folds at random
+    c.folds.seed = 0
+    c.folds.only = ()  # names of the folds to run; empty: all
+    c.folds.protocol = "strict"  # strict: validation rows leave the training rows
+    c.folds.validation_fraction = 0.1  # of the training rows; the paper takes 0.25
+    c.members = 5  # seeds a fold: an ensemble
+    c.members_at_once = 0  # trained side by side; 0: one a device, on GPU or TPU all
+
+    c.model = ConfigDict()
+    c.model.checkpoint = ""  # pretrained or fine-tuned; empty: from scratch, as below
+    c.model.preset = "small"  # as in pretraining
+    c.model.token_features = True
+    c.model.max_tokens = 128  # longest sentence
+    c.model.dtype = "auto"
+    c.model.dropout = 0.1
+    c.model.attention_dropout = 0.1
+
+    c.head = ConfigDict()
+    c.head.law = ""  # debye, debye_einstein, package.module:LAW; empty: regression
+    c.head.layers = 1  # hidden layers: 1, 2 or 3
+
+    c.optimizer = ConfigDict()
+    c.optimizer.loss = "l1"  # l1 or l2
+    c.optimizer.epochs = 100
+    c.optimizer.batch_crystals = 32  # in a member's batch, on average
+    c.optimizer.learning_rate = 1e-4
+    c.optimizer.warmup_fraction = 0.05  # then cosine to 0
+    c.optimizer.weight_decay = 0.0
+    c.optimizer.clip_norm = 1.0
+    c.optimizer.layer_decay = 1.0  # factor of the rate from each layer to that below
+    c.optimizer.frozen_epochs = 0  # first epochs in which only the head learns
+
+    c.checkpoint = ConfigDict()
+    c.checkpoint.every_epochs = 20
+    c.confidence = 0.9  # of the intervals
+    return c.lock()
+
+
+def benchmark(name: str, table: str, column: str, unit: str) -> ConfigDict:
+    """Fine-tuning on one target of a public benchmark, over all its folds.
+
+    Args:
+        name: such as `matbench_phonons`, by which `cloud_jax.report` knows it.
+        table: a public data set, or a file with its columns `id`, `structure`, `fold`.
+        column: of the target.
+        unit: of it; empty where it has none.
+    """
+    c = finetuning()
+    c.benchmark = name
+    c.data.table = table
+    c.targets.columns = c.targets.properties = (column,)
+    c.targets.units = (unit,)
+    c.targets.bases = ("",)
+    c.targets.temperatures_k = (0.0,)
+    c.folds.column = "fold"
+    c.model.checkpoint = ENCODER
+    c.members = 1
+    return c
+
+
+# Keys that may change when a run resumes: where things are and how often they are
+# written, not what is computed.
+RESUMABLE_KEYS = ("workdir", "data.path", "data.build", "mesh", "evaluate.every_steps")
+RESUMABLE_KEYS += ("checkpoint", "log", "distributed", "data.folder")
+RESUMABLE_KEYS += ("data.table", "data.dataset")
+RESUMABLE_KEYS += (
+    "model.checkpoint",
+    "members_at_once",
+)  # told apart by hashes and groups
+RESUMABLE_KEYS += ("benchmark", "note")
+RESUMABLE_KEYS += (
+    "model.checkpoint",
+    "folds.file",
+)  # a run knows the hashes of what they name
+
+COUNT = "a whole number from 1", lambda value: value >= 1
+COUNT_OR_NONE = "a whole number from 0", lambda value: value >= 0
+SEED = "a whole number from 0 below 2**32", lambda value: 0 <= value < 2**32
+POSITIVE = "a finite number above 0", lambda value: 0 < value < math.inf
+NOT_NEGATIVE = "a finite number from 0", lambda value: 0 <= value < math.inf
+SHARE = "a number above 0 and below 1", lambda value: 0 < value < 1
+RATE = "a number from 0 and below 1", lambda value: 0 <= value < 1
+
+
+def _one_of(*names: str) -> tuple[str, Any]:
+    return f"one of {', '.join(names)}", lambda value: value in names
+
+
+# What a value must be, beyond its type. Keys that are not here are checked where they
+# meet what they must fit: folders, devices, presets of the model.
+_PRETRAINING = {
+    "seed": SEED,
+    "data.dialect": _one_of("canonical", "paper"),
+    "data.batch_crystals": COUNT,
+    "data.row_length": COUNT,
+    "model.dtype": _one_of("auto", "float32", "bfloat16", "float16"),
+    "model.dropout": RATE,
+    "model.attention_dropout": RATE,
+    "mask_fraction": SHARE,
+    "optimizer.learning_rate": POSITIVE,
+    "optimizer.warmup_fraction": RATE,
+    "optimizer.weight_decay": NOT_NEGATIVE,
+    "optimizer.clip_norm": POSITIVE,
+    "optimizer.epochs": COUNT,
+    "optimizer.steps": COUNT_OR_NONE,
+    "evaluate.every_steps": COUNT,
+    "evaluate.max_batches": COUNT_OR_NONE,
+    "evaluate.mask_seed": SEED,
+    "checkpoint.every_steps": COUNT,
+    "checkpoint.keep": COUNT,
+    "log.every_steps": COUNT,
+    "distributed.timeout_s": COUNT,
+}
+_FINETUNING = {
+    "seed": SEED,
+    "data.dialect": _one_of("canonical", "paper"),
+    "folds.random": COUNT_OR_NONE,
+    "folds.seed": SEED,
+    "folds.protocol": _one_of("strict", "paper"),
+    "folds.validation_fraction": SHARE,
+    "members": COUNT,
+    "members_at_once": COUNT_OR_NONE,
+    "model.max_tokens": COUNT,
+    "model.dtype": _one_of("auto", "float32", "bfloat16", "float16"),
+    "model.dropout": RATE,
+    "model.attention_dropout": RATE,
+    "head.layers": ("1, 2 or 3", lambda value: value in (1, 2, 3)),
+    "optimizer.loss": _one_of("l1", "l2"),
+    "optimizer.epochs": COUNT,
+    "optimizer.batch_crystals": COUNT,
+    "optimizer.learning_rate": POSITIVE,
+    "optimizer.warmup_fraction": RATE,
+    "optimizer.weight_decay": NOT_NEGATIVE,
+    "optimizer.clip_norm": POSITIVE,
+    "optimizer.layer_decay": ("above 0 and at most 1", lambda value: 0 < value <= 1),
+    "optimizer.frozen_epochs": COUNT_OR_NONE,
+    "checkpoint.every_epochs": COUNT,
+    "confidence": SHARE,
+}
+# What a configuration file may return: its defaults, and what values must be.
+EXPECTED = {pretraining: _PRETRAINING, finetuning: _FINETUNING}
+
+
+def parse_arguments(
+    parser: argparse.ArgumentParser, argv: list[str] | None
+) -> tuple[argparse.Namespace, list[str]]:
+    """Parse a command line into arguments and `--config.KEY=VALUE` overrides.
+
+    Anything else ends the program with the parser's usage message.
+    """
+    arguments, rest = parser.parse_known_args(argv)
+    unknown = [argument for argument in rest if not argument.startswith("--config.")]
+    if unknown:
+        parser.error(
+            f"unknown argument {unknown[0]}; settings are given as --config.KEY=VALUE"
+        )
+    return arguments, rest
+
+
+def load(
+    path: str, overrides: list[str], *, kind: Callable[[], ConfigDict] = pretraining
+) -> ConfigDict:
+    """Run `get_config()` of a file and apply `--config.KEY=VALUE` arguments.
+
+    Args:
+        path: of the file.
+        overrides: in the order in which they apply.
+        kind: `pretraining` or `finetuning`.
+
+    Raises:
+        ConfigurationError: no such file, one that does not run, no such key, or a
+            value of the wrong type or out of its range.
+    """
+    file = Path(path)
+    if not file.is_file():
+        near = difflib.get_close_matches(
+            file.stem, [p.stem for p in file.parent.glob("*.py")], 1, 0.4
+        )
+        hint = f"; did you mean {file.parent / near[0]}.py?" if near else ""
+        raise ConfigurationError(f"--config: there is no file {path}{hint}")
+    config = _run(file, kind)
+    for argument in overrides:
+        override(config, argument)
+    for key, (expected, holds) in EXPECTED[kind].items():
+        if not holds(value := flatten(config)[key]):
+            raise ConfigurationError(
+                f"config.{key} is {value!r}, it must be {expected}: "
+                f"give --config.{key}=VALUE or correct {path}"
+            )
+    if not config.workdir:
+        config.workdir = f"runs/{file.stem}"
+    return config
+
+
+def _run(file: Path, kind: Callable[[], ConfigDict]) -> ConfigDict:
+    """What `get_config()` of a file returns, locked.
+
+    Raises:
+        ConfigurationError: the file does not run, or returns something else than the
+            default configuration with other values.
+    """
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        if not hasattr(module, "get_config"):
+            raise ConfigurationError(f"--config: {file} does not define get_config()")
+        config = module.get_config()
+    except ConfigurationError:
+        raise
+    except Exception as error:  # whatever somebody's file may raise
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename) == file]
+        where = f", line {lines[-1]}" if lines else ""
+        raise ConfigurationError(
+            f"--config: {file}{where}: {type(error).__name__}: {error}"
+        ) from error
+    default = flatten(kind())
+    if not isinstance(config, ConfigDict) or flatten(config).keys() != default.keys():
+        raise ConfigurationError(
+            f"--config: get_config() of {file} must return the ConfigDict of "
+            f"cloud_jax.config.{kind.__name__}() with some values changed; "
+            f"found {_unlike(config, default)}"
+        )
+    return config.lock()
+
+
+def _unlike(config: Any, default: dict[str, Any]) -> str:
+    """How something is not a configuration with the keys of `default`."""
+    if not isinstance(config, ConfigDict):
+        return f"a {type(config).__name__}"
+    keys = flatten(config).keys()
+    missing, extra = sorted(default.keys() - keys), sorted(keys - default.keys())
+    return f"missing keys {missing} and unknown keys {extra}"
+
+
+def override(config: ConfigDict, argument: str) -> None:
+    """Apply one `--config.KEY=VALUE`.
+
+    Raises:
+        ConfigurationError: with the nearest key, or the type that is expected.
+    """
+    name, equals, text = argument.partition("=")
+    key = name.removeprefix("--config.")
+    known = flatten(config)
+    if key == name or not equals:
+        raise ConfigurationError(
+            f"{argument}: not an argument; overrides look like --config.seed=1"
+        )
+    if key not in known:
+        near = difflib.get_close_matches(key, known, 1, 0.5) or [
+            k for k in known if k.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]
+        ]
+        hint = f"did you mean --config.{near[0]}?" if near else "see --help for all"
+        raise ConfigurationError(f"{argument}: there is no such key; {hint}")
+    value = _parse(text, known[key])
+    if type(value) is not type(known[key]):
+        raise ConfigurationError(
+            f"{argument}: {key} takes a {type(known[key]).__name__}, as in "
+            f"--config.{key}={known[key]!r}"
+        )
+    *parents, leaf = key.split(".")
+    node = config
+    for parent in parents:
+        node = node[parent]
+    node[leaf] = value
+
+
+def _parse(text: str, like: Any) -> Any:
+    """The value that `text` stands for where one like `like` is expected."""
+    if isinstance(like, str):
+        return text
+    if isinstance(like, bool):
+        return {"true": True, "false": False}.get(text.lower(), text)
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    if isinstance(like, float) and type(value) is int:
+        return float(value)
+    return value
+
+
+def flatten(config: ConfigDict | dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys to values, in order."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, ConfigDict | dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def is_free(key: str) -> bool:
+    """Whether a flattened key may change when a run resumes."""
+    return any(key == free or key.startswith(f"{free}.") for free in RESUMABLE_KEYS)
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """One line for each key that differs and may not, `key: old -> new`."""
+    old, new = flatten(old), flatten(new)
+    return [
+        f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}"
+        for key in sorted(old.keys() | new.keys())
+        if not is_free(key) and old.get(key) != new.get(key)
+    ]

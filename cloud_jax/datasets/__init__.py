@@ -1,0 +1,1 @@
+"""Public data by name: found in a folder, or downloaded with its hash checked."""

@@ -1,0 +1,155 @@
+"""The list of sources: positional words, or a TOML file that says more.
+
+    kind:TEXT       a source of this kind, see its class's `from_word`
+    corpus.toml     [[source]] tables: kind, name, path and the fields of the source's
+                    class (licence, citation, column, ...)
+
+Paths in a TOML file are relative to it.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cloud_jax.datasets.discovery import DiscoverySource
+from cloud_jax.datasets.embedded import EmbeddedSource
+from cloud_jax.datasets.matbench import MatbenchSource
+from cloud_jax.datasets.optimade.source import OptimadeSource
+from cloud_jax.datasets.phonon import PhononSource
+from cloud_jax.datasets.unconvbench import UnconvbenchSource
+from cloud_jax.structures.folder import CifSource
+from cloud_jax.structures.source import Source, SourceError
+from cloud_jax.structures.strings import StringsSource
+from cloud_jax.structures.table import TableSource
+
+KINDS: dict[str, type[Source]] = {
+    "embedded": EmbeddedSource,
+    "cif": CifSource,
+    "strings": StringsSource,
+    "table": TableSource,
+    "optimade": OptimadeSource,
+    "matbench": MatbenchSource,
+    "discovery": DiscoverySource,
+    "unconvbench": UnconvbenchSource,
+    "phonon": PhononSource,
+}
+
+
+def read_sources(
+    words: Sequence[str], data_dir: str = "data", *, without: Sequence[str] = ()
+) -> list[Source]:
+    """Turn command line words into sources.
+
+    Args:
+        words: of the command line.
+        data_dir: folder of public data sets.
+        without: names of sources that are left out.
+
+    Raises:
+        SourceError: an unknown word, kind, field or name, or two sources of one name.
+    """
+    sources: list[Source] = []
+    for word in words:
+        kind, _, text = word.partition(":")
+        if word.endswith(".toml"):
+            sources += _read_corpus(Path(word), data_dir)
+        elif kind in KINDS:
+            sources.append(KINDS[kind].from_word(text, data_dir))
+        else:
+            raise SourceError(
+                f"source {word!r}: expected {', '.join(KINDS)} (after the kind comes "
+                "a colon and what is read, see --list-sources) or a corpus.toml"
+            )
+    names = [source.name for source in sources]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SourceError(
+            f"two sources are called {', '.join(twice)}; ids start with the name: give "
+            "names in a corpus.toml"
+        )
+    if unknown := sorted(set(without) - set(names)):
+        raise SourceError(
+            f"--without: found {', '.join(unknown)}, expected of {', '.join(names)}"
+        )
+    return [source for source in sources if source.name not in without]
+
+
+def _read_corpus(path: Path, data_dir: str) -> list[Source]:
+    try:
+        data = tomllib.loads(path.read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise SourceError(f"{path}: cannot be read as TOML ({error})") from error
+    tables = data.pop("source", [])
+    if data or not tables or not _is_list_of(dict, tables):
+        raise SourceError(
+            f"{path}: found {sorted(data) or 'no source'}, expected only [[source]]"
+        )
+    return [
+        _build_source(table, f"{path}: source {number}", path.parent, data_dir)
+        for number, table in enumerate(tables, 1)
+    ]
+
+
+def _build_source(
+    table: dict[str, Any], where: str, folder: Path, data_dir: str
+) -> Source:
+    kind = table.pop("kind", None)
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise SourceError(f"{where}: found kind {kind!r}, expected {', '.join(KINDS)}")
+    types = {field.name: field.type for field in dataclasses.fields(KINDS[kind])}
+    if types.pop("data_dir", None):  # the command line says where that is
+        table["data_dir"] = data_dir
+    if "paths" in types:
+        types["path"] = types.pop("paths")
+    allowed = sorted(types)
+    unknown = sorted(set(table) - {*allowed, "data_dir"})
+    if unknown or "name" not in table or ("path" in allowed and "path" not in table):
+        raise SourceError(
+            f"{where}: found {', '.join(unknown or table)}; expected name"
+            f"{' and path' if 'path' in allowed else ''}, and perhaps "
+            f"{', '.join(allowed)}"
+        )
+    for key in types.keys() & table.keys():
+        _check_value(table[key], types[key], f"{where}: {key}")
+    if "path" in table:
+        paths = _as_tuple(table.pop("path"))
+        table["paths"] = tuple(str(folder / path) for path in paths)
+    if "archive" in table:
+        table["archive"] = str(folder / table["archive"])
+    if "splits" in table:
+        table["splits"] = _as_tuple(table["splits"])
+    ids = table.get("exclude_ids", [])
+    if isinstance(ids, str):  # a file, one id a line
+        try:
+            ids = (folder / ids).read_text("utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SourceError(f"{where}: exclude_ids: {error}") from error
+    table["exclude_ids"] = frozenset(i.strip() for i in ids if i.strip())
+    return KINDS[kind](**table)
+
+
+def _check_value(value: Any, kind: type, where: str) -> None:
+    """Raise SourceError unless the value is what the field of the class is made of."""
+    if kind is bool:
+        expected, fits = "true or false", isinstance(value, bool)
+    elif kind is str:
+        expected, fits = "a string", isinstance(value, str)
+    elif kind in (int, float):
+        allowed = int if kind is int else int | float
+        expected = "a whole number" if kind is int else "a number"
+        fits = isinstance(value, allowed) and not isinstance(value, bool)
+    else:
+        expected = "a string or a list of strings"
+        fits = isinstance(value, str) or _is_list_of(str, value)
+    if not fits or (where.endswith((": name", ": path")) and not value):
+        raise SourceError(f"{where}: found {value!r}, expected {expected}")
+
+
+def _is_list_of(kind: type, value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(v, kind) for v in value)
+
+
+def _as_tuple(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)

@@ -1,0 +1,292 @@
+"""Files that are published: found where the user keeps them, or downloaded once.
+
+A file is looked for by name in a folder and in the folders directly below it. What is
+found or downloaded must have the hash that its publisher gives. A download goes to
+`.NAME.partial`, is taken up where it stopped, and gets its name when it is whole.
+"""
+
+import errno
+import gzip
+import hashlib
+import json
+import os
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import requests
+import urllib3
+from tqdm import tqdm
+
+from cloud_jax.datasets.retries import (
+    FIRST_ATTEMPTS,
+    may_pass,
+    pause_s,
+    reason,
+    retry_after,
+)
+from cloud_jax.files import LockedError, lock
+from cloud_jax.structures.source import SourceError
+
+ATTEMPTS = 6  # in a row without a byte of progress
+PAUSE_S = 1.0  # before the second attempt
+TIMEOUT_S = 30.0  # without a byte
+_BLOCK = 2**20
+_LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+_AGENT = {"User-Agent": "cloud_jax", "Accept-Encoding": "identity"}
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A published file.
+
+    Attributes:
+        name: of the file, without folders.
+        url: of its bytes, or of a figshare article's list of files
+            (`https://api.figshare.com/v2/articles/ID/files`), which gives the URL and
+            the MD5 of this name.
+        sha256: that the publisher gives, or empty.
+        md5: that the publisher gives where there is no SHA-256, or empty.
+        page: for people: where the file is described.
+    """
+
+    name: str
+    url: str
+    sha256: str = ""
+    md5: str = ""
+    page: str = ""
+
+    @property
+    def checksum(self) -> tuple[str, str]:
+        """Algorithm and hexadecimal digest; two empty strings if none is given."""
+        if self.sha256:
+            return "sha256", self.sha256
+        return ("md5", self.md5) if self.md5 else ("", "")
+
+
+def find(file: RemoteFile, folder: str | Path) -> Path | None:
+    """Find a file in a folder or one directly below it; `NAME.gz` will do as well.
+
+    Returns:
+        The first that has the right hash, or None if there is no file of the name.
+
+    Raises:
+        SourceError: there are files of the name, and none has the right hash.
+    """
+    wrong = None
+    for path in _candidates(file.name, Path(folder)):
+        found = _digest_of(path, file)
+        if found == file.checksum[1]:
+            return path
+        wrong = wrong or (path, found)
+    if wrong:
+        path, found = wrong
+        raise SourceError(
+            f"{path}: found {file.checksum[0].upper()} {found}, expected that of the "
+            f"published file, {file.checksum[1]}: it is cut short, damaged or of "
+            f"another version; remove it, and it is downloaded again from {file.url}"
+        )
+    return None
+
+
+def find_or_fetch(
+    file: RemoteFile, folder: str | Path, subfolder: str, *, allow_download: bool
+) -> Path:
+    """Return the path of a file, downloaded if need be.
+
+    Args:
+        file: the published file.
+        folder: looked in first, with the folders directly below it.
+        subfolder: of the folder, to download to.
+        allow_download: otherwise a missing file is an error.
+
+    Raises:
+        SourceError: a file of the name has the wrong hash, or there is none and it
+            cannot be had.
+    """
+    if (path := find(file, folder)) is not None:
+        return path
+    if not allow_download:
+        raise SourceError(
+            f"found no file {file.name} in {folder} or a folder in it; it is published "
+            f"at {file.page or file.url}: download it into {Path(folder) / subfolder}"
+        )
+    target = Path(folder) / subfolder / file.name
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with lock(target.parent):
+            # Another process may have brought it since.
+            if (path := find(file, folder)) is not None:
+                return path
+            download(file, target)
+    except LockedError as error:
+        raise SourceError(f"{target}: another process is downloading ({error})") from (
+            error
+        )
+    except OSError as error:
+        raise SourceError(
+            f"{target}: cannot be downloaded from {file.url} ({_reason(error)}). "
+            "Without network, or where this address is refused, download it elsewhere "
+            f"(it is described at {file.page or file.url}) and put it into {folder}"
+        ) from error
+    return target
+
+
+def download(file: RemoteFile, target: Path) -> None:
+    """Download a file to a path, from where an earlier attempt stopped.
+
+    Raises:
+        OSError: it cannot be had; HTTP errors are among these.
+        SourceError: what came is not what was published.
+    """
+    file = _resolve(file)
+    partial = target.with_name(f".{target.name}.partial")
+    resumed = partial.exists()
+    if resumed and not file.checksum[1]:  # nothing would tell a mixture of two files
+        partial.unlink()
+    _transfer(file.url, partial)
+    found = _digest(partial, file.checksum[0])
+    if found != file.checksum[1] and resumed:  # perhaps begun with another version
+        partial.unlink()
+        _transfer(file.url, partial)
+        found = _digest(partial, file.checksum[0])
+    if found != file.checksum[1]:
+        size = partial.stat().st_size
+        partial.unlink()
+        raise SourceError(
+            f"{file.url}: found {size:,} bytes with {file.checksum[0].upper()} "
+            f"{found}, expected {file.checksum[1]}: the publisher has replaced "
+            f"{file.name}, or something on the way sends another page; see "
+            f"{file.page or file.url}"
+        )
+    os.replace(partial, target)
+
+
+def _candidates(name: str, folder: Path) -> Iterator[Path]:
+    for pattern in (name, f"{name}.gz", f"*/{name}", f"*/{name}.gz"):
+        yield from (path for path in sorted(folder.glob(pattern)) if path.is_file())
+
+
+def _digest_of(path: Path, file: RemoteFile) -> str:
+    """The digest of a file found; of `NAME.gz` that of what is in it."""
+    status = path.stat()
+    unpack = path.name == f"{file.name}.gz"
+    try:
+        return _cached_digest(
+            path, file.checksum[0], unpack, status.st_size, status.st_mtime_ns
+        )
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceError(f"{path}: cannot be read ({error})") from error
+
+
+@cache
+def _cached_digest(path: Path, algorithm: str, unpack: bool, *_version: int) -> str:
+    return _digest(path, algorithm, unpack)
+
+
+def _digest(path: Path, algorithm: str, unpack: bool = False) -> str:
+    """Hexadecimal digest of a file; empty without an algorithm."""
+    if not algorithm:
+        return ""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with gzip.open(path) if unpack else path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _resolve(file: RemoteFile) -> RemoteFile:
+    """Ask figshare for the URL and the MD5 of a file of an article.
+
+    Raises:
+        OSError: no answer.
+        SourceError: the answer has no such file.
+    """
+    if not file.url.endswith("/files"):
+        return file
+    with _open(f"{file.url}?page_size=1000", 0) as answer:
+        answer.raise_for_status()
+        body = answer.content
+    try:
+        entries = {entry["name"]: entry for entry in json.loads(body)}
+        names = sorted(entries)
+        if file.name in entries:
+            url = (
+                f"https://api.figshare.com/v2/file/download/{entries[file.name]['id']}"
+            )
+            url = entries[file.name].get("download_url") or url
+            return replace(file, url=url, md5=entries[file.name]["computed_md5"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise SourceError(f"{file.url}: found no list of files ({error!r})") from error
+    raise SourceError(
+        f"{file.url}: found {', '.join(names) or 'no file'}; expected {file.name}: the "
+        f"publisher has renamed it; see {file.page}"
+    )
+
+
+def _transfer(url: str, partial: Path) -> None:
+    """Append to a partial file until it is whole; a byte of progress earns patience.
+
+    Raises:
+        OSError: after the last attempt, or at once if another is useless.
+    """
+    failures, answered = 0, False
+    while True:
+        before = partial.stat().st_size if partial.exists() else 0
+        try:
+            _attempt(url, partial, before)
+            return
+        except (OSError, urllib3.exceptions.HTTPError) as error:
+            size = partial.stat().st_size if partial.exists() else 0
+            failures = 1 if size > before else failures + 1
+            refusal = getattr(error, "response", None)
+            answered = answered or refusal is not None or size > before
+            if (
+                failures >= (ATTEMPTS if answered else FIRST_ATTEMPTS)
+                or (refusal is not None and not may_pass(refusal.status_code))
+                or getattr(error, "errno", None) in _LOCAL
+            ):
+                raise error if isinstance(error, OSError) else OSError(error) from error
+            asked_s = 0.0 if refusal is None else retry_after(refusal.headers)
+            time.sleep(pause_s(PAUSE_S, failures, asked_s))
+
+
+def _attempt(url: str, partial: Path, start: int) -> None:
+    """Get what is missing of a file in one connection."""
+    with _open(url, start) as answer:
+        length = answer.headers.get("Content-Length")
+        span = answer.headers.get("Content-Range", "")
+        if answer.status_code == 416:  # an empty range: all is here, or never fitted
+            if span.rpartition("/")[2] == str(start):
+                return
+            partial.unlink()
+            raise ConnectionError(f"the server has no {start:,} bytes")
+        answer.raise_for_status()
+        if answer.status_code != 206 or not span.startswith(f"bytes {start}-"):
+            start = 0  # the server sends the whole file
+        name = partial.name[1:].removesuffix(".partial")
+        total = start + int(length) if length else None
+        with (
+            partial.open("ab" if start else "wb") as file,
+            tqdm(
+                desc=name, total=total, initial=start, unit="B", unit_scale=True
+            ) as bar,
+        ):
+            # read1 returns what has come, so that a broken connection keeps it.
+            while block := answer.raw.read1(_BLOCK // 16, decode_content=False):
+                file.write(block)
+                bar.update(len(block))
+
+
+def _open(url: str, start: int) -> requests.Response:
+    headers = _AGENT | ({"Range": f"bytes={start}-"} if start else {})
+    return requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S)
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, requests.HTTPError):
+        return f"HTTP {error.response.status_code} {error.response.reason}"
+    return reason(error)

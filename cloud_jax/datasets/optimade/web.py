@@ -1,0 +1,212 @@
+"""Polite HTTP for a harvest that takes days: paced, repeated, limited in time."""
+
+import json
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+
+import cloud_jax
+from cloud_jax.datasets.retries import (
+    FIRST_ATTEMPTS,
+    may_pass,
+    pause_s,
+    reason,
+    retry_after,
+)
+
+MAX_BYTES = 256 * 2**20  # of one answer
+_HEADERS = {"User-Agent": f"cloud_jax/{cloud_jax.__version__} (OPTIMADE harvest)"}
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How a server is asked.
+
+    Attributes:
+        requests_per_second: to one server, by all that ask it.
+        attempts: for one answer.
+        backoff_s: pause before the second attempt, doubled each time, give or take a
+            half.
+        request_limit_s: for one attempt, to the last byte.
+        time_limit_s: of the whole harvest; 0 is none.
+    """
+
+    requests_per_second: float
+    attempts: int
+    backoff_s: float
+    request_limit_s: float
+    time_limit_s: float
+
+
+class WebError(Exception):
+    """An answer did not come.
+
+    Attributes:
+        status: the HTTP status of a refusal that another attempt would not change.
+    """
+
+    def __init__(self, message: str, status: int = 0):
+        super().__init__(message)
+        self.status = status
+
+
+class OutOfTimeError(Exception):
+    """The time for the whole harvest is up, or it was interrupted."""
+
+
+class _AgainError(Exception):
+    """Another attempt may help; `wait_s` is what the server asked for."""
+
+    def __init__(self, message: str, wait_s: float = 0.0):
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+class RateLimiter:
+    """When the next request may go to each server; shared by all threads."""
+
+    def __init__(self):
+        self._begun = time.monotonic()
+        self._free: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self.stopped = threading.Event()
+
+    def wait(self, server: str, manners: RetryPolicy) -> None:
+        """Wait for the server's turn.
+
+        Raises:
+            OutOfTimeError: the time is up, or would be before the turn comes.
+        """
+        with self._lock:
+            turn = max(time.monotonic(), self._free.get(server, 0.0))
+            if manners.time_limit_s and turn > self._begun + manners.time_limit_s:
+                raise OutOfTimeError("the time limit of the harvest is reached")
+            self._free[server] = turn + 1.0 / manners.requests_per_second
+        if self.stopped.wait(max(0.0, turn - time.monotonic())):
+            raise OutOfTimeError("the harvest was interrupted")
+
+    def hold(self, server: str, seconds: float) -> None:
+        """Send nothing to a server for a while."""
+        with self._lock:
+            until = time.monotonic() + seconds
+            self._free[server] = max(until, self._free.get(server, 0.0))
+
+
+class Web:
+    """Answers in JSON, one connection.
+
+    Args:
+        pace: shared with the other databases.
+        manners: how to ask.
+    """
+
+    def __init__(self, pace: RateLimiter, manners: RetryPolicy):
+        self._pace, self._manners = pace, manners
+        self._session = requests.Session()
+        self._session.headers.update(_HEADERS)
+        self._answered = False
+
+    def __enter__(self) -> "Web":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
+
+    def json(self, url: str, *, listing: bool = False) -> dict:
+        """Return an answer.
+
+        Args:
+            url: to ask.
+            listing: whether its `data` must be a list.
+
+        Raises:
+            WebError: it does not come.
+            OutOfTimeError: the time is up.
+        """
+        server = urlsplit(url).netloc
+        attempt = 0
+        while True:
+            self._pace.wait(server, self._manners)
+            attempt += 1
+            try:
+                return _parse(self._get(url), listing)
+            except _AgainError as error:
+                most = self._manners.attempts
+                if attempt >= (most if self._answered else min(most, FIRST_ATTEMPTS)):
+                    raise WebError(f"{error}, {attempt} times") from None
+                pause = pause_s(self._manners.backoff_s, attempt, error.wait_s)
+                self._pace.hold(server, pause)
+
+    def text(self, url: str) -> str:
+        """Return an answer in words; empty if there is none. One attempt."""
+        self._pace.wait(urlsplit(url).netloc, self._manners)
+        try:
+            return self._get(url).decode("utf-8", "replace")
+        except (_AgainError, WebError):
+            return ""
+
+    def _get(self, url: str) -> bytes:
+        """One attempt."""
+        limit_s = self._manners.request_limit_s
+        end = time.monotonic() + limit_s
+        try:
+            with self._session.get(url, stream=True, timeout=limit_s) as answer:
+                self._answered = True
+                body = _read(answer, end)
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise _AgainError(reason(error)) from None
+        except (
+            requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError
+        ) as error:  # fmt: skip
+            # A body cut short or compressed wrongly; and a URL that is none.
+            raise _AgainError(reason(error)) from None
+        if answer.status_code == 200:
+            return body
+        message = f"HTTP {answer.status_code}{_details(body)}"
+        if may_pass(answer.status_code):
+            raise _AgainError(message, retry_after(answer.headers))
+        raise WebError(message, answer.status_code)
+
+
+def mapping(value: Any) -> dict:
+    """A JSON object, or an empty one where a server put something else."""
+    return value if isinstance(value, dict) else {}
+
+
+def _read(answer: requests.Response, end: float) -> bytes:
+    parts, size = [], 0
+    # read1 returns what has come, so that a trickle meets the time limit too.
+    while part := answer.raw.read1(2**16, decode_content=True):
+        parts.append(part)
+        size += len(part)
+        if time.monotonic() > end:
+            raise _AgainError("the answer took too long")
+        if size > MAX_BYTES:
+            raise WebError(f"an answer of more than {MAX_BYTES:,} bytes")
+    return b"".join(parts)
+
+
+def _parse(body: bytes, listing: bool) -> dict:
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        raise _AgainError(f"found {body[:60]!r}, expected JSON") from None
+    if not isinstance(answer, dict) or not isinstance(
+        answer.get("data"), list if listing else list | dict
+    ):
+        raise _AgainError(f"found {body[:60]!r}, expected an OPTIMADE answer with data")
+    return answer
+
+
+def _details(body: bytes) -> str:
+    """What an OPTIMADE server says of an error."""
+    try:
+        errors = json.loads(body)["errors"]
+        return ": " + "; ".join(str(e.get("detail") or e.get("title")) for e in errors)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ""

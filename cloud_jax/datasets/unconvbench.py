@@ -1,0 +1,85 @@
+"""The six general tasks of UnconvBench: crystals that are not ordinary.
+
+Wang et al., "CrysToGraph: a comprehensive predictive model for crystal material
+properties and the benchmark" (2024). Names, sizes, ids and folds are those of its code
+(github.com/howardwang1997/unconvbench, constant.py and utils.py); the files are in the
+figshare article 26657428, which gives their addresses and MD5.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from cloud_jax.datasets.benchmark import OrderedBenchmark
+from cloud_jax.datasets.download import RemoteFile
+
+_ARTICLE = "https://api.figshare.com/v2/articles/26657428/files"
+_PAGE = "https://figshare.com/articles/dataset/UnconvBench/26657428"
+_LICENCE = "MIT (UnconvBench); the data of its origins"
+_CITATION = "10.48550/arXiv.2407.16131"
+
+
+class Task(NamedTuple):
+    """A task as published.
+
+    Attributes:
+        dataset: its name in UnconvBench.
+        column: of the target, in the file.
+        unit: of the target.
+        rows: of the file.
+        what: the target is, and where it is from.
+    """
+
+    dataset: str
+    column: str
+    unit: str
+    rows: int
+    what: str
+
+
+# By the names of the CLOUD paper (Table S6).
+TASKS = {
+    "2d_e_exf": Task(
+        "unconvbench_exfoliation", "exfoliation_energy_per_atom", "eV/atom", 4527,
+        "exfoliation energy of 2D materials (2DMatPedia)",
+    ),
+    "2d_e_tot": Task(
+        "unconvbench_2d_e_tot", "etot", "eV", 3520, "total energy of 2D crystals (C2DB)"
+    ),
+    "2d_gap": Task(
+        "unconvbench_2d_gap", "gap", "eV", 3520, "band gap of 2D crystals (C2DB)"
+    ),
+    "qmof": Task(
+        "unconvbench_qmof", "energy_total", "eV", 5106, "total energy of MOFs (QMOF)"
+    ),
+    "supercon": Task(
+        "unconvbench_supercon", "Tc", "K", 1058,
+        "critical temperature of superconductors (JARVIS)",
+    ),
+    "defected": Task(
+        "unconvbench_defected", "ef", "eV", 530, "vacancy formation energy (JARVIS)"
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class UnconvbenchSource(OrderedBenchmark):
+    """One task, by its name in the CLOUD paper."""
+
+    kind: ClassVar[str] = "unconvbench"
+    title: ClassVar[str] = "UnconvBench"
+    tasks: ClassVar[dict[str, Task]] = TASKS
+    fold_seed: ClassVar[int] = 42
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._describe(_LICENCE, _CITATION)
+
+    @property
+    def file(self) -> RemoteFile:
+        """The task's file."""
+        return RemoteFile(f"ub_{self.id_prefix}.json", _ARTICLE, page=_PAGE)
+
+    @property
+    def id_prefix(self) -> str:
+        """`unconvbench_supercon` and so on."""
+        return TASKS[self.task].dataset

@@ -1,0 +1,1 @@
+"""Fine-tuning on a labelled table: rows, folds, members, outputs, search."""

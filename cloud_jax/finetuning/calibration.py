@@ -1,0 +1,105 @@
+"""How far to trust a prediction: split-conformal quantiles from validation rows.
+
+A row's residual is that of the mean over the members that held the row out: they did
+not learn from it, though they chose their best epoch with it and others. Of a
+regression it is |predicted - true|. Of a law it is |ln s|, s the factor on all
+characteristic temperatures with which the prediction equals the label: a property at
+s theta is what one number can move at every temperature and for every property at once.
+
+The quantile is that of n + 1 rows (Vovk et al. 2005; Angelopoulos & Bates 2021, arXiv
+2107.07511, section 1). The stated level is nominal: it holds for the label's property
+and temperature, and cautiously, since the mean of all members errs less than that of
+those that held a row out. Elsewhere nothing was calibrated.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from cloud_jax.finetuning.job import Job
+from cloud_jax.finetuning.targets import Target
+from cloud_jax.finetuning.trained import Trained
+from cloud_jax.physics.laws import Law, constrain, evaluate, scale_temperatures
+
+_WIDEST = math.log(20)  # beyond this factor on theta a label says nothing
+
+
+def calibrate(job: Job, trained: Trained) -> dict[str, Any]:
+    """The `calibration` entry of a model folder."""
+    held_out = np.zeros(trained.raw.shape[:2], bool)
+    for index, member in enumerate(job.members):
+        if job.config.folds.protocol == "strict":
+            held_out[index, member.validation] = True
+    rows = np.flatnonzero(held_out.any(axis=0))
+    if not len(rows):
+        return {}
+    there, level = held_out[:, rows], job.config.confidence
+    targets = {}
+    for i, target in enumerate(job.targets):
+        true = job.table.targets[rows, i]
+        if job.law is None:
+            values = np.where(there, trained.values[:, rows, i], 0.0)
+            residuals = np.abs(values.sum(axis=0) / there.sum(axis=0) - true)
+        else:
+            residuals = np.abs(
+                log_factors(
+                    job.law,
+                    target,
+                    np.nan_to_num(trained.raw[:, rows]),
+                    there,
+                    true / job.amounts[rows, i],
+                )
+            )
+        quantile = conformal_quantile(residuals, level)
+        if quantile is not None:
+            entry = {"level": level, "n": len(rows), "quantile": quantile}
+            targets[target.name] = entry
+    return {"targets": targets}
+
+
+def conformal_quantile(
+    residuals: Float[np.ndarray, " n"], level: float
+) -> float | None:
+    """The ceil((n + 1) level)-th smallest residual; None if there are not so many."""
+    rank = math.ceil((len(residuals) + 1) * level)
+    return float(np.sort(residuals)[rank - 1]) if rank <= len(residuals) else None
+
+
+def log_factors(
+    law: Law,
+    target: Target,
+    raw: Float[np.ndarray, "M n O"],
+    there: Bool[np.ndarray, "M n"],
+    per_atom: Float[np.ndarray, " n"],
+) -> Float[np.ndarray, " n"]:
+    """Find by how much, in ln, theta must change to give each label.
+
+    Args:
+        law: of the head.
+        target: what the labels are.
+        raw: outputs of the members.
+        there: which members count for a row.
+        per_atom: labels, J per mol of atoms.
+    """
+    with jax.enable_x64(True):
+        variables = constrain(law, jnp.asarray(raw, jnp.float64))
+        weight = jnp.asarray(there / there.sum(axis=0))
+
+        @jax.jit
+        def at(log_s: Float[Array, " n"]) -> Float[Array, " n"]:
+            scaled = scale_temperatures(law, variables, jnp.exp(log_s))
+            values = evaluate(law, target.property, scaled, target.temperature_k)
+            return (values * weight).sum(axis=0)
+
+        # Every property moves one way with theta, so halving an interval finds it.
+        low, high = (jnp.full(len(per_atom), sign * _WIDEST) for sign in (-1.0, 1.0))
+        rising = at(high) > at(low)
+        for _ in range(50):
+            middle = (low + high) / 2
+            above = (at(middle) > per_atom) == rising
+            low, high = jnp.where(above, low, middle), jnp.where(above, middle, high)
+        return np.asarray(low)

@@ -1,0 +1,245 @@
+"""The crystals of table rows: structures through the worker processes, or a dataset.
+
+What structures became can be kept in a file. Without structures to read nothing that
+parses them is imported.
+"""
+
+import json
+import math
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from tqdm import tqdm
+
+from cloud_jax.files import atomic_write
+from cloud_jax.finetuning.rows import LabelledTable, Row, TableError
+from cloud_jax.scope.options import Options
+from cloud_jax.structures.items import kind_of
+from cloud_jax.structures.source import (
+    MAX_ITEM_BYTES,
+    Piece,
+    RawItem,
+    Source,
+    SourceError,
+)
+
+
+@dataclass(frozen=True)
+class _Structures(Source):
+    """The structure column of the rows that are good so far, named by row number."""
+
+    table: LabelledTable | None = None
+    column: str = ""
+    wanted: frozenset[int] = frozenset()
+
+    def pieces(self) -> list[Piece]:
+        return [Piece(self.table.name, self.table.folder)]
+
+    def read(self, piece: Piece) -> Iterator[RawItem]:
+        for number, (_, values) in enumerate(self.table.rows([self.column])):
+            if number in self.wanted:
+                yield _raw_item(str(number), values[self.column], self.table.folder)
+
+
+def _raw_item(name: str, value: Any, folder: Path) -> RawItem:
+    """Tell a path from text; read the file that a path leads to."""
+    if isinstance(value, RawItem):
+        return value._replace(id=name)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return RawItem(name, ("missing_structure", "the cell is empty"), "reject")
+    if not isinstance(value, str) or "\n" in value or value.lstrip().startswith("{"):
+        return RawItem(name, value, "auto")
+    path = folder / value.strip()
+    if not _is_file(path):
+        if "\\n" in value:  # line breaks as two characters
+            return RawItem(name, value.replace("\\n", "\n"), "auto")
+        problem = f"found {value[:80]!r}, which is no file beside the table and no text"
+        return RawItem(name, ("not_found", problem), "reject")
+    try:
+        if (size := path.stat().st_size) > MAX_ITEM_BYTES:
+            problem = f"{path}: {size} bytes, expected at most {MAX_ITEM_BYTES}"
+            return RawItem(name, ("too_large", problem), "reject")
+        return RawItem(name, path.read_bytes(), kind_of(path.name) or "auto")
+    except OSError as error:
+        return RawItem(name, ("unreadable", f"{path}: {error.strerror}"), "reject")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # text: too long for a name, or with a zero byte
+        return False
+
+
+# Of a crystal, beside its sentence, and of a row that is none.
+_FACTS = ("n_atoms", "space_group", "volume_per_atom")
+_PROBLEM = ("code", "message")
+
+
+def _take(row: Row, crystal: dict[str, Any], dialect: str) -> None:
+    """Fill in what is known of a row's crystal."""
+    n_atoms, space_group, volume_per_atom = (crystal[name] or 0 for name in _FACTS)
+    row.sentence = crystal[dialect]
+    row.n_atoms = row.n_atoms or n_atoms
+    row.space_group = space_group
+    row.volume = n_atoms * volume_per_atom or math.nan
+
+
+def encode_structures(
+    table: LabelledTable,
+    column: str,
+    rows: list[Row],
+    options: Options,
+    processes: int,
+    *,
+    keep_in: Path | None = None,
+) -> None:
+    """Fill in what is known of the crystal of each row, or its problem.
+
+    Args:
+        table: where the rows come from.
+        column: with the structures.
+        rows: to fill in.
+        options: dialect and tolerances.
+        processes: that read structures.
+        keep_in: a file that keeps what came out. While the table and the options stay
+            the same it is read instead; structures that are files of their own may
+            then change or be gone.
+
+    Raises:
+        TableError: the workers cannot work.
+        OSError: no space for what they pass on.
+    """
+    key = {"table": table.sha256([column]), "column": column, **asdict(options)}
+    found = _read_kept(keep_in, key) if keep_in else {}
+    if any(str(row.number) not in found for row in rows):
+        found = _encode(table, column, rows, options, processes)
+        if keep_in:
+            _keep(keep_in, key, found)
+    for row in rows:
+        crystal, problem = found[str(row.number)]
+        if problem:
+            row.problem = tuple(problem)
+        else:
+            _take(row, crystal, options.dialect)
+
+
+def _encode(
+    table: LabelledTable,
+    column: str,
+    rows: list[Row],
+    options: Options,
+    processes: int,
+) -> dict[str, list]:
+    """Return for each row's number [its crystal, [code, message] or None]."""
+    from cloud_jax.scope.chunks import CHUNK_ITEMS, chunks, read_part
+    from cloud_jax.scope.pool import EngineError, Limits, Pool
+
+    wanted = frozenset(row.number for row in rows)
+    source = _Structures(table.name, table=table, column=column, wanted=wanted)
+    names = [options.dialect, *_FACTS]
+    results = {}
+    with (
+        tempfile.TemporaryDirectory(prefix="cloud_jax-") as directory,
+        tqdm(total=len(rows), desc="reading structures", unit=" crystals") as bar,
+        Pool(
+            max(1, min(processes, -(-len(rows) // CHUNK_ITEMS))),
+            directory=Path(directory),
+            source_names=[source.name],
+            options=options,
+            limits=Limits(),
+        ) as pool,
+    ):
+        try:
+            parts = pool.run(chunks([source], ""), lambda n, _: bar.update(n))
+        except (EngineError, SourceError) as error:
+            raise TableError(f"{table.name}, column {column}: {error}") from error
+        for part in parts:
+            for found in read_part(part, ["id", *names, *_PROBLEM]).to_pylist():
+                problem = [found[name] for name in _PROBLEM] if found["code"] else None
+                crystal = {name: found[name] for name in names}
+                results[found["id"].rpartition("/")[2]] = [crystal, problem]
+    return results
+
+
+def _read_kept(file: Path, key: dict[str, Any]) -> dict[str, list]:
+    """What `_keep` wrote under the same key; nothing if there is no such thing."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return content["rows"] if content["key"] == key else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _keep(file: Path, key: dict[str, Any], rows: dict[str, list]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(file, json.dumps({"key": key, "rows": rows}))
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a prepared dataset.
+
+    Raises:
+        TableError: the folder is no such dataset.
+    """
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        for name in ("dialect", "deduplicate", "symprec", "angle_tolerance"):
+            manifest[name]
+        manifest.setdefault("symmetry", "spglib")  # before there was a choice
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TableError(
+            f"{folder}: is no dataset of `python -m cloud_jax.preprocess` ({error})"
+        ) from None
+    return manifest
+
+
+def join_dataset(folder: Path, rows: list[Row], options: Options) -> None:
+    """Fill in what a prepared dataset knows of each row's crystal, or the problem."""
+    manifest = read_manifest(folder)
+    search = ("symprec", "angle_tolerance", "symmetry")
+    made = {name: manifest[name] for name in search}
+    asked = {name: getattr(options, name) for name in made}
+    if made != asked:
+        raise TableError(f"{folder}: was made with {made}, this run has {asked}")
+    wanted: dict[str, list[dict]] = {row.id: [] for row in rows}
+    names = ["id", *_FACTS, options.dialect, "merged_ids"]
+    try:
+        records = ds.dataset(folder / "records.parquet")
+        for batch in records.to_batches(columns=names):
+            for record in batch.to_pylist():
+                for name in (record["id"], *record["merged_ids"]):
+                    for key in (name, name.partition("/")[2]):
+                        if key in wanted:
+                            wanted[key].append(record)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise TableError(f"{folder}: cannot be read ({error})") from error
+    # Twins of equal canonical sentence were merged; no other rule makes them equal.
+    exact = manifest["deduplicate"] == options.dialect == "canonical"
+    for row in rows:
+        _take_record(row, wanted[row.id], options.dialect, exact)
+
+
+def _take_record(row: Row, found: list[dict], dialect: str, exact: bool) -> None:
+    if not found:
+        row.problem = "not_in_dataset", f"the dataset has no crystal {row.id}"
+    elif len({record["id"] for record in found}) > 1:
+        names = ", ".join(record["id"] for record in found)
+        row.problem = "ambiguous_id", f"{row.id} may be {names}: write one of them"
+    elif row.id not in _names(found[0]["id"]) and not exact:
+        row.problem = "merged", f"the dataset keeps only its twin {found[0]['id']}"
+    elif found[0][dialect] is None:
+        row.problem = "no_sentence", f"the dataset has no {dialect} sentence of it"
+    else:
+        twin = row.id not in _names(found[0]["id"])  # it may be smaller or larger
+        _take(row, found[0] | ({"volume_per_atom": None} if twin else {}), dialect)
+
+
+def _names(record_id: str) -> tuple[str, str]:
+    """A record's id, and the same without the name of its source."""
+    return record_id, record_id.partition("/")[2]

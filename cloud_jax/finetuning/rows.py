@@ -1,0 +1,221 @@
+"""The rows of a labelled table, each with its line: what an error can point at.
+
+A table is a file, or a public data set with labels by its word (`matbench:phonons`).
+"""
+
+import math
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+from zipfile import BadZipFile
+
+from cloud_jax.datasets.benchmark import Benchmark
+from cloud_jax.datasets.corpus import KINDS
+from cloud_jax.files import file_sha256
+from cloud_jax.structures.json_stream import line_rows, split_rows
+from cloud_jax.structures.parquet import parquet_rows
+from cloud_jax.structures.source import SourceError
+from cloud_jax.structures.table import csv_rows
+
+Rows = Iterator[tuple[int, dict[str, Any] | str]]
+
+
+class TableError(ValueError):
+    """A table as a whole cannot be used; the message says why and what to do."""
+
+
+@dataclass
+class Row:
+    """What is known of one row while the table is made."""
+
+    number: int
+    line: int
+    id: str = ""
+    targets: list[float] = field(default_factory=list)
+    n_atoms: int = 0
+    space_group: int = 0
+    volume: float = math.nan
+    split: str = ""
+    group: str = ""
+    sentence: str = ""
+    tokens: list[int] = field(default_factory=list)
+    problem: tuple[str, str] | None = None  # code, message
+
+
+class LabelledTable(Protocol):
+    """Where rows come from: a file, or a public data set."""
+
+    name: str
+    folder: Path
+
+    def rows(self, columns: Sequence[str]) -> Rows:
+        """Yield the line of each row and {column: value}, or what is wrong with it.
+
+        The rows are the same, in the same order, whatever columns are wanted.
+
+        Raises:
+            TableError: it is missing or damaged, or lacks a column.
+        """
+
+    def sha256(self, columns: Sequence[str]) -> str:
+        """Hash of the files that some columns come from."""
+
+
+def open_table(where: str | Path, data_dir: str | Path = "data") -> LabelledTable:
+    """Return the table of a file, or of a word such as `matbench:phonons`.
+
+    Args:
+        where: `*.csv`, `*.json` or `*.jsonl` (each also .gz, .bz2 or .zip),
+            `*.parquet`, or the word of a public data set with labels.
+        data_dir: folder of public data sets.
+
+    Raises:
+        TableError: a word of no such data set.
+    """
+    kind, _, text = str(where).partition(":")
+    source_class = KINDS.get(kind)
+    if source_class is None or not issubclass(source_class, Benchmark):
+        return TableFile(Path(where))
+    try:
+        return BenchmarkTable(source_class.from_word(text, str(data_dir)))
+    except SourceError as error:
+        raise TableError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class BenchmarkTable:
+    """The rows of a public data set; what is missing is downloaded when it is read."""
+
+    source: Benchmark
+
+    @property
+    def name(self) -> str:
+        """The word's text as a name."""
+        return self.source.name
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are."""
+        return Path(self.source.data_dir)
+
+    def rows(self, columns: Sequence[str]) -> Rows:
+        """Yield the number of each row, from 1, and its values."""
+        _check(columns, self.source.columns, self.source.name)
+        try:
+            self.source.fetch(columns)
+            for number, row in enumerate(self.source.rows(columns), 1):
+                bad = isinstance(row, str)
+                yield number, row if bad else {name: row.get(name) for name in columns}
+        except SourceError as error:
+            raise TableError(str(error)) from error
+
+    def sha256(self, columns: Sequence[str]) -> str:
+        """Hash of the files that some columns come from."""
+        return self.source.table_sha256(columns)
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """The rows of a file."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The file's name without suffixes."""
+        return self.path.name.split(".")[0]
+
+    @property
+    def folder(self) -> Path:
+        """The file's folder: paths in it are relative to that."""
+        return self.path.parent
+
+    def sha256(self, columns: Sequence[str]) -> str:
+        """Hash of the file's bytes."""
+        return file_sha256(self.path)
+
+    def rows(self, columns: Sequence[str]) -> Rows:
+        """Yield the physical line on which a row begins, and its values.
+
+        Lines count from 1. Of JSON and Parquet, which have no lines, it is the number
+        of the row.
+        """
+        suffixes = [suffix.lower() for suffix in self.path.suffixes]
+        readers = {
+            ".csv": _csv_rows,
+            ".parquet": _parquet_rows,
+            ".jsonl": _json_lines,
+            ".json": _json_rows,
+        }
+        reader = next((readers[s] for s in reversed(suffixes) if s in readers), None)
+        if reader is None:
+            raise TableError(
+                f"{self.path}: found suffix {self.path.suffix!r}, expected .csv, .json "
+                "or .jsonl (each also .gz, .bz2 or .zip) or .parquet"
+            )
+        try:
+            yield from reader(self.path, columns)
+        except SourceError as error:
+            raise TableError(str(error)) from error
+        except (
+            OSError, EOFError, UnicodeDecodeError, zlib.error, BadZipFile
+        ) as error:  # fmt: skip
+            raise TableError(f"{self.path}: cannot be read ({error})") from error
+
+
+def _csv_rows(path: Path, columns: Sequence[str]) -> Rows:
+    with csv_rows(path) as (header, rows):
+        _check(columns, header, path)
+        places = {name: header.index(name) for name in columns}
+        for line, row in rows:
+            if len(row) == len(header):
+                yield line, {name: row[i] for name, i in places.items()}
+            else:
+                yield line, f"found {len(row)} fields, expected {len(header)}"
+
+
+def _parquet_rows(path: Path, columns: Sequence[str]) -> Rows:
+    with parquet_rows(path) as (names, rows):
+        _check(columns, names, path)
+        yield from enumerate(rows(columns), 1)
+
+
+def _json_rows(path: Path, columns: Sequence[str]) -> Rows:
+    yield from _object_rows(path, columns, enumerate(split_rows(path), 1))
+
+
+def _json_lines(path: Path, columns: Sequence[str]) -> Rows:
+    yield from _object_rows(path, columns, line_rows(path))
+
+
+def _object_rows(
+    path: Path, columns: Sequence[str], rows: Iterable[tuple[int, Any]]
+) -> Rows:
+    """Take some columns of objects; the first good one stands for the header."""
+    known = False
+    for line, row in rows:
+        if isinstance(row, dict):
+            if not known:
+                _check(columns, list(row), path)
+                known = True
+            missing = [name for name in columns if name not in row]
+            if not missing:
+                row = {name: row[name] for name in columns}
+            else:
+                row = f"lacks {', '.join(missing)}"
+        elif isinstance(row, ValueError):
+            row = str(row)
+        else:
+            row = f"found {str(row)[:40]!r}, expected an object"
+        yield line, row
+
+
+def _check(columns: Sequence[str], found: Sequence[str], where: str | Path) -> None:
+    missing = [name for name in columns if name not in found]
+    if missing:
+        raise TableError(
+            f"{where}: found columns {', '.join(found) or 'none'}; expected "
+            f"{', '.join(missing)} too"
+        )

@@ -1,0 +1,218 @@
+"""Trials of a hyper-parameter search: chosen by Optuna, trained as fine-tuning trains.
+
+A trial sees training and validation rows only: no fold has test rows to predict, and
+the labels of rows that no member learns from or selects with are taken away.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optuna
+from jax.errors import JaxRuntimeError
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from cloud_jax.finetuning.job import Job, prepare, read
+from cloud_jax.finetuning.loop import DivergedError
+from cloud_jax.finetuning.run import train
+from cloud_jax.finetuning.space import Range, Space
+from cloud_jax.finetuning.table import Table
+from cloud_jax.training.workdir import RunMismatchError
+
+
+class Search(NamedTuple):
+    """What is searched.
+
+    Attributes:
+        folder: of the study and its trials.
+        space: keys to choices or ranges.
+        configured: the configuration's own values of those keys, the first trial.
+        configure: from values of those keys to a configuration.
+        identity: what must be the same when the search goes on.
+        differences: lines that say how two identities differ.
+        seed: of the choices.
+    """
+
+    folder: Path
+    space: Space
+    configured: dict[str, Any]
+    configure: Callable[[dict[str, Any]], Any]
+    identity: dict[str, Any]
+    differences: Callable[[dict[str, Any], dict[str, Any]], list[str]]
+    seed: int
+
+
+class FailedTrialError(Exception):
+    """A trial that gives no number, which is an answer too."""
+
+
+class SharedTable:
+    """Reads the table once for all trials that see it in the same way."""
+
+    def __init__(self):
+        self._tables: dict[tuple, Table] = {}
+
+    def __call__(self, config: Any, vocabulary: Any, origin: dict[str, Any]) -> Table:
+        """Read as `tuning.job.read` does."""
+        key = vocabulary.sha256, *sorted(origin.items())
+        if key not in self._tables:
+            self._tables[key] = read(config, vocabulary, origin)
+        return self._tables[key]
+
+
+def search(
+    plan: Search, *, n_trials: int, reader: SharedTable, report: Callable
+) -> optuna.Study:
+    """Run trials until so many have an answer, those of earlier calls included.
+
+    Args:
+        plan: what is searched.
+        n_trials: finished or failed by themselves; those that were killed run again.
+        reader: of the table.
+        report: called with the study after each trial.
+
+    Raises:
+        RunMismatchError: the folder holds another search.
+        InterruptedRunError: a signal; the trial goes on in the next call.
+        OSError, JaxRuntimeError: not the fault of one trial.
+    """
+    study = open_study(plan)
+    requeue_killed(study)
+    distributions = {
+        key: distribution(values, plan.configured[key])
+        for key, values in plan.space.items()
+    }
+    while len(answered(study)) < n_trials:
+        # Of its number, so that a search that was interrupted chooses the same.
+        number = len(study.trials)
+        entropy = np.random.SeedSequence([plan.seed, number]).generate_state(1)[0]
+        study.sampler = optuna.samplers.TPESampler(seed=int(entropy))
+        trial = study.ask(distributions)
+        run_trial(study, trial, plan, reader)
+        report(study)
+    return study
+
+
+def open_study(plan: Search) -> optuna.Study:
+    """Make the study, or go on with the one in the folder.
+
+    Raises:
+        RunMismatchError: with the lines that differ.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        study_name="search",
+        storage=f"sqlite:///{plan.folder.resolve()}/study.db",
+        direction="minimize",
+        load_if_exists=True,
+    )
+    identity = json.loads(json.dumps(plan.identity))  # as the study keeps it
+    had = study.user_attrs.get("identity")
+    if had and study.trials:
+        if lines := plan.differences(had, identity):
+            raise RunMismatchError(
+                f"{plan.folder} holds a search with other settings (there -> here):\n  "
+                + "\n  ".join(lines)
+                + "\nUse those settings to go on with it, or another --workdir"
+            )
+        return study
+    study.set_user_attr("identity", identity)
+    # Nothing is an improvement that is not better than what the file says.
+    outside = [
+        k for k, values in plan.space.items() if plan.configured[k] not in values
+    ]
+    if not outside:
+        study.enqueue_trial(plan.configured)
+    else:
+        print(
+            f"note: the configuration's own {', '.join(outside)} lies outside the "
+            "space, so the configuration itself is not one of the trials"
+        )
+    return study
+
+
+def requeue_killed(study: optuna.Study) -> None:
+    """Let trials that were cut off go on where they last saved, under a new number."""
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        folder = trial.user_attrs.get("folder", f"{trial.number:04d}")
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params, user_attrs={"folder": folder})
+
+
+def answered(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials that finished, or failed by themselves."""
+    ended = study.get_trials(states=(TrialState.COMPLETE, TrialState.FAIL))
+    return [t for t in ended if t.value is not None or "error" in t.user_attrs]
+
+
+def distribution(values: list | Range, like: Any) -> BaseDistribution:
+    """What Optuna draws from; `like` is a value of the key."""
+    if not isinstance(values, Range):
+        return CategoricalDistribution(values)
+    kind = IntDistribution if type(like) is int else FloatDistribution
+    return kind(values.low, values.high, log=values.log)
+
+
+def run_trial(
+    study: optuna.Study, trial: Trial, plan: Search, reader: SharedTable
+) -> None:
+    """Train with a trial's values and tell the study what came of it."""
+    config = plan.configure(trial.params)
+    name = trial.user_attrs.get("folder", f"{trial.number:04d}")
+    folder = plan.folder / "trials" / name
+    config.workdir = str(folder)
+    try:
+        score = validation_error(config, reader)
+    except FailedTrialError as error:
+        trial.set_user_attr("error", str(error))
+        study.tell(trial, state=TrialState.FAIL)
+    else:
+        study.tell(trial, score)
+    for states in folder.glob("members/*/checkpoints"):
+        shutil.rmtree(states)  # nothing resumes them any more
+    jax.clear_caches()  # the next trial compiles programs of its own
+
+
+def validation_error(config: Any, reader: SharedTable) -> float:
+    """Mean MAE/MAD of the members over their validation rows.
+
+    Raises:
+        FailedTrialError: these values do not go together, diverge, or need more memory
+            than there is.
+    """
+    try:
+        job = without_test_rows(prepare(config, reader=reader))
+    except ValueError as error:
+        raise FailedTrialError(str(error)) from error
+    try:
+        return float(train(job).score.mean())
+    except DivergedError as error:
+        raise FailedTrialError(str(error)) from error
+    except JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise FailedTrialError("the device's memory does not hold it") from error
+
+
+def without_test_rows(job: Job) -> Job:
+    """Take away what a trial must not look at."""
+    seen = [np.union1d(member.train, member.validation) for member in job.members]
+    seen = np.unique(np.concatenate(seen))
+    # A constant instead of NaN, because steps multiply empty places by 0.
+    targets = np.tile(job.table.targets[seen].mean(axis=0), (len(job.table.ids), 1))
+    targets[seen] = job.table.targets[seen]
+    nothing = np.zeros(0, int)
+    return job._replace(
+        table=job.table._replace(targets=targets),
+        folds=[fold._replace(test=nothing) for fold in job.folds],
+    )

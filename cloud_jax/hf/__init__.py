@@ -1,0 +1,1 @@
+"""Hugging Face BERT checkpoints as ours, without PyTorch and without a pickle."""

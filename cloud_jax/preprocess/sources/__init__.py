@@ -1,1 +1,0 @@
-"""Where raw crystals come from: one file per source, one interface (`source.py`)."""

@@ -1,0 +1,154 @@
+"""Print the SCOPE of structure files.
+
+    python -m cloud_jax.scope quartz.cif POSCAR
+    python -m cloud_jax.scope --dialect paper --json *.cif > scopes.jsonl
+
+The exit code is 0 if every file became a sentence, 1 if some did not, 2 for a wrong
+command line.
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections import Counter
+from pathlib import Path
+
+MAX_BYTES = 64 * 2**20  # a larger "structure file" is something else
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cloud_jax.scope",
+        description="Turn structure files into symmetry sentences (SCOPE).",
+        epilog="Reads CIF, POSCAR, and the JSON of pymatgen and ASE. "
+        "Exit code: 0, or 1 if a file was rejected.",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE")
+    parser.add_argument(
+        "--dialect", choices=("paper", "canonical"), default="canonical"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object a line, for programs"
+    )
+    parser.add_argument(
+        "--symprec",
+        type=_tolerance,
+        default=0.01,
+        help="tolerance of the symmetry search, angstrom (default %(default)s)",
+    )
+    options = parser.parse_args(arguments)
+
+    from cloud_jax.scope import Rejection, build_vocabulary
+
+    vocabulary = build_vocabulary(options.dialect)
+    rejected = 0
+    for file in options.files:
+        try:
+            row = _describe(file, vocabulary, options.symprec)
+        except (OSError, Rejection) as error:
+            rejected += 1
+            row = {"file": file, "error": str(error)}
+        if options.json:
+            row.pop("reading", None)
+            print(json.dumps(row), flush=True)
+        elif "error" in row:
+            print(f"{file}: {row['error']}", file=sys.stderr)
+        else:
+            print(_page(row))
+    return 1 if rejected else 0
+
+
+def _tolerance(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: expected a length above 0")
+    return value
+
+
+def _describe(file: str, vocabulary, symprec: float) -> dict:
+    from cloud_jax.scope import Rejection, encode, read_text, sentence
+
+    path = Path(file)
+    if path.is_file() and path.stat().st_size > MAX_BYTES:
+        raise Rejection(
+            "unreadable",
+            f"found {path.stat().st_size / 2**20:.0f} MB, expected a structure file of "
+            f"at most {MAX_BYTES // 2**20} MB",
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        # Old CIFs are Latin-1; atoms and numbers are ASCII either way.
+        text = path.read_text(encoding="latin-1")
+    scope = encode(read_text(text, path.name), symprec=symprec)
+    text = sentence(scope, vocabulary.dialect)
+    ids = vocabulary.encode(text)
+    return {
+        "file": file,
+        "scope": text,
+        "tokens": [vocabulary.tokens[i] for i in ids],
+        "ids": ids,
+        "space_group": scope.space_group,
+        "n_atoms": scope.n_atoms,
+        "record": scope.to_dict(),
+        "reading": _reading(scope),
+    }
+
+
+def _reading(scope) -> list[str]:
+    """Say in words what the sentence says."""
+    import spglib
+    from pymatgen.symmetry.groups import sg_symbol_from_int_number
+
+    number = scope.space_group
+    symbol = sg_symbol_from_int_number(number)
+    point_group = next(
+        kind.pointgroup_international
+        for hall in range(1, 531)
+        if (kind := spglib.get_spacegroup_type(hall)).number == number
+    )
+    lines = [
+        f"space group {number} ({symbol}), point group {point_group}, found at "
+        f"{scope.symprec:g} A by {scope.finder}"
+    ]
+    for orbit, count in Counter(scope.orbits).items():
+        atoms = "atom" if orbit.multiplicity == 1 else "atoms"
+        lines.append(
+            f"{orbit.element} on {orbit.symbol}: {orbit.multiplicity} equivalent "
+            f"{atoms} in the conventional cell"
+            + (f", {count} such orbits" if count > 1 else "")
+        )
+    formula = " ".join(e if n == 1 else f"{e}{n}" for e, n in scope.composition)
+    lines.append(
+        f"{formula}: {scope.n_atoms} "
+        f"{'atom' if scope.n_atoms == 1 else 'atoms'} in the primitive cell, "
+        f"{scope.volume_per_atom:.2f} A^3 an atom"
+    )
+    lines += [f"note: {_NOTES[flag]}" for flag in scope.flags]
+    return lines
+
+
+_NOTES = {
+    "decorated": "oxidation states or spins were removed before the symmetry search",
+    "disordered": "mixed or partly occupied sites are named by their main element",
+    "first_of_several": "the file holds several structures; this is the first",
+    "formula_differs": "the atoms are not those of the file's _chemical_formula_sum: "
+    "some are missing, or the symmetry is",
+    "isotope": "deuterium or tritium was read as hydrogen",
+    "low_dimensional": "its source calls it a layer or a chain, not a bulk crystal",
+    "symprec_lowered": "no group was found at the tolerance asked for; a smaller one "
+    "was used",
+}
+
+
+def _page(row: dict) -> str:
+    lines = [row["file"], f"  {row['scope']}"]
+    lines += [f"  {len(row['tokens'])} tokens: {' '.join(row['tokens'])}"]
+    lines += [f"    {line}" for line in row["reading"]]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

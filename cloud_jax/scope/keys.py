@@ -1,0 +1,32 @@
+"""Keys of a crystal: what makes two one, and what a split keeps together."""
+
+import hashlib
+
+
+def hash64(text: str) -> int:
+    """A 64-bit hash that is the same on every machine."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def hash128(text: str) -> int:
+    """A 128-bit hash: no two of a billion different texts share one by chance."""
+    digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+    return int.from_bytes(digest, "big")
+
+
+def duplicate_key(row: dict, rule: str) -> str:
+    """What two records have in common when they count as one crystal.
+
+    A ready string has no canonical sentence and no space-group number: its own
+    sentence and its generators stand for them.
+    """
+    if rule == "formula+spacegroup":
+        group = row["space_group"] or row["paper"].partition(" | ")[0]
+        return f"{row['formula']} | {group}"
+    return row["canonical"] or row["paper"]
+
+
+def split_group(row: dict) -> str:
+    """What never sits on both sides of the split: the composition, order aside."""
+    words = row["paper"].rpartition(" | ")[2].split()
+    return " ".join(sorted(map(" ".join, zip(words[::2], words[1::2], strict=True))))

@@ -1,0 +1,97 @@
+"""Members of a zip or tar, streamed from memory: nothing is ever extracted.
+
+An archive is hostile until read: every member is bounded in size whatever its
+header says, links and archives inside archives are refused, and a name that points
+outside the archive is a reject row, although no path of the archive is ever opened.
+"""
+
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from cloud_jax.structures.items import file_items, kind_of
+from cloud_jax.structures.source import MAX_ITEM_BYTES, RawItem, SourceError
+
+ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file name is that of a zip or tar."""
+    return name.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def members(path: Path) -> Iterator[RawItem]:
+    """Yield the structure files in an archive, or why one was refused.
+
+    Raises:
+        SourceError: the archive is damaged.
+    """
+    reader = _zip_members if path.name.lower().endswith(".zip") else _tar_members
+    try:
+        yield from reader(path)
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
+        raise SourceError(
+            f"{path}: cannot be read to its end as an archive ({error}); "
+            "it may be cut short: copy it again"
+        ) from error
+
+
+def _zip_members(path: Path) -> Iterator[RawItem]:
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.filename.endswith("/"):  # is_dir fails on an empty name
+                continue
+            refused = _refusal(member.filename, member.file_size)
+            if not refused and member.flag_bits & 1:
+                refused = ("encrypted", "the member is encrypted")
+            if refused:
+                yield RawItem(f"{path.name}/{member.filename}", refused, "reject")
+            elif kind_of(member.filename):
+                try:
+                    with archive.open(member) as file:
+                        yield from _bounded(f"{path.name}/{member.filename}", file)
+                except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+                    problem = ("bad_member", str(error))
+                    yield RawItem(f"{path.name}/{member.filename}", problem, "reject")
+
+
+def _tar_members(path: Path) -> Iterator[RawItem]:
+    with tarfile.open(path, "r|*") as archive:  # "|": a stream, never seeks back
+        for member in archive:
+            archive.members = []  # else tarfile keeps every header in memory
+            if member.isdir():
+                continue
+            refused = _refusal(member.name, member.size)
+            if not refused and not member.isreg():
+                refused = ("not_a_file", "a link or device, expected a file")
+            if refused:
+                yield RawItem(f"{path.name}/{member.name}", refused, "reject")
+            elif kind_of(member.name):
+                file = archive.extractfile(member)
+                yield from _bounded(f"{path.name}/{member.name}", file)
+
+
+def _refusal(name: str, size: int) -> tuple[str, str] | None:
+    """Why a member is not read: (code, message), or None."""
+    parts = PurePosixPath(name.replace("\\", "/"))
+    if not parts.parts:
+        return "no_name", f"the member is called {name!r}, expected a file name"
+    if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
+        return "unsafe_path", "the member's name points outside the archive"
+    if is_archive(name) or name.lower().endswith((".gz", ".bz2", ".xz", ".7z")):
+        return "nested_archive", "an archive inside an archive: unpack it first"
+    if size > MAX_ITEM_BYTES and kind_of(name):
+        return "too_large", f"{size} bytes, expected at most {MAX_ITEM_BYTES}"
+    return None
+
+
+def _bounded(name: str, file: IO[bytes]) -> Iterator[RawItem]:
+    """Read at most the limit: a header may lie about the size."""
+    data = file.read(MAX_ITEM_BYTES + 1)
+    if len(data) > MAX_ITEM_BYTES:
+        problem = ("too_large", f"more than {MAX_ITEM_BYTES} bytes")
+        yield RawItem(name, problem, "reject")
+    else:
+        yield from file_items(name, data)

@@ -1,0 +1,235 @@
+"""A periodic structure as plain arrays, decorations stripped."""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from cloud_jax.structures.rejection import Rejection
+
+# fmt: off
+ELEMENTS = (
+    "H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P",
+    "S", "Cl", "Ar", "K", "Ca", "Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu",
+    "Zn", "Ga", "Ge", "As", "Se", "Br", "Kr", "Rb", "Sr", "Y", "Zr", "Nb", "Mo", "Tc",
+    "Ru", "Rh", "Pd", "Ag", "Cd", "In", "Sn", "Sb", "Te", "I", "Xe", "Cs", "Ba", "La",
+    "Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu",
+    "Hf", "Ta", "W", "Re", "Os", "Ir", "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At",
+    "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U", "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es",
+    "Fm", "Md", "No", "Lr",
+)
+_SUPERHEAVY = ("Rf", "Db", "Sg", "Bh", "Hs", "Mt", "Ds", "Rg", "Cn", "Nh", "Fl", "Mc",
+               "Lv", "Ts", "Og")
+# fmt: on
+_KNOWN = frozenset(ELEMENTS)
+_LETTERS = re.compile(r"[A-Za-z]*")
+# Labels of water, hydroxyl and nitrate in old files would read as W, - and No.
+_LABELS = {"D": "H", "T": "H", "Wat": "O", "wat": "O", "OH": "O", "NO": "N"}
+_LABELS |= {"Ow": "O", "Hw": "H"}
+_NOT_ATOMS = frozenset(("va", "vac", "vacancy", "dummy", "x", "xx", "n/a"))
+
+MAX_SITES = 10_000  # a sentence needs none so large; the symmetry search takes 10 s
+_LENGTHS = (0.1, 1e4)  # of cell vectors, angstrom
+FARTHEST = 1e3  # fractional coordinate: beyond it the last digits are lost
+_LEAST_VOLUME = 0.5  # angstrom^3 an atom; hydrogen at 500 GPa has 1.2
+
+Occupants = tuple[tuple[str, float], ...]  # ((element, occupancy), ...), sorted
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One unit cell.
+
+    Attributes:
+        lattice: rows are the cell vectors, angstrom, [3, 3].
+        fractional: fractional coordinates, [n, 3].
+        species: of each site an element symbol, or for a partially occupied site
+            ((element, occupancy), ...) sorted by element.
+        flags: `decorated` (oxidation states or spins were stripped), `isotope`
+            (D or T became H), `first_of_several` (its file holds more),
+            `formula_differs` (from what its file says), `low_dimensional`.
+    """
+
+    lattice: Float[np.ndarray, "3 3"]
+    fractional: Float[np.ndarray, "n 3"]
+    species: tuple[str | Occupants, ...]
+    flags: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if not self.species:
+            raise Rejection("no_atoms", "found no atomic site, expected at least one")
+        if len(self.species) > MAX_SITES:
+            raise Rejection(
+                "too_many_sites",
+                f"found {len(self.species):,} atoms in the cell, expected at most "
+                f"{MAX_SITES:,}",
+            )
+        if self.fractional.shape != (len(self.species), 3):
+            raise Rejection(
+                "bad_coordinates",
+                f"found coordinates of shape {self.fractional.shape} for "
+                f"{len(self.species)} sites, expected ({len(self.species)}, 3)",
+            )
+        farthest = np.abs(self.fractional).max()
+        if not farthest <= FARTHEST:  # NaN neither
+            raise Rejection(
+                "bad_coordinates",
+                f"found the fractional coordinate {farthest:g}, expected about 0 to 1",
+            )
+        if self.lattice.shape != (3, 3):
+            raise Rejection("bad_lattice", "expected three cell vectors")
+        lengths = [math.hypot(*vector) for vector in self.lattice.tolist()]
+        if not all(_LENGTHS[0] <= length <= _LENGTHS[1] for length in lengths):
+            found = " ".join(f"{length:g}" for length in lengths)
+            raise Rejection(
+                "bad_lattice",
+                f"found cell vectors of {found} A, expected {_LENGTHS[0]:g} to "
+                f"{_LENGTHS[1]:g} A",
+            )
+        box = math.prod(lengths)
+        if self.volume <= 1e-3 * box:
+            raise Rejection("bad_lattice", f"the cell is flat, {self.volume:.3g} A^3")
+        if self.volume < _LEAST_VOLUME * len(self.species):
+            raise Rejection(
+                "bad_lattice",
+                f"the cell has {self.volume / len(self.species):.3g} A^3 an atom, "
+                f"expected at least {_LEAST_VOLUME:g}: is it in nm?",
+            )
+
+    @cached_property
+    def volume(self) -> float:
+        """Cell volume, angstrom^3."""
+        (a, b, c), (d, e, f), (g, h, i) = self.lattice.tolist()
+        return abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
+
+    @cached_property
+    def is_disordered(self) -> bool:
+        """Whether any site is mixed or partially occupied."""
+        return not all(isinstance(species, str) for species in self.species)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        lattice: Float[np.ndarray, "3 3"],
+        fractional: Float[np.ndarray, "n 3"],
+        numbers: Int[np.ndarray, " n"] | Sequence[int],
+    ) -> "Cell":
+        """Build a cell from atomic numbers.
+
+        Raises:
+            Rejection: an atomic number outside 1 to 103, or unusable arrays.
+        """
+        for number in numbers:
+            if not 1 <= number <= len(ELEMENTS):
+                raise Rejection(
+                    "unknown_species",
+                    f"found atomic number {number}, expected 1 to {len(ELEMENTS)}",
+                )
+        return cls(
+            np.asarray(lattice, dtype=float),
+            np.asarray(fractional, dtype=float).reshape(-1, 3),
+            tuple(ELEMENTS[number - 1] for number in numbers),
+        )
+
+    @classmethod
+    def from_structure(cls, structure) -> "Cell":
+        """Build a cell from a pymatgen `Structure`; oxidation states and spins go.
+
+        Raises:
+            Rejection: a species that is not an element, or unusable arrays.
+        """
+        return cls.from_sites(
+            structure.lattice.matrix,
+            structure.frac_coords,
+            [list(site.species.as_dict().items()) for site in structure],
+        )
+
+    @classmethod
+    def from_sites(
+        cls,
+        lattice: Float[np.ndarray, "3 3"],
+        fractional: Float[np.ndarray, "n 3"],
+        sites: Iterable[Sequence[tuple[str, float]]],
+    ) -> "Cell":
+        """Build a cell from the labelled occupants of each site.
+
+        Args:
+            lattice: cell vectors in rows, angstrom.
+            fractional: fractional coordinates.
+            sites: of each site (symbol, occupancy) pairs; symbols may carry
+                charges and labels (`Fe2+`, `O1`).
+
+        Raises:
+            Rejection: an unknown species, an occupancy outside (0, 1], or unusable
+                arrays.
+        """
+        flags: set[str] = set()
+        cache: dict[tuple, str | Occupants] = {}
+        species = []
+        for site in sites:
+            key = tuple(site)
+            if key not in cache:
+                cache[key] = _occupants(key, flags)
+            species.append(cache[key])
+        return cls(
+            np.asarray(lattice, dtype=float),
+            np.asarray(fractional, dtype=float).reshape(-1, 3),
+            tuple(species),
+            tuple(sorted(flags)),
+        )
+
+
+def _occupants(site: tuple[tuple[str, float], ...], flags: set[str]) -> str | Occupants:
+    amounts: dict[str, float] = {}
+    for symbol, occupancy in site:
+        element = element_of(symbol)
+        if element == "H" and symbol[:1] in ("D", "T"):
+            flags.add("isotope")
+        if symbol.endswith(("+", "-")) or "spin" in symbol:
+            flags.add("decorated")
+        amounts[element] = amounts.get(element, 0.0) + float(occupancy)
+    total = sum(amounts.values())
+    # CIFs round occupancies: three times 0.3334 is still a full site.
+    if not (0 < total <= 1.005) or min(amounts.values()) < 0:
+        raise Rejection(
+            "occupancy",
+            f"found occupancies {amounts} on one site, expected a sum in (0, 1]: is an "
+            "atom listed twice?",
+        )
+    amounts = {element: n for element, n in amounts.items() if n > 1e-6}
+    if len(amounts) == 1 and total > 0.995:
+        return next(iter(amounts))
+    return tuple(sorted((e, round(n / max(total, 1.0), 6)) for e, n in amounts.items()))
+
+
+def element_of(symbol: str) -> str:
+    """Return the element that a site's type symbol or label names.
+
+    Charges, site numbers and spins are dropped (`Fe2+`, `Fe1`, `Fe0+,spin=5`), and
+    D and T are hydrogen. Two letters are tried before one, as most CIF readers do.
+
+    Raises:
+        Rejection: no element up to Lr starts the symbol.
+    """
+    if symbol in _KNOWN:
+        return symbol
+    letters = _LETTERS.match(symbol).group()
+    if letters in _LABELS:
+        return _LABELS[letters]
+    refused = letters in _SUPERHEAVY or not _NOT_ATOMS.isdisjoint(
+        (letters.lower(), symbol.lower())
+    )
+    if not refused and letters[:2].title() in _KNOWN:
+        return letters[:2].title()
+    # A capital and a small letter are one symbol: Bq is no boron.
+    if not refused and letters[:1].upper() in _KNOWN and not letters[1:2].islower():
+        return letters[:1].upper()
+    raise Rejection(
+        "unknown_species",
+        f"found {symbol!r} on a site, expected an element from H to Lr (D and T are "
+        "read as H)",
+    )

@@ -1,0 +1,148 @@
+"""What a row of a table says: its id, and its crystal in one column or in several."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cloud_jax.structures.source import RawItem, SourceError
+
+STRUCTURE_COLUMNS = ("cif", "structure", "poscar", "atoms", "bulk_atoms")
+ID_COLUMNS = (
+    "material_id",
+    "mp_id",
+    "immutable_id",
+    "id",
+    "jid",
+    "qmof_id",
+    "mbid",
+    "file",
+)
+# Columns that are a crystal together: one of each line.
+_LATTICES = ("lattice", "cell", "lattice_vectors", "lattice_matrix", "lattice_mat")
+_CARTESIAN = ("positions", "cartesian_site_positions", "cart_coords")
+_FRACTIONAL = ("frac_coords", "frac", "fractional_coordinates", "scaled_positions")
+_NUMBERS = ("numbers", "atomic_numbers", "Z")
+_SYMBOLS = ("species_at_sites", "symbols", "species", "elements")
+
+
+def pick(header: Sequence[str], wanted: str, known: Sequence[str], path: Path) -> int:
+    """Return the index of the wanted column, or of the first known one.
+
+    Raises:
+        SourceError: there is none.
+    """
+    for name in (wanted,) if wanted else known:
+        if name in header:
+            return header.index(name)
+    raise SourceError(
+        f"{path}: found columns {', '.join(header)}; expected "
+        f"{wanted or ' or '.join(known)}: name it in a corpus file (column = ...)"
+    )
+
+
+def pick_id(header: Sequence[str], wanted: str, path: Path) -> int | None:
+    """Return the index of the id column, None if there is none.
+
+    Raises:
+        SourceError: the wanted one is missing.
+    """
+    if wanted:
+        return pick(header, wanted, (), path)
+    return next((header.index(n) for n in ID_COLUMNS if n in header), None)
+
+
+def used_columns(header: Sequence[str], column: str, id_column: str, path: Path):
+    """Return the names of the columns that `row_item` will look at.
+
+    Raises:
+        SourceError: they hold no crystal, or a wanted one is missing.
+    """
+    at = pick_id(header, id_column, path)
+    ids = [] if at is None else [header[at]]
+    if not column and not set(STRUCTURE_COLUMNS) & set(header):
+        structure = [name for name in header if name in _PARTS]
+        if crystal_of(dict.fromkeys(structure, ())) is not None:
+            return [*ids, *(name for name in structure if name not in ids)]
+    return [*ids, header[pick(header, column, STRUCTURE_COLUMNS, path)]]
+
+
+def row_item(
+    row: Mapping[str, Any], name: str, column: str, id_column: str, path: Path
+) -> RawItem:
+    """Turn a row into an item.
+
+    Args:
+        row: column to value.
+        name: id of a row without one.
+        column: column of the structure; empty: the first known one, or several.
+        id_column: column of the id; empty: the first known one, if any.
+        path: for messages.
+
+    Raises:
+        SourceError: there are no such columns.
+    """
+    keys = list(row)
+    at = pick_id(keys, id_column, path)
+    if at is not None and row[keys[at]] is not None:
+        name = str(row[keys[at]])
+    if not column and not set(STRUCTURE_COLUMNS) & row.keys():
+        crystal = crystal_of(row)
+        if crystal is not None:
+            return crystal._replace(id=name)
+        if crystal_of(dict.fromkeys(row, ())) is not None:
+            empty = [key for key in row if key in _PARTS and row[key] is None]
+            problem = f"{', '.join(empty)}: the cell is empty"
+            return RawItem(name, ("missing_structure", problem), "reject")
+    return cell_item(name, row[keys[pick(keys, column, STRUCTURE_COLUMNS, path)]])
+
+
+def cell_item(name: str, structure: Any) -> RawItem:
+    """Make an item of one value: text or a dict."""
+    if structure is None or structure in ("", b""):
+        return RawItem(name, ("missing_structure", "the cell is empty"), "reject")
+    if isinstance(structure, str) and "\n" not in structure:
+        structure = structure.replace("\\n", "\n")  # line breaks as two characters
+    if isinstance(structure, dict):
+        return crystal_of(structure, name) or RawItem(name, structure, "auto")
+    return RawItem(name, structure, "auto")
+
+
+def crystal_of(row: Mapping[str, Any], name: str = "") -> RawItem | None:
+    """The item of a row, or of a struct, that is a crystal itself; None if it is none.
+
+    The dicts of pymatgen, ASE and JARVIS, entries of OPTIMADE, and any columns for
+    lattice vectors, positions (cartesian or fractional) and elements.
+    """
+    row = {key: value for key, value in row.items() if value is not None}
+    if {"lattice", "sites"} <= row.keys() or {"lattice_mat", "coords"} <= row.keys():
+        return RawItem(name, row, "json")
+    if {
+        "lattice_vectors",
+        "cartesian_site_positions",
+        "species_at_sites",
+    } <= row.keys():
+        return RawItem(name, {"attributes": row}, "optimade")
+    found = {}
+    for part, names in _COLUMNS.items():
+        key = next((n for n in names if n in row), None)
+        if key:
+            found[part] = row[key]
+    if "cell" not in found or not {"positions", "scaled_positions"} & found.keys():
+        return None
+    if not {"numbers", "symbols"} & found.keys():
+        return None
+    if "pbc" in row:
+        found["pbc"] = row["pbc"]
+    return RawItem(name, found, "json")
+
+
+_COLUMNS = {
+    "cell": _LATTICES,
+    "positions": _CARTESIAN,
+    "scaled_positions": _FRACTIONAL,
+    "numbers": _NUMBERS,
+    "symbols": _SYMBOLS,
+}
+_PARTS = frozenset(
+    ["sites", "coords", "cartesian", "pbc", "dimension_types", "nperiodic_dimensions"]
+).union(*_COLUMNS.values())

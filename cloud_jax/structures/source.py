@@ -1,0 +1,193 @@
+"""The interface of a source: it yields raw items and parses nothing."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cloud_jax.files import file_sha256
+
+MAX_ITEM_BYTES = 16 * 2**20  # of text; the largest CIF of a real crystal is below 2 MB
+
+EXCLUDED = "excluded"  # code of a crystal that exclude_ids names
+
+
+class SourceError(ValueError):
+    """A source as a whole cannot be used; the message says which and why."""
+
+
+class RawItem(NamedTuple):
+    """One crystal as found, to be parsed by a worker.
+
+    Attributes:
+        id: name of the crystal inside its source.
+        payload: text, bytes, dict, arrays or `Cell`; what `kind` says.
+        kind: `cif`, `poscar`, `json`, `auto`, `arrays`, `cell` or `sentence` (see
+            `pipeline.read_cell`), or `reject`: the payload is the (code, message) of
+            something unreadable.
+    """
+
+    id: str
+    payload: Any
+    kind: str
+
+
+class Piece(NamedTuple):
+    """A part of a source that any machine can read on its own.
+
+    Attributes:
+        name: what its crystals' ids may begin with; different for each piece.
+        path: the file.
+    """
+
+    name: str
+    path: Path
+
+
+class Listing(NamedTuple):
+    """A public data set, for `--list-sources`.
+
+    Attributes:
+        word: how to ask for it on the command line.
+        what: it is, in a few words.
+        size: structures and bytes, in words.
+        licence: of the data.
+        citation: DOI, or where to read whom to cite.
+        here: the file or folder that was found, or empty.
+    """
+
+    word: str
+    what: str
+    size: str
+    licence: str
+    citation: str
+    here: str = ""
+
+
+def writable(text: str) -> str:
+    """The text with what is no Unicode, as of a file name in Latin-1, written out."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+@dataclass(frozen=True)
+class Source:
+    """One origin of crystals with its provenance.
+
+    Attributes:
+        name: short name, the prefix of every record id.
+        licence: under which the rows may be used.
+        citation: whom to cite.
+        reserved: the crystals of this source must not enter the dataset, nor any
+            crystal of another source with the same de-duplication key.
+        exclude_ids: crystals to leave out, as if they were not there; each must be
+            met.
+    """
+
+    name: str
+    licence: str = ""
+    citation: str = ""
+    reserved: bool = False
+    exclude_ids: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_word(cls, text: str, data_dir: str) -> "Source":
+        """Build the source that a word on the command line means.
+
+        Args:
+            text: what follows `kind:`.
+            data_dir: folder of public data sets: looked in first, downloaded to.
+
+        Raises:
+            SourceError: the word does not say what is needed.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def listings(cls, data_dir: str) -> list[Listing]:
+        """The public data sets that this class reads."""
+        return []
+
+    def fetch(self) -> None:
+        """Bring what is missing onto this machine; nothing is unless a class says so.
+
+        Raises:
+            SourceError: it cannot be had; the message says what is wanted where.
+        """
+
+    @classmethod
+    def fetch_all(cls, sources: Sequence["Source"]) -> None:
+        """Bring what is missing of some sources of this class.
+
+        Raises:
+            SourceError: as `fetch`.
+        """
+        for source in sources:
+            source.fetch()
+
+    def pieces(self) -> Sequence[Piece]:
+        """The files that hold the crystals, in the order in which they are read.
+
+        Raises:
+            SourceError: one is missing.
+        """
+        raise NotImplementedError
+
+    def read(self, piece: Piece) -> Iterator[RawItem]:
+        """Yield every crystal of a piece in a fixed order; constant memory per item.
+
+        Raises:
+            SourceError: the file as a whole cannot be read.
+        """
+        raise NotImplementedError
+
+    def count(self) -> int | None:
+        """How many crystals there are, None if that is not known without reading."""
+        return None
+
+    @property
+    def location(self) -> str:
+        """Where the rows came from, without the folders of this machine."""
+        names = [writable(piece.path.name) for piece in self.pieces()]
+        more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+        return ", ".join(names[:3]) + more
+
+    def items(self) -> Iterator[RawItem]:
+        """Yield every crystal of every piece."""
+        for piece in self.pieces():
+            yield from self.kept(piece)
+
+    def kept(self, piece: Piece) -> Iterator[RawItem]:
+        """Yield a piece's crystals; an excluded one as a reject that says so."""
+        for item in self.read(piece):
+            if item.id in self.exclude_ids:
+                item = RawItem(item.id, (EXCLUDED, "named in exclude_ids"), "reject")
+            yield item._replace(id=writable(item.id))
+
+    def sha256(self) -> str:
+        """Hash of the names and bytes of all files."""
+        digest = hashlib.sha256()
+        for piece in self.pieces():
+            digest.update(writable(piece.name).encode() + b"\0")
+            if piece.path.is_file():  # reading a named pipe would wait for ever
+                digest.update(bytes.fromhex(file_sha256(piece.path)))
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class PathSource(Source):
+    """A source of files that the user names.
+
+    Attributes:
+        paths: files or patterns.
+    """
+
+    paths: tuple[str, ...] = ()
+
+    @classmethod
+    def from_word(cls, text: str, data_dir: str) -> "PathSource":
+        """Build the source of one path; its name is the file's, without suffixes."""
+        if not text:
+            raise SourceError("expected a path after the colon")
+        stem = Path(text.rstrip("/")).name.split(".")[0].replace("*", "")
+        return cls(name=stem or "files", paths=(text,))

@@ -1,0 +1,233 @@
+"""Tables of structures: CSV, Parquet, JSON, JSON lines, npz, and the files of ASE.
+
+All are streamed; an npz is a few flat arrays, 60 bytes an atom.
+"""
+
+import csv
+import glob
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cloud_jax.structures.ase_files import (
+    database_items,
+    database_size,
+    frame_items,
+)
+from cloud_jax.structures.columns import (
+    ID_COLUMNS,
+    STRUCTURE_COLUMNS,
+    cell_item,
+    pick,
+    pick_id,
+)
+from cloud_jax.structures.compressed import open_text
+from cloud_jax.structures.json_stream import line_rows
+from cloud_jax.structures.json_tables import json_items, row_items
+from cloud_jax.structures.parquet import parquet_items, parquet_size
+from cloud_jax.structures.source import (
+    MAX_ITEM_BYTES,
+    PathSource,
+    Piece,
+    RawItem,
+    SourceError,
+)
+
+_NPZ_KINDS = {
+    "n_sites": np.integer,
+    "Z": np.integer,
+    "frac": np.floating,
+    "lattice": np.floating,
+}
+_NPZ_KEYS = tuple(_NPZ_KINDS)
+
+
+@dataclass(frozen=True)
+class FileSource(PathSource):
+    """A source of one or more files of the same layout."""
+
+    def pieces(self) -> list[Piece]:
+        """The files, patterns expanded in sorted order."""
+        pieces = []
+        for path in self.paths:
+            found = [Path(path), *map(Path, sorted(glob.glob(path)))]
+            files = list(dict.fromkeys(file for file in found if file.is_file()))
+            if not files:
+                what = (
+                    f"{path} is a folder, pipe or device"
+                    if found[1:]
+                    else f"found no file {path}"
+                )
+                raise SourceError(
+                    f"source {self.name}: {what}, expected a file or a pattern"
+                )
+            pieces += [Piece(file.name, file) for file in files]
+        return pieces
+
+
+@dataclass(frozen=True)
+class TableSource(FileSource):
+    """Rows with a structure each.
+
+    Attributes:
+        column: column or key of the structure; the first known name by default. Its
+            cells are CIF or POSCAR text, or the dicts of pymatgen, ASE or JARVIS (as
+            JSON text or nested columns). Without such a column a row may have columns
+            for lattice vectors, positions and elements.
+        id_column: column or key of the id; the first known name by default, else the
+            row number.
+        splits: of a JSON file {split: {id: structure}}, the splits to read.
+    """
+
+    column: str = ""
+    id_column: str = ""
+    splits: tuple[str, ...] = ()
+
+    def read(self, piece: Piece) -> Iterator[RawItem]:
+        """Yield one structure a row."""
+        path = piece.path
+        try:
+            yield from self._reader(path)(path)
+        except (
+            OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error
+        ) as error:  # fmt: skip
+            raise SourceError(f"{path}: cannot be read ({error})") from error
+
+    def count(self) -> int | None:
+        """How many rows the files have, if each of them says so."""
+        sizes = {".parquet": parquet_size, ".pq": parquet_size}
+        sizes |= {".db": database_size, ".npz": npz_size}
+        paths = [piece.path for piece in self.pieces()]
+        if {path.suffix.lower() for path in paths} <= sizes.keys():
+            return sum(sizes[path.suffix.lower()](path) for path in paths)
+        return None
+
+    def _reader(self, path: Path) -> Callable[[Path], Iterator[RawItem]]:
+        """Choose by the last suffix that says no compression."""
+        suffixes = [s.lower() for s in path.suffixes]
+        if suffixes and suffixes[-1] in (".gz", ".bz2", ".zip"):
+            suffixes.pop()
+        names = self.column, self.id_column
+        readers = {
+            ".npz": npz_items,
+            ".csv": self._csv_items,
+            ".jsonl": self._json_lines,
+            ".json": lambda path: json_items(path, *names, self.splits),
+            ".parquet": lambda path: parquet_items(path, *names),
+            ".db": lambda path: database_items(path, self.id_column),
+            ".xyz": lambda path: frame_items(path, self.id_column),
+        }
+        same = {".ndjson": ".jsonl", ".pq": ".parquet", ".extxyz": ".xyz"}
+        suffix = suffixes[-1] if suffixes else ""
+        if same.get(suffix, suffix) not in readers:
+            raise SourceError(
+                f"{path}: found suffix {path.suffix!r}, expected .csv, .json, .jsonl, "
+                ".xyz (each also .gz, .bz2 or .zip), .parquet, .npz or .db"
+            )
+        return readers[same.get(suffix, suffix)]
+
+    def _csv_items(self, path: Path) -> Iterator[RawItem]:
+        with csv_rows(path) as (header, rows):
+            column = pick(header, self.column, STRUCTURE_COLUMNS, path)
+            id_at = pick_id(header, self.id_column, path)
+            for number, (_, row) in enumerate(rows):
+                if len(row) == len(header) + 1:  # pandas: an index without a name
+                    del row[0]
+                name = f"{path.name}:{number}"
+                if len(row) != len(header):
+                    problem = f"found {len(row)} fields, expected {len(header)}"
+                    yield RawItem(name, ("bad_row", problem), "reject")
+                else:
+                    yield cell_item(name if id_at is None else row[id_at], row[column])
+
+    def _json_lines(self, path: Path) -> Iterator[RawItem]:
+        rows = (row for _, row in line_rows(path))
+        yield from row_items(rows, path, self.column, self.id_column)
+
+
+@contextmanager
+def csv_rows(
+    path: Path,
+) -> Iterator[tuple[list[str], Iterator[tuple[int, list[str]]]]]:
+    """Open a CSV: its header and a stream of rows; comment lines above it go.
+
+    Each row comes with the physical line on which it begins, from 1.
+
+    Raises:
+        SourceError: the file is missing, damaged or has no header.
+    """
+    csv.field_size_limit(MAX_ITEM_BYTES)
+    try:
+        with open_text(path) as file:
+            above, line = 1, file.readline()
+            while line.startswith("#"):
+                above, line = above + 1, file.readline()
+            header = next(csv.reader([line]), [])
+            if not header:
+                raise SourceError(f"{path}: is empty, expected a line of column names")
+            yield header, _numbered(csv.reader(file), above)
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"{path}: cannot be read ({error})") from error
+
+
+def _numbered(reader: Any, above: int) -> Iterator[tuple[int, list[str]]]:
+    begins = above + 1
+    for row in reader:
+        if row:
+            yield begins, row
+        begins = above + reader.line_num + 1
+
+
+def npz_size(path: Path) -> int:
+    """How many crystals there are; other arrays are not read."""
+    with open_npz(path, _NPZ_KEYS) as data:
+        return len(data["n_sites"])
+
+
+@contextmanager
+def open_npz(path: Path, keys: Sequence[str]) -> Iterator[np.lib.npyio.NpzFile]:
+    """Open a file of arrays.
+
+    Raises:
+        SourceError: it cannot be read, then or later, or has not all the keys.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
+            yield data
+    except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise SourceError(
+            f"{path}: expected the arrays {', '.join(keys)} and perhaps "
+            f"{ID_COLUMNS[0]} ({error})"
+        ) from error
+
+
+def npz_items(path: Path) -> Iterator[RawItem]:
+    """Flat arrays: `n_sites` [N], `Z` [sum], `frac` [sum, 3], `lattice` [N, 3, 3]."""
+    with open_npz(path, _NPZ_KEYS) as data:
+        n_sites, numbers, fractional, lattice = (data[key] for key in _NPZ_KEYS)
+        key = next((key for key in ID_COLUMNS if key in data), None)
+        names = data[key] if key else None
+    arrays = dict(zip(_NPZ_KEYS, (n_sites, numbers, fractional, lattice), strict=True))
+    for key, array in arrays.items():
+        if not np.issubdtype(array.dtype, _NPZ_KINDS[key]):
+            raise SourceError(
+                f"{path}: {key}: found {array.dtype}, expected "
+                f"{_NPZ_KINDS[key].__name__} (Z: atomic numbers)"
+            )
+    ends = np.cumsum(n_sites, dtype=np.int64)
+    total = int(ends[-1]) if len(ends) else 0
+    if len(numbers) != total or len(fractional) != total or len(lattice) != len(ends):
+        raise SourceError(
+            f"{path}: n_sites sums to {total} in {len(ends)} crystals; found "
+            f"{len(numbers)} Z, {len(fractional)} frac, {len(lattice)} lattice"
+        )
+    for i, end in enumerate(ends):
+        sites = slice(end - n_sites[i], end)
+        name = f"{path.name}:{i}" if names is None else str(names[i])
+        yield RawItem(name, (lattice[i], fractional[sites], numbers[sites]), "arrays")

@@ -1,0 +1,1 @@
+"""Evidence for the paper, one room a study; nothing below imports them."""

@@ -1,0 +1,1 @@
+"""What [CLS] attends to, beside what chance gives."""

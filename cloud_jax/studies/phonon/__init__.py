@@ -1,0 +1,1 @@
+"""Heat capacity and energy beside the paper and measured values."""

@@ -1,0 +1,196 @@
+"""The errors of a run's test rows, by the size and the symmetry of the crystals."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from cloud_jax.scope.crystal_systems import LAST_GROUP, crystal_system
+
+N_BINS = 6  # of volume, as in figure 4c of the paper
+_NEEDED = ("id", "target", "unit", "true", "predicted")
+_OF_CRYSTALS = ("space_group", "volume_a3")
+_LISTED = 5  # largest errors in a summary
+
+
+class Errors(NamedTuple):
+    """The errors of one run on one target, a row a test row.
+
+    Attributes:
+        label: of the run.
+        unit: of the target.
+        ids: of the crystals.
+        true: targets.
+        predicted: of the same.
+        space_group: number, 0 where it is not known.
+        volume_a3: of the primitive cell, NaN where it is not known.
+    """
+
+    label: str
+    unit: str
+    ids: list[str]
+    true: Float[np.ndarray, " N"]
+    predicted: Float[np.ndarray, " N"]
+    space_group: Int[np.ndarray, " N"]
+    volume_a3: Float[np.ndarray, " N"]
+
+    @property
+    def error(self) -> Float[np.ndarray, " N"]:
+        """Target minus prediction."""
+        return self.true - self.predicted
+
+
+def read_errors(path: Path, label: str) -> dict[str, Errors]:
+    """Read the predictions of a fine-tuning run.
+
+    Args:
+        path: of its predictions.csv.
+        label: of the run.
+
+    Returns:
+        {target: its errors}; a row that several folds test is there several times.
+
+    Raises:
+        ValueError: it has not the columns, or a value is no finite number.
+        OSError: it cannot be read.
+    """
+    text = dict.fromkeys(("id", "target", "unit"), str)
+    numbers = ("true", "predicted", *_OF_CRYSTALS)
+    blank = {name: ["", "nan"] for name in numbers}
+    try:
+        frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=blank)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeError) as error:
+        raise ValueError(f"{path}: found no table: {error}") from error
+    if missing := [name for name in _NEEDED if name not in frame]:
+        raise ValueError(
+            f"{path}: found columns {', '.join(frame)}; expected {', '.join(missing)} "
+            "too, as cloud_jax.finetune writes them"
+        )
+    for name in ("true", "predicted"):
+        if not (
+            pd.api.types.is_numeric_dtype(frame[name])
+            and np.isfinite(frame[name]).all()
+        ):
+            raise ValueError(f"{path}: column {name}: not all are finite numbers")
+    frame = frame.reindex(columns=[*_NEEDED, *_OF_CRYSTALS])
+    return {
+        target: Errors(
+            label,
+            rows["unit"].iloc[0],
+            rows["id"].tolist(),
+            rows["true"].to_numpy(float),
+            rows["predicted"].to_numpy(float),
+            rows["space_group"].fillna(0).to_numpy(int),
+            rows["volume_a3"].to_numpy(float),
+        )
+        for target, rows in frame.groupby("target", sort=False)
+    }
+
+
+def volume_edges(runs: Sequence[Errors], n_bins: int = N_BINS) -> list[float]:
+    """Bounds of bins of volume with equally many of the crystals that were tested.
+
+    Args:
+        runs: of one target; a crystal counts once, however many runs tested it.
+        n_bins: how many.
+
+    Returns:
+        The least volume of each bin, and the greatest of all; cubic angstrom. Empty
+        where fewer than `n_bins` different volumes are known.
+    """
+    known = {
+        name: volume
+        for run in runs
+        for name, volume in zip(run.ids, run.volume_a3, strict=True)
+        if np.isfinite(volume)
+    }
+    volumes = np.sort(list(known.values()))
+    if len(np.unique(volumes)) < n_bins:
+        return []
+    bins = np.array_split(volumes, n_bins)
+    return [float(own[0]) for own in bins] + [float(volumes[-1])]
+
+
+def by_volume(run: Errors, edges: Sequence[float]) -> list[Float[np.ndarray, " n"]]:
+    """Absolute errors in each bin of `volume_edges`.
+
+    A volume that is the bound of two bins counts in the upper one.
+    """
+    known = np.isfinite(run.volume_a3)
+    place = np.searchsorted(edges[1:-1], run.volume_a3[known], side="right")
+    error = np.abs(run.error[known])
+    return [error[place == i] for i in range(len(edges) - 1)]
+
+
+def by_system(run: Errors) -> dict[str, Float[np.ndarray, " n"]]:
+    """Absolute errors in each crystal system, of all seven."""
+    systems = np.array([crystal_system(number) for number in run.space_group])
+    return {name: np.abs(run.error[systems == name]) for name in LAST_GROUP}
+
+
+def by_space_group(run: Errors) -> dict[int, Float[np.ndarray, " n"]]:
+    """Absolute errors in each space group that was tested."""
+    numbers = np.unique(run.space_group[run.space_group > 0])
+    return {int(n): np.abs(run.error[run.space_group == n]) for n in numbers}
+
+
+def largest(run: Errors, n: int) -> list[int]:
+    """Places of the n largest absolute errors, the largest first."""
+    return np.argsort(-np.abs(run.error), kind="stable")[:n].tolist()
+
+
+def summary(run: Errors, edges: Sequence[float]) -> dict[str, Any]:
+    """The errors of a run in numbers, for a results file.
+
+    Args:
+        run: of one target.
+        edges: of `volume_edges`; empty where volumes are not known.
+    """
+    size = np.abs(run.error)
+    return {
+        "unit": run.unit,
+        "n": len(run.ids),
+        "absolute_error": {
+            "mean": float(size.mean()),
+            **{
+                name: float(np.quantile(size, share))
+                for name, share in (("median", 0.5), ("percentile_95", 0.95))
+            },
+            "max": float(size.max()),
+        },
+        "largest": [
+            {
+                "id": run.ids[i],
+                "true": float(run.true[i]),
+                "predicted": float(run.predicted[i]),
+                "target_minus_predicted": float(run.error[i]),
+            }
+            for i in largest(run, _LISTED)
+        ],
+        "volume_bins": [
+            {"from_a3": low, "to_a3": high, **_spread(own)}
+            for low, high, own in zip(
+                edges[:-1], edges[1:], by_volume(run, edges) if edges else (),
+                strict=True,
+            )
+        ],
+        "crystal_systems": {
+            name: _spread(own) for name, own in by_system(run).items() if len(own)
+        },
+        "space_groups": {
+            str(number): _spread(own) for number, own in by_space_group(run).items()
+        },
+    }  # fmt: skip
+
+
+def _spread(size: Float[np.ndarray, " n"]) -> dict[str, float | int]:
+    if not len(size):
+        return {"n": 0}
+    return {
+        "n": len(size),
+        "mean_absolute_error": float(size.mean()),
+        "median_absolute_error": float(np.median(size)),
+    }

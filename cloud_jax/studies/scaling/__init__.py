@@ -1,0 +1,1 @@
+"""The scaling law: a grid of models and its fit."""

@@ -1,1 +1,0 @@
-"""One fine-tuning run: what `python -m cloud_jax.finetune` wires together."""

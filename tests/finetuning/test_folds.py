@@ -1,0 +1,176 @@
+"""Folds partition a table, and nothing of the test rows reaches training."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.model_selection import KFold
+
+from cloud_jax.finetuning.folds import (
+    Fold,
+    FoldError,
+    Scaling,
+    folds_from_column,
+    folds_from_file,
+    folds_from_k,
+    overlaps,
+    validation_rows,
+)
+
+IDS = [f"mp-{i}" for i in range(6)]
+FOLD = Fold("fold_0", np.arange(20, 120), np.arange(20))
+
+
+def as_lists(folds):
+    return [(name, train.tolist(), test.tolist()) for name, train, test in folds]
+
+
+@pytest.mark.parametrize("train", ["train", "train_val"])
+def test_a_column_of_train_and_test_is_one_fold(train):
+    folds = folds_from_column([train, "test", "test", train])
+    assert as_lists(folds) == [("split", [0, 3], [1, 2])]
+
+
+def test_a_column_of_names_tests_each_row_once():
+    folds = folds_from_column(["10", "2", "10", "2"])
+    assert as_lists(folds) == [("2", [0, 2], [1, 3]), ("10", [1, 3], [0, 2])]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["train", "test", "val", "val"], "holds test, train, val; expected train and"),
+        (["train"] * 4, "holds train; expected train and test"),
+        (
+            ["train", "train", "test"],
+            "fold split: found 1 test rows, expected at least",
+        ),
+        (["a", "b", "b", "b"], "fold a: found 1 test rows"),
+        (["a", "a"], "fold a: found 0 training rows"),
+    ],
+)
+def test_a_column_that_makes_no_folds_says_why(values, message):
+    with pytest.raises(FoldError, match=message):
+        folds_from_column(values)
+
+
+def test_k_folds_are_those_of_scikit_learn():
+    """So that MatBench's seed gives MatBench's folds."""
+    expected = KFold(5, shuffle=True, random_state=18012019).split(np.zeros(23))
+    for fold, (train, test) in zip(
+        folds_from_k(23, 5, 18012019), expected, strict=True
+    ):
+        assert fold.train.tolist() == train.tolist()
+        assert fold.test.tolist() == test.tolist()
+
+
+def test_a_group_is_never_on_both_sides():
+    groups = [f"formula {i // 3}" for i in range(30)]
+    folds = folds_from_k(30, 5, 0, groups)
+    for fold in folds:
+        assert not {groups[i] for i in fold.train} & {groups[i] for i in fold.test}
+    assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(30))
+    assert as_lists(folds) != as_lists(folds_from_k(30, 5, 1, groups))
+
+
+def test_too_few_rows_or_groups_for_k_folds():
+    with pytest.raises(FoldError, match="fold_0: found 1 test rows"):
+        folds_from_k(5, 5, 0)
+    with pytest.raises(FoldError, match="3 rows cannot be 5 folds"):
+        folds_from_k(3, 5, 0)
+    with pytest.raises(FoldError, match="10 rows cannot be 5 folds"):
+        folds_from_k(10, 5, 0, ["a", "b"] * 5)
+
+
+def test_a_file_names_test_rows_by_id_or_by_number(tmp_path):
+    path = tmp_path / "folds.json"
+    path.write_text(json.dumps({"f0": ["mp-4", "mp-1"], "f1": [0, 2]}))
+    expected = [("f0", [0, 2, 3, 5], [1, 4]), ("f1", [1, 3, 4, 5], [0, 2])]
+    assert as_lists(folds_from_file(path, IDS)) == expected
+    sides = {"train": ["mp-0", "mp-5"], "test": ["mp-4", "mp-1"]}
+    path.write_text(json.dumps({"f0": sides}))
+    assert as_lists(folds_from_file(path, IDS)) == [("f0", [0, 5], [1, 4])]
+
+
+def test_rows_that_were_set_aside_leave_the_folds_and_do_not_shift_them(tmp_path):
+    path = tmp_path / "folds.json"
+    path.write_text(json.dumps({"f0": [0, 1, 2], "f1": ["bad", "mp-2", "mp-3"]}))
+    ids, rows = IDS[:4], [0, 2, 3, 4]  # the file's row 1 was bad
+    folds = folds_from_file(path, ids, rows=rows, rejected=["bad"])
+    assert as_lists(folds) == [("f0", [2, 3], [0, 1]), ("f1", [0, 1], [2, 3])]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            '{"f0": ["mp-1", "mp-9"]}',
+            "f0, test: 1 of 2 rows are not in the table: 'mp-9'",
+        ),
+        ('{"f0": [1, 6]}', "not in the table: 6"),
+        ('{"f0": {"train": [0, 1], "test": [1, 2]}}', "1 rows are trained on and"),
+        ('{"f0": {"train": [0, 1]}}', "expected one JSON object"),
+        ('{"f0": [[1]]}', "expected one JSON object"),
+        ("[1, 2]", "expected one JSON object"),
+        ("{", "cannot be read as JSON"),
+    ],
+)
+def test_a_file_that_makes_no_folds_says_why(tmp_path, content, message):
+    path = tmp_path / "folds.json"
+    path.write_text(content)
+    with pytest.raises(FoldError, match=message):
+        folds_from_file(path, IDS)
+
+
+def test_strict_validation_rows_leave_training_and_paper_ones_stay():
+    common = {"fraction": 0.25, "seed": 0, "member": 0}
+    train, validation = validation_rows(FOLD, protocol="strict", **common)
+    assert sorted([*train, *validation]) == FOLD.train.tolist()
+    assert len(validation) == 25
+    paper_train, paper_validation = validation_rows(FOLD, protocol="paper", **common)
+    assert paper_train.tolist() == FOLD.train.tolist()
+    assert paper_validation.tolist() == validation.tolist()
+
+
+def test_members_hold_out_different_rows_until_all_had_their_turn():
+    sets = [
+        validation_rows(FOLD, protocol="strict", fraction=0.2, seed=0, member=m)[1]
+        for m in range(6)
+    ]
+    assert sorted(np.concatenate(sets[:5])) == FOLD.train.tolist()
+    assert sets[5].tolist() == sets[0].tolist()
+    other = validation_rows(FOLD, protocol="strict", fraction=0.2, seed=1, member=0)[1]
+    assert other.tolist() != sets[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("fraction", "side"), [(0.01, "validation"), (0.99, "training")]
+)
+def test_a_fraction_that_leaves_too_few_rows_is_refused(fraction, side):
+    with pytest.raises(FoldError, match=f"leaves 1 {side} rows of 100"):
+        validation_rows(FOLD, protocol="strict", fraction=fraction, seed=0, member=0)
+
+
+def test_an_unknown_protocol_is_refused():
+    with pytest.raises(ValueError, match="expected one of"):
+        validation_rows(FOLD, protocol="loose", fraction=0.1, seed=0, member=0)
+
+
+def test_overlaps_are_test_rows_that_equal_a_training_row():
+    fold = Fold("f", np.array([0, 1]), np.array([2, 3, 4]))
+    assert overlaps(["x", "y", "y", "z", "x"], fold).tolist() == [2, 4]
+
+
+def test_scaling_looks_at_training_rows_only():
+    targets = np.array([[1.0, 10], [3, 30], [1e9, np.nan]])
+    scaling = Scaling.fit(targets, np.array([0, 1]), ("a", "b"))
+    assert scaling.mean.tolist() == [2, 20]
+    assert scaling.scale.tolist() == [1, 10]
+    assert scaling.apply(targets[:2]).tolist() == [[-1, -1], [1, 1]]
+    assert scaling.undo(scaling.apply(targets[:2])).tolist() == targets[:2].tolist()
+
+
+def test_a_target_that_is_constant_in_training_is_refused():
+    targets = np.array([[1.0, 5], [2, 5], [3, 6]])
+    with pytest.raises(FoldError, match="target b: found 5 in all 2 training rows"):
+        Scaling.fit(targets, np.array([0, 1]), ("a", "b"))

@@ -1,0 +1,240 @@
+"""Members side by side: each as if alone, its best state kept, its loss by hand."""
+
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from cloud_jax.data.member_batches import MemberBatches, Sentences
+from cloud_jax.finetuning.steps import (
+    LOSSES,
+    Labels,
+    Scale,
+    compile_property_steps,
+    member_mesh,
+)
+from cloud_jax.finetuning.targets import Target, check_physics, n_outputs, prediction
+from cloud_jax.models.bert import EncoderConfig
+from cloud_jax.models.heads import PropertyModel
+from cloud_jax.physics import debye
+from cloud_jax.physics.laws import get_law
+
+N, MEMBERS = 24, 3
+CONFIG = EncoderConfig(
+    vocab_size=40, layers=1, heads=2, width=8, mlp_width=16, max_positions=16
+)
+CV = Target("cv", "heat_capacity", "J/(mol K)", "cell", 300.0)
+U = Target("u", "internal_energy", "J/mol", "cell", 100.0)
+RNG = np.random.default_rng(0)
+SENTENCES = Sentences.pack(
+    [[1, *RNG.integers(5, 40, n), 2] for n in RNG.integers(3, 12, N)],
+    [str(i) for i in range(N)],
+)
+LABELS = Labels(RNG.normal(size=(N, 1)).astype(np.float32), np.ones((N, 1), np.float32))
+ROWS = [np.arange(0, N, 2), np.arange(N), np.arange(0, N, 3)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_quickly():
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@cache
+def compiled(members):
+    return compile_steps(members)
+
+
+def compile_steps(members, *, initial_encoder=None):
+    return compile_property_steps(
+        PropertyModel(CONFIG, 1, 1),
+        optax.adam(1e-2),
+        predict=prediction(None, [CV]),
+        labels=LABELS,
+        loss="l1",
+        features=None,
+        n_members=members,
+        initial_encoder=initial_encoder,
+    )
+
+
+def parts(members):
+    """Batches, scale and keys of some of the three members."""
+    batches = MemberBatches(
+        SENTENCES,
+        [ROWS[m] for m in members],
+        seeds=[10 + m for m in members],
+        packed_rows=2,
+        row_length=32,
+    )
+    values = [LABELS.values[ROWS[m]] for m in members]
+    scale = Scale(
+        np.stack([v.mean(0) for v in values]),
+        np.stack([v.std(0) for v in values]),
+        np.stack([np.abs(v - v.mean(0)).mean(0) for v in values]),
+    )
+    return batches, scale, jnp.stack([jax.random.key(m) for m in members])
+
+
+def first_state(members):
+    """Of some members, from one compilation."""
+    state = compiled(MEMBERS).init(parts(range(MEMBERS))[2])
+    rows = np.array(members)
+    state = jax.tree.map(lambda a: np.asarray(a)[rows] if a.ndim else 0, state)
+    abstract = compiled(len(rows)).abstract
+    return jax.tree.map(
+        lambda a, like: jax.device_put(jnp.asarray(a, like.dtype), like.sharding),
+        state,
+        abstract,
+    )
+
+
+def train(steps, members, n_steps=4):
+    batches, scale, keys = parts(members)
+    state, losses = first_state(members), []
+    for step in range(n_steps):
+        batch = jax.device_put(batches(step), steps.sharding)
+        state, loss = steps.train(state, batch, scale, keys)
+        losses.append(np.asarray(loss))
+    return state, np.array(losses)
+
+
+def take(tree, i):
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[i], tree)
+
+
+@pytest.fixture(scope="module")
+def together():
+    return train(compiled(MEMBERS), range(MEMBERS))
+
+
+def test_the_members_axis_takes_the_devices_that_divide_it():
+    assert [member_mesh(n).size for n in (1, 3, 7, 8, 12, 11)] == [1, 3, 7, 8, 6, 1]
+
+
+def test_side_by_side_is_as_alone(together):
+    """Dropout is on; only the order of sums inside a product may differ."""
+    state, losses = together
+    one = compiled(1)
+    for member in range(MEMBERS):
+        alone, alone_losses = train(one, [member])
+        np.testing.assert_allclose(losses[:, member], alone_losses[:, 0], rtol=1e-4)
+        for a, b in zip(
+            jax.tree.leaves(take(state.params, member)),
+            jax.tree.leaves(take(alone.params, 0)),
+            strict=True,
+        ):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5)
+
+
+def test_members_exchange_nothing(together):
+    """A member whose labels are no numbers spoils itself and no other."""
+    steps = compiled(MEMBERS)
+    batches, scale, keys = parts(range(MEMBERS))
+    scale.mad[1] = np.nan
+    state = first_state(range(MEMBERS))
+    for step in range(4):
+        batch = jax.device_put(batches(step), steps.sharding)
+        state, loss = steps.train(state, batch, scale, keys)
+    assert np.isnan(loss[1])
+    for member in (0, 2):
+        for a, b in zip(
+            jax.tree.leaves(take(state.params, member)),
+            jax.tree.leaves(take(together[0].params, member)),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_loss_is_the_mean_over_crystals_in_parts_of_the_mad():
+    steps = compiled(1)
+    batches, scale, keys = parts([0])
+    batch = batches(0)
+    _, found = steps.train(first_state([0]), jax.device_put(batch), scale, keys)
+    params = take(first_state([0]).params, 0)
+    # Dropout moves the outputs, so take them with the step's own key.
+    apply = partial(PropertyModel(CONFIG, 1, 1).apply, deterministic=False)
+    raw = jax.jit(apply)(
+        {"params": params},
+        *(batch[name][0] for name in ("tokens", "positions", "crystal")),
+        query=batch["query"][0],
+        rngs={"dropout": jax.random.fold_in(keys[0], 0)},
+    )
+    errors = []
+    for packed, slot in np.argwhere(batch["row"][0] >= 0):
+        value = float(raw[packed, slot, 0]) * scale.std[0, 0] + scale.mean[0, 0]
+        true = LABELS.values[batch["row"][0, packed, slot], 0]
+        errors.append((value - true) / scale.mad[0, 0])
+    assert float(found[0]) == pytest.approx(np.mean(np.abs(errors)), rel=1e-4)
+    assert LOSSES["l2"](-3.0) == 9.0
+
+
+def test_the_best_state_on_validation_rows_is_kept(together):
+    steps = compiled(MEMBERS)
+    _, _, keys = parts(range(MEMBERS))
+    state = steps.init(keys)
+
+    def set_to(state, value, step):
+        filled = jax.tree.map(lambda leaf: jnp.full_like(leaf, value), state.params)
+        state = state._replace(params=filled, step=jnp.asarray(step, jnp.int32))
+        return jax.device_put(state, jax.tree.map(lambda a: a.sharding, steps.abstract))
+
+    scores = [(0.5, 0.9, 0.9), (0.6, 0.8, 0.9), (0.4, 0.9, 0.95)]
+    for epoch, score in enumerate(scores, 1):
+        state = set_to(state, float(epoch), 10 * epoch)
+        state = steps.select(state, np.array(score, np.float32))
+    for leaf in jax.tree.leaves(state.best_params):
+        kept = np.asarray(leaf).reshape(MEMBERS, -1)
+        assert [set(member) for member in kept] == [{3.0}, {2.0}, {1.0}]
+    np.testing.assert_allclose(state.best_score, [0.4, 0.8, 0.9])
+    assert state.best_step.tolist() == [30, 20, 10]  # of equals the first
+
+
+def test_pretrained_parameters_begin_in_float32_and_the_head_at_random(together):
+    encoder = take(together[0].params, 0)["encoder"]
+    half = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), encoder)
+    steps = compile_steps(2, initial_encoder=half)
+    state = steps.init(jax.random.split(jax.random.key(0)))
+    for a, b in zip(
+        jax.tree.leaves(half), jax.tree.leaves(state.params["encoder"]), strict=True
+    ):
+        assert b.dtype == jnp.float32
+        np.testing.assert_array_equal(b, jnp.stack([a, a]).astype(jnp.float32))
+    kernel = state.params["head"]["output"]["kernel"]
+    assert (kernel[0] != kernel[1]).any()
+
+
+def test_a_law_gives_each_target_at_its_temperature_and_amount():
+    law, targets = get_law("debye"), [CV, U]
+    assert n_outputs(law, targets) == 1
+    raw = jnp.array([[-0.5], [0.0], [1.0]])
+    atoms = jnp.array([[2.0, 2.0], [5.0, 5.0], [1.0, 0.001]])  # the last U in kJ
+    found = prediction(law, targets)(raw, atoms, None, None)
+    theta = 450.0 * jax.nn.softplus(raw[:, 0] + np.log(np.e - 1))
+    assert float(theta[1]) == pytest.approx(450.0)
+    cv = debye.heat_capacity(theta, 300.0, atoms[:, 0])
+    u = debye.internal_energy(theta, 100.0, atoms[:, 1])
+    np.testing.assert_allclose(found, jnp.stack([cv, u], axis=1), rtol=1e-5)
+
+
+def test_regression_undoes_the_scaling():
+    predict = prediction(None, [CV, U])
+    found = predict(jnp.array([[1.0, -2.0]]), None, np.array([3.0, 4.0]), 0.5)
+    assert found.tolist() == [[3.5, 3.0]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"property": "hardness"}, "one of heat_capacity, internal_energy"),
+        ({"temperature_k": None}, "needs the temperature"),
+        ({"temperature_k": -1.0}, "found -1.0"),
+    ],
+)
+def test_what_no_law_can_give_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        check_physics([CV._replace(**change)])

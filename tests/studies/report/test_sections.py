@@ -1,0 +1,411 @@
+import copy
+import itertools
+import json
+import math
+from functools import reduce
+from operator import getitem
+
+import pytest
+import report_folders
+
+from cloud_jax import config as configuration
+from cloud_jax.studies.report import benchmarks, grids
+from cloud_jax.studies.report.gather import gather
+from cloud_jax.studies.report.runs import differences
+from cloud_jax.studies.report.sections import sections
+
+DEFAULTS = {"finetune": configuration.finetuning().to_dict()}
+
+
+def summary(runs, title):
+    """A row of the summary, by the names of its columns."""
+    found = benchmarks.by_benchmark(runs)
+    grid = benchmarks.summary(found, {run.name: run.name for run in runs})
+    row = next(row for row in grid.rows if row[0].text == title)
+    return dict(zip(grid.head, row, strict=True))
+
+
+def shown(folder):
+    runs, problems = gather([folder])
+    return {s.anchor: s for s in sections(runs, problems, DEFAULTS)}
+
+
+def texts(grid):
+    return [[entry.text for entry in row] for row in grid.rows]
+
+
+def test_runs_are_found_below_folders_and_named_by_what_they_do_not_share(tmp_path):
+    report_folders.finetune(tmp_path / "a" / "phonons")
+    report_folders.finetune(tmp_path / "b" / "phonons")
+    report_folders.pretrain(tmp_path / "b" / "bert")
+    runs, problems = gather([tmp_path / "a", tmp_path / "b"])
+    assert [(run.name, run.kind) for run in runs] == [
+        ("a/phonons", "finetune"),
+        ("b/bert", "pretrain"),
+        ("b/phonons", "finetune"),
+    ]
+    assert not problems
+    again, _ = gather([tmp_path, tmp_path / "b"])  # nothing is there twice
+    assert len(again) == 3
+
+
+def test_what_judges_a_run_is_found_in_its_folder_and_its_own_parts_are_not(tmp_path):
+    run = report_folders.finetune(tmp_path / "wbm", "discovery")
+    report_folders.discovery(run / "discovery")
+    report_folders.pretrain(run / "a cell of a grid")
+    runs, problems = gather([tmp_path])
+    assert [run.name for run in runs] == ["wbm", "wbm/discovery"]
+    assert not problems
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "empty or damaged"),
+        ('{"kind": "finetune", "ens', "empty or damaged"),
+        ("[1]", "holds a list"),
+        ('{"kind": "poem"}', "is of kind 'poem'"),
+        ('{"score": 1}', "does not say its kind"),
+        ('{"kind": "finetune", "folds": []}', "has no ensemble"),
+    ],
+)
+def test_what_cannot_be_read_is_listed_with_the_reason(tmp_path, content, reason):
+    report_folders.pretrain(tmp_path / "good")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "results.json").write_text(content)
+    runs, problems = gather([tmp_path])
+    assert [run.name for run in runs] == ["good"]
+    assert [problem.name for problem in problems] == ["bad"]
+    assert reason in problems[0].reason
+    rows = texts(shown(tmp_path)["problems"].grids[0])
+    assert rows == [["bad", problems[0].reason]]
+
+
+def test_unfinished_runs_are_listed_with_how_far_they_came(tmp_path):
+    (tmp_path / "run" / "members" / "m" / "checkpoints" / "120").mkdir(parents=True)
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "config.json").write_text("{}")
+    (tmp_path / "grid" / "cell" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "grid" / "points.csv").write_text("parameters\n1\n2\n")
+    (tmp_path / "nothing").mkdir()
+    runs, problems = gather([tmp_path, tmp_path / "nothing"])
+    assert not runs
+    assert dict(problems) == {
+        "run": "unfinished: no results.json, last checkpoint at step 120",
+        "begun": "unfinished: no results.json, no checkpoint",
+        "grid": "unfinished: no results.json, 2 cells of a grid",
+        "grid/cell": "unfinished: no results.json, no checkpoint",
+        "nothing": "holds no run: no results.json in it or below",
+    }
+    with pytest.raises(OSError, match="gone: there is no such folder"):
+        gather([tmp_path / "gone"])
+
+
+def test_figures_are_pictures_within_the_folder(tmp_path):
+    run = report_folders.finetune(tmp_path / "run")
+    (tmp_path / "secret.png").write_bytes(report_folders.png())
+    (run / "text.png").write_text("<svg onload='x'>")
+    names = ("parity.png", "../secret.png", "text.png", "gone.png")
+    figures = [{"file": name, "caption": name} for name in names]
+    results = json.loads((run / "results.json").read_text())
+    (run / "results.json").write_text(json.dumps(results | {"figures": figures}))
+    (found,), problems = gather([run])
+    assert [figure.caption for figure in found.figures] == ["parity.png"]
+    assert [p.reason for p in problems] == [
+        "figure ../secret.png: it is outside the folder",
+        "figure gone.png: No such file or directory",
+        "figure text.png: is no PNG or JPEG",
+    ]
+
+
+def test_a_row_of_the_summary_holds_ours_and_the_papers(tmp_path):
+    report_folders.finetune(tmp_path / "a")
+    ours = {"checkpoint": "encoder", "members": 2, "note": "half the epochs"}
+    report_folders.finetune(tmp_path / "b", maes=[20.0, 22.0, 21.0, 23.0, 24.0], **ours)
+    runs, _ = gather([tmp_path])
+    row = summary(runs, "MatBench phonons")
+    assert row["error"].text == "MAE, cm⁻¹"
+    assert row["ours, from scratch"][:3] == ("32.00 (1.41)", "", "")
+    assert row["ours, pretrained"][:3] == ("22.00 (1.41)", "single 23.00", "best")
+    assert row["paper's CLOUD"][:3] == ("40.6856 (2.6168)", "CLOUD", "")
+    assert row["best coordinate-free peer"].detail == "MatInFormer"
+    assert row["best of the paper's table"][:3] == ("28.8874 (3.2840)", "coNGN", "")
+    measured = row["how ours was measured"]
+    assert measured.text == (
+        "strict protocol, 5 of 5 folds, 1,265 of 1,265 rows tested, 2 rejected, "
+        "canonical dialect"
+    )
+    assert measured.detail == "half the epochs."
+
+
+def test_another_unit_than_the_papers_is_told(tmp_path):
+    report_folders.finetune(tmp_path / "a", "matbench_mp_gap")
+    runs, _ = gather([tmp_path])
+    assert summary(runs, "MatBench mp_gap")["ours, from scratch"].detail == "in cm⁻¹"
+
+
+def test_what_was_not_run_says_so_and_has_no_number(tmp_path):
+    report_folders.pretrain(tmp_path / "a")
+    runs, _ = gather([tmp_path])
+    row = summary(runs, "UnconvBench supercon")
+    ours = row["ours, from scratch"], row["ours, pretrained"]
+    assert [entry.text for entry in ours] == ["not run", "not run"]
+    assert row["best coordinate-free peer"].text == "none in the table"
+    assert row["how ours was measured"].text == "not run"
+
+
+def test_other_rows_take_no_part_in_the_ranking(tmp_path):
+    report_folders.finetune(tmp_path / "a", maes=[1.0])
+    runs, _ = gather([tmp_path])
+    row = summary(runs, "MatBench phonons")
+    assert row["ours, from scratch"][:3] == ("1.000", "", "other rows")
+    assert row["best of the paper's table"].mark == "best"
+    assert "1 of 5 folds, 253 of 1,265 rows tested" in row["how ours was measured"].text
+    report_folders.finetune(tmp_path / "a", maes=[1.0], rows_used=1265)
+    row = summary(gather([tmp_path])[0], "MatBench phonons")
+    assert row["ours, from scratch"].mark == "1 of 5 folds"
+
+
+@pytest.mark.parametrize(
+    ("used", "rejected", "tested", "mark"),
+    [
+        (154_719 + 256_962, 1, 256_962, "best"),
+        (154_718 + 256_963, 0, 256_963, "best"),
+        (27_248 + 256_962, 1, 256_962, "other training rows"),
+        (154_719 + 256_000, 1, 256_000, "other rows"),
+        (154_719 + 200_000, 56_963, 200_000, "other rows"),
+    ],
+)
+def test_a_separate_training_set_is_compared_too(
+    tmp_path, used, rejected, tested, mark
+):
+    rows = {"rows_used": used, "rows_rejected": rejected, "n_test": tested}
+    unit = {"targets": [{"name": "last phdos peak", "unit": "eV/atom"}]}
+    report_folders.finetune(tmp_path / "a", "discovery", maes=[0.01], **rows, **unit)
+    runs, _ = gather([tmp_path])
+    row = summary(runs, "MatBench Discovery")
+    assert row["ours, from scratch"].mark == mark
+    learned = f"learned from {used - tested:,} of 154,719"
+    assert learned in row["how ours was measured"].text
+    assert (f"{rejected:,} rejected" in row["how ours was measured"].text) == bool(
+        rejected
+    )
+
+
+def test_the_run_shown_is_chosen_by_validation_rows_and_not_by_test_rows(tmp_path):
+    good, bad = [10.0] * 5, [50.0] * 5
+    report_folders.finetune(tmp_path / "lucky", maes=good, validation=0.3)
+    report_folders.finetune(tmp_path / "chosen", maes=bad, validation=0.1)
+    report_folders.finetune(tmp_path / "one fold", maes=[5.0], validation=0.01)
+    paper = {"maes": good, "validation": 0.01, "protocol": "paper"}
+    report_folders.finetune(tmp_path / "leaky", **paper)
+    runs, _ = gather([tmp_path])
+    assert summary(runs, "MatBench phonons")["ours, from scratch"].text == "50.00"
+    (table,) = shown(tmp_path)["summary"].folded
+    assert [row[0].text for row in table.rows] == [
+        "chosen", "lucky", "one fold", "leaky",
+    ]  # fmt: skip
+    assert [row[4].mark for row in table.rows] == ["chosen", "", "", ""]
+
+
+def test_a_run_of_two_thermal_targets_counts_for_both(tmp_path):
+    run = report_folders.finetune(tmp_path / "a", "thermal", maes=[2.0, 4.0])
+    results = json.loads((run / "results.json").read_text())
+    names = {"cv": "heat_capacity", "u": "internal_energy"}
+    results["targets"] = [{"name": k, "property": v} for k, v in names.items()]
+    found = results["ensemble"].pop("last phdos peak")
+    results["ensemble"] = {"cv": found, "u": {}}
+    (run / "results.json").write_text(json.dumps(results))
+    runs, _ = gather([tmp_path])
+    assert summary(runs, "Thermal C_v, 300 K")["ours, from scratch"].text == "1.500"
+    assert summary(runs, "Thermal U, 300 K")["ours, from scratch"].text == "no number"
+
+
+def test_a_run_from_before_the_keys_were_written_is_shown(tmp_path):
+    run = report_folders.finetune(tmp_path / "a")
+    new = "kind", "benchmark", "note", "table", "targets", "members_a_fold", "figures"
+    results = json.loads((run / "results.json").read_text())
+    old = {key: value for key, value in results.items() if key not in new}
+    (run / "results.json").write_text(json.dumps(old))
+    for name in ("config", "environment", "timing"):
+        (run / f"{name}.json").unlink()
+    (section,) = shown(tmp_path)["runs"].parts
+    assert section.title == "Fine-tuning: a"
+    assert len(section.figures) == 1
+    assert len(section.grids[2].rows) == 5
+
+
+def test_a_section_of_a_run_tells_how_it_was_made(tmp_path):
+    report_folders.finetune(tmp_path / "a", note="a note")
+    (section,) = shown(tmp_path)["runs"].parts
+    assert section.paragraphs == ["a note"]
+    facts = dict(texts(section.grids[0]))
+    assert facts["training time"] == "5 min 34 s"
+    assert facts["devices"] == "2 x cpu"
+    assert facts["starts from"] == "scratch"
+    folds = texts(section.grids[2])
+    assert folds[0] == [
+        "fold_0", "911", "101", "253", "0",
+        "30.00", "60.00", "0.5000", "15.00", "7.500",
+    ]  # fmt: skip
+    folded = {
+        grid.caption: dict(row[:2] for row in texts(grid)) for grid in section.folded
+    }
+    settings = texts(section.folded[0])
+    assert settings == [["optimizer.learning_rate", "0.000100000", "0.000700000"]]
+    environment = folded["Command and environment"]
+    assert environment["command"] == "cloud_jax/finetune.py --config configs/a.py"
+    assert environment["commit"] == "0123abcd"
+    assert folded["SHA-256 of inputs"] == report_folders.HASHES
+
+
+def paths(value, path=()):
+    """All places of a JSON value but the whole."""
+    inner = value.items() if isinstance(value, dict) else ()
+    inner = enumerate(value) if isinstance(value, list) else inner
+    for key, item in inner:
+        yield (*path, key)
+        yield from paths(item, (*path, key))
+
+
+@pytest.mark.parametrize(
+    "make", ["finetune", "pretrain", "discovery", "phonon", "attention", "scaling"]
+)
+def test_odd_values_anywhere_do_not_stop_the_report(tmp_path, make):
+    getattr(report_folders, make)(tmp_path / "a")
+    (run,), _ = gather([tmp_path])
+    odd = itertools.cycle([None, "x", [7], {"a": 1}, math.nan, True, 10**400])
+    for path in paths(run.results):
+        results = copy.deepcopy(run.results)
+        place = reduce(getitem, path[:-1], results)
+        place[path[-1]] = next(odd)
+        parts = sections([run._replace(results=results)], [], DEFAULTS)
+        assert "run-1" in [part.anchor for section in parts for part in section.parts]
+
+
+def test_a_number_that_is_not_finite_says_so(tmp_path):
+    report_folders.finetune(
+        tmp_path / "a", single={"last phdos peak": {"mae": {"mean": math.nan}}}
+    )
+    (section,) = shown(tmp_path)["runs"].parts
+    assert section.grids[1].rows[1][1].text == "not finite"
+
+
+def test_settings_differ_by_value_and_new_ones_are_named():
+    default = {"a": {"b": (1, 2), "c": 1.0}, "d": "", "workdir": "x"}
+    actual = {"a": {"b": [1, 2], "c": 2.0}, "d": "", "e": True, "workdir": "y"}
+    assert differences(default, actual) == [
+        ("a.c", "1.00000", "2.00000"),
+        ("e", "-", "yes"),
+    ]
+
+
+def test_tables_of_the_paper_have_rows_of_ours(tmp_path):
+    report_folders.finetune(tmp_path / "a", checkpoint="encoder")
+    (grid,) = shown(tmp_path)["matbench"].grids
+    assert [row[0].text for row in grid.rows[-2:]] == [
+        "ours, scratch",
+        "ours, pretrained",
+    ]
+    assert [entry.text for entry in grid.rows[-1][1:4]] == [
+        "not run",
+        "32.00",
+        "not run",
+    ]
+    best = [row[2].text for row in grid.rows if row[2].mark == "best"]
+    assert best == ["28.8874"]
+
+
+def test_discovery_stands_below_the_papers_rows(tmp_path):
+    report_folders.discovery(tmp_path / "a")
+    section = shown(tmp_path)["discovery"]
+    scores, thresholds = section.grids
+    assert texts(scores)[-1][:3] == ["ours: full test set", "0.5000", "2.250"]
+    assert "published hull; 256,963 crystals" in scores.rows[-1][0].detail
+    assert texts(thresholds)[-1] == [
+        "0.05", "ours: a", "0.5000", "2.250", "0.3750", "0.7500", "0.6250", "0.8750",
+    ]  # fmt: skip
+    assert section.paragraphs == [
+        "a: no unique prototypes: the file has no such column"
+    ]
+
+
+def test_errors_of_phonons_stand_below_table_1(tmp_path):
+    report_folders.phonon(tmp_path / "a")
+    section = shown(tmp_path)["thermal"]
+    table, ours, systems, volumes, temperatures, measured = section.grids
+    ratio = "0.06250 (0.00250)"
+    how = "strict protocol, folds: 5, 1,512 test rows"
+    assert texts(ours) == [["debye", "C_v", ratio, ratio, how]]
+    assert table.caption.startswith("Table 1.")
+    assert systems.rows[0][1][:2] == ("1.250", "30 rows")
+    assert texts(volumes) == [["10.0 to 52.5", "1.250"], ["52.5 to 900", "-"]]
+    assert texts(temperatures) == [
+        ["debye, heat_capacity", "heat capacity, 100 K", "0.06250", "0.06250"]
+    ]
+    assert texts(measured) == [["MgO", "debye", "test", "2.750", "1 of 2"]]
+    assert section.paragraphs == ["a: violin.png: no column"]
+    assert [figure.caption for figure in section.parts[0].figures] == [
+        "errors by volume"
+    ]
+
+
+def test_attention_stands_below_the_papers_numbers(tmp_path):
+    report_folders.attention(tmp_path / "a")
+    section = shown(tmp_path)["attention"]
+    (grid,) = section.grids
+    assert section.paragraphs == [
+        "a, special counted: do space-group tokens come first more often than their "
+        "share of the tokens, 0.625, gives by chance? Verdict: holds."
+    ]
+    ours = [row for row in grid.rows if row[1].text == "a"]
+    assert [row[0].text for row in ours] == ["p1, k = 2", "p2, k = 2"]
+    assert [entry.text for entry in ours[0][2:]] == [
+        "0.7500", "0.5000", "0.2500", "0.00010",
+    ]  # fmt: skip
+    assert ours[0][2].detail == "(0.7000, 0.8000)"
+    assert ours[0][1].detail == "layer 1, special counted"
+    theirs = [entry.text for entry in grid.rows[0][1:4]]
+    assert theirs == ["paper's CLOUD", "0.93", "0.5"]
+
+
+def test_the_scaling_law_stands_below_the_papers(tmp_path):
+    report_folders.scaling(tmp_path / "a")
+    section = shown(tmp_path)["scaling"]
+    law, optima = section.grids
+    theirs, ours = law.rows
+    assert [entry.text for entry in theirs[1:6]] == [
+        "90.7464", "21.9854", "0.2296", "0.4339", "0.3518",
+    ]  # fmt: skip
+    assert ours[3][:2] == ("2.500", "(2.250, 2.750)")
+    assert texts(optima) == [["a", "1.50e+12", "200,000", "1,250,000", "1.500"]]
+    assert optima.rows[0][2].detail == "(100,000, 300,000)"
+    assert section.paragraphs == ["a: E is not told apart from 0"]
+
+
+def test_pretraining_has_its_baselines_below_it(tmp_path):
+    report_folders.pretrain(tmp_path / "a")
+    (grid,) = shown(tmp_path)["pretraining"].grids
+    assert [row[0].text for row in grid.rows] == [
+        "a", "unigram, same masks", "bigram, same masks",
+    ]  # fmt: skip
+    assert grid.rows[0][2][:2] == ("0.2500", "90.0 % right")
+    assert grid.rows[0][-1].text == "1 min 15 s"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1631.1996, "1,631"), (0.0689123, "0.06891"), (-0.0201, "-0.02010"), (0.0, "0"),
+        (31.998, "32.00"), (3, "3"), (12000, "12,000"), (1.5e-9, "1.500e-09"),
+        (math.inf, "not finite"), (None, ""),
+    ],
+)  # fmt: skip
+def test_numbers_have_four_digits(value, text):
+    assert grids.figure_of(value) == text
+
+
+def test_a_deviation_has_the_places_of_its_number():
+    assert grids.measured(40.6856, 2.6168) == "40.69 (2.62)"
+    assert grids.measured(1631.2, 271.4) == "1,631 (271)"
+    assert grids.measured(None, 1.0) == ""

@@ -1,0 +1,165 @@
+from pathlib import Path
+
+import pytest
+
+from cloud_jax import config as configuration
+from cloud_jax.config import ConfigurationError, differences, load, override
+from cloud_jax.datasets.matbench import MatbenchSource
+from cloud_jax.datasets.unconvbench import UnconvbenchSource
+from cloud_jax.finetuning.rows import open_table
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.py")), ids=str)
+def test_every_config_loads_and_keeps_the_default_keys(path):
+    pretrains = "config.pretraining()" in path.read_text()
+    kind = configuration.pretraining if pretrains else configuration.finetuning
+    config = load(str(path), [], kind=kind)
+    assert configuration.flatten(config).keys() == configuration.flatten(kind()).keys()
+    assert config.is_locked
+    assert config.workdir == f"runs/{path.stem}"
+
+
+def test_each_task_of_the_benchmarks_has_its_configuration():
+    listed = {
+        f"{listing.word}"
+        for source in (MatbenchSource, UnconvbenchSource)
+        for listing in source.listings("nowhere")
+    }
+    for path in (ROOT / "configs").glob("*bench/*.py"):
+        config = load(str(path), [], kind=configuration.finetuning)
+        source = open_table(config.data.table).source
+        assert [*config.targets.columns] == [t.column for t in source.targets]
+        assert [*config.targets.units] == [t.unit for t in source.targets]
+        assert config.benchmark == f"{path.parent.name}_{path.stem}"
+        listed.remove(config.data.table)
+    assert not listed
+
+
+def test_presets_are_the_papers():
+    config = load(str(ROOT / "configs/bert12.py"), [])
+    assert config.optimizer.to_dict() == {
+        "learning_rate": 1e-4,
+        "warmup_fraction": 0.05,
+        "weight_decay": 0.0,
+        "clip_norm": 1.0,
+        "epochs": 50,
+        "steps": 0,
+    }
+    assert config.data.batch_crystals == 2048
+
+
+@pytest.mark.parametrize(
+    ("argument", "key", "value"),
+    [
+        ("--config.seed=7", "seed", 7),
+        ("--config.optimizer.learning_rate=1e-3", "optimizer.learning_rate", 1e-3),
+        ("--config.optimizer.learning_rate=1", "optimizer.learning_rate", 1.0),
+        ("--config.model.scan_layers=true", "model.scan_layers", True),
+        ("--config.data.path=some/where=odd", "data.path", "some/where=odd"),
+        ("--config.mesh.fsdp=-1", "mesh.fsdp", -1),
+    ],
+)
+def test_overrides_take_the_type_of_the_default(argument, key, value):
+    config = configuration.pretraining()
+    override(config, argument)
+    found = configuration.flatten(config)[key]
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--config.optimizer.learning_rat=1", "mean --config.optimizer.learning_rate"),
+        ("--config.learning_rate=1", "did you mean --config.optimizer.learning_rate"),
+        ("--config.nothing_like_it=1", "see --help for all"),
+        ("--config.optimizer=1", "there is no such key"),
+        ("--config.seed=one", "seed takes a int"),
+        ("--config.seed=1.5", "seed takes a int"),
+        ("--config.model.scan_layers=1", "takes a bool"),
+        ("--config.seed", "overrides look like"),
+    ],
+)
+def test_wrong_overrides_say_what_is_right(argument, message):
+    with pytest.raises(ConfigurationError, match=message):
+        override(configuration.pretraining(), argument)
+
+
+def test_a_misspelt_file_is_hinted_at():
+    with pytest.raises(ConfigurationError, match=r"did you mean .*quickstart\.py"):
+        load(str(ROOT / "configs/quikstart.py"), [])
+
+
+def test_differences_name_keys_that_matter_and_only_those():
+    old, new = configuration.pretraining().to_dict(), configuration.pretraining()
+    new.log.every_steps = 7
+    new.workdir = "elsewhere"
+    new.mesh.fsdp = 8
+    assert differences(old, new.to_dict()) == []
+    new.optimizer.learning_rate = 1.0
+    assert differences(old, new.to_dict()) == ["optimizer.learning_rate: 0.0001 -> 1.0"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("seed=-1", "a whole number from 0 below"),
+        ("seed=4294967296", "a whole number from 0 below"),
+        ("log.every_steps=0", "a whole number from 1"),
+        ("model.dtype=float17", "one of auto, float32, bfloat16, float16"),
+        ("model.dropout=1.5", "a number from 0 and below 1"),
+        ("optimizer.epochs=-1", "a whole number from 1"),
+        ("optimizer.clip_norm=0", "a finite number above 0"),
+        ("optimizer.learning_rate=1e999", "a finite number above 0"),
+        ("optimizer.weight_decay=-0.1", "a finite number from 0"),
+        ("mask_fraction=0.0", "a number above 0 and below 1"),
+        ("mask_fraction=1.5", "a number above 0 and below 1"),
+    ],
+)
+def test_values_out_of_range_name_key_found_and_expected(argument, expected):
+    key, _, value = argument.partition("=")
+    with pytest.raises(ConfigurationError, match=rf"config\.{key} is .*{expected}"):
+        load(str(ROOT / "configs/bert1.py"), [f"--config.{key}={value}"])
+
+
+@pytest.mark.parametrize("kind", configuration.EXPECTED)
+def test_every_number_has_a_range(kind):
+    defaults = configuration.flatten(kind())
+    numbers = {k for k, v in defaults.items() if type(v) in (int, float)}
+    assert numbers - {"mesh.data", "mesh.fsdp", "mesh.tensor"} <= set(
+        configuration.EXPECTED[kind]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = (", r"mine\.py.*SyntaxError"),
+        ("\nimport nothing_like_it", r"mine\.py, line 2: ModuleNotFoundError"),
+        ("x = 1", r"mine\.py does not define get_config"),
+        (
+            "def get_config():\n    return 3",
+            "must return the ConfigDict .* found a int",
+        ),
+        (
+            "import ml_collections\n"
+            "def get_config():\n"
+            "    return ml_collections.ConfigDict({'sead': 1})",
+            r"missing keys .*'seed'.* unknown keys \['sead'\]",
+        ),
+        (
+            "from cloud_jax import config\n"
+            "def get_config():\n"
+            "    c = config.pretraining()\n"
+            "    c.sead = 1\n",
+            r"mine\.py, line 4: AttributeError.*sead",
+        ),
+    ],
+    ids=["syntax", "import", "nothing", "number", "keys", "misspelt"],
+)
+def test_a_file_that_is_no_configuration_is_named(tmp_path, text, message):
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(ConfigurationError, match=f"(?s){message}"):
+        load(str(tmp_path / "mine.py"), [])
