@@ -9,6 +9,7 @@ from cloud_jax.finetuning.table import Table
 from cloud_jax.finetuning.targets import Target
 from cloud_jax.physics.basis import unit_of
 from cloud_jax.physics.laws import Law
+from cloud_jax.scope import tables
 
 _KILO = {"": 1.0, "k": 1000.0}
 
@@ -90,7 +91,5 @@ def composition(sentence: str) -> dict[str, int]:
 
 def _masses(formulas: Iterable[dict[str, int]]) -> dict[str, float]:
     """Atomic masses, g/mol, of the elements that occur."""
-    from pymatgen.core import Element
-
     elements = {element for formula in formulas for element in formula}
-    return {element: float(Element(element).atomic_mass) for element in elements}
+    return {element: tables.element(element).mass for element in elements}

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from cloud_jax.models.folder import DESCRIPTION, Model, ModelFolderError
-from cloud_jax.scope import Rejection
+from cloud_jax.scope import Rejection, tables
 from cloud_jax.scope.pipeline import Options, Record, Reject
 from cloud_jax.scope.symmetry import finder
 
@@ -41,9 +41,7 @@ class Crystal(NamedTuple):
     @property
     def molar_mass_g(self) -> float:
         """Mass of a mol of reduced formulas, g/mol."""
-        from pymatgen.core import Element
-
-        return sum(float(Element(e).atomic_mass) * count for e, count in self.formula)
+        return sum(tables.element(e).mass * count for e, count in self.formula)
 
 
 def options_of(model: Model) -> Options:

@@ -1,7 +1,6 @@
 """What is in a dataset: counts a source, reasons, symmetry, lengths, vocabulary."""
 
 import csv
-import re
 import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from cloud_jax.preprocess.selection import SPLITS
 from cloud_jax.preprocess.statistics import Counts
 from cloud_jax.scope import Vocabulary
 from cloud_jax.scope.crystal_systems import LAST_GROUP, crystal_system
+from cloud_jax.scope.space_groups import hermann_mauguin
 from cloud_jax.structures.source import EXCLUDED, Source
 
 _ROLES = {  # of a token, as a crystallographer would call them
@@ -54,7 +54,7 @@ def make_report(
         "reasons": _reasons(topics["rejected"], rejects),
         "crystal_systems": _crystal_systems(groups),
         "space_groups": [
-            {"number": number, "symbol": _symbol(number), "records": n}
+            {"number": number, "symbol": hermann_mauguin(number), "records": n}
             for number, n in sorted(groups.items())
             if number
         ],
@@ -120,14 +120,6 @@ def _crystal_systems(groups: Counter) -> dict[str, int]:
         if number:
             total[crystal_system(number)] += n
     return total | ({"not known": groups[0]} if groups[0] else {})
-
-
-def _symbol(number: int) -> str:
-    """Short Hermann-Mauguin symbol, `P2_1/c` where pymatgen has `P12_1/c1`."""
-    from pymatgen.symmetry.groups import sg_symbol_from_int_number
-
-    symbol = sg_symbol_from_int_number(number)
-    return re.sub("^(.)1(.+)1$", r"\1\2", symbol) if 3 <= number <= 15 else symbol
 
 
 def _histogram(counts: Counter) -> dict[str, list[int]]:

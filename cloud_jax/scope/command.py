@@ -100,10 +100,11 @@ def _describe(file: str, vocabulary, symprec: float) -> dict:
 def _reading(scope) -> list[str]:
     """Say in words what the sentence says."""
     import spglib
-    from pymatgen.symmetry.groups import sg_symbol_from_int_number
+
+    from cloud_jax.scope.space_groups import hermann_mauguin
 
     number = scope.space_group
-    symbol = sg_symbol_from_int_number(number)
+    symbol = hermann_mauguin(number)
     point_group = next(
         kind.pointgroup_international
         for hall in range(1, 531)

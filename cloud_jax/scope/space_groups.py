@@ -8,39 +8,32 @@ generators of a space group into a few characters, for instance `03aDDObOOOjOOO0
     aDDO     matrix letter (a to n), then three translation letters
     0        0, or 1 and three translation letters: the shift to origin choice 2
 
-The strings, matrices and translations are those that pymatgen ships.
+The strings, matrices and translations are those of pymatgen (`scope/tables.py`).
 """
 
-import gzip
-import json
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from importlib import resources
 
 import numpy as np
 from jaxtyping import Int
+
+from cloud_jax.scope.tables import space_group_table
 
 DENOMINATOR = 24  # every translation letter is a multiple of 1/24
 
 
 @cache
-def _tables() -> tuple[dict[int, str], dict[str, np.ndarray], dict[str, int]]:
-    from pymatgen.symmetry.groups import SYMM_DATA
-
-    strings = {
-        entry["int_number"]: entry["enc"]
-        for entry in SYMM_DATA["space_group_encoding"].values()
-    }
+def _tables() -> tuple[dict[str, str], dict[str, np.ndarray], dict[str, int]]:
     matrices = {
         letter: np.array(matrix, dtype=int)
-        for letter, matrix in SYMM_DATA["generator_matrices"].items()
+        for letter, matrix in space_group_table("matrices").items()
     }
     translations = {
         letter: int(Fraction(value) * DENOMINATOR)
-        for letter, value in SYMM_DATA["translations"].items()
+        for letter, value in space_group_table("translations").items()
     }
-    return strings, matrices, translations
+    return space_group_table("generators"), matrices, translations
 
 
 def generator_string(number: int) -> str:
@@ -50,9 +43,17 @@ def generator_string(number: int) -> str:
         ValueError: `number` is not a space-group number.
     """
     strings = _tables()[0]
-    if number not in strings:
+    if str(number) not in strings:
         raise ValueError(f"space group {number!r}: expected an integer from 1 to 230")
-    return strings[number]
+    return strings[str(number)]
+
+
+def hermann_mauguin(number: int) -> str:
+    """Return the short Hermann-Mauguin symbol of a space group, such as `P2_1/c`."""
+    import spglib
+
+    kinds = (spglib.get_spacegroup_type(hall) for hall in range(1, 531))
+    return next(k.international_short for k in kinds if k.number == number)
 
 
 @dataclass(frozen=True)
@@ -146,29 +147,9 @@ def _key(rotation: np.ndarray, shift: np.ndarray) -> tuple[int, ...]:
     return (*rotation.ravel().tolist(), *shift.tolist())
 
 
-def _prototype_table(name: str) -> dict:
-    """Read a table that pymatgen ships beside its prototypes.
-
-    The file is opened directly: importing the package that owns it also builds 288
-    structures, which takes seconds.
-    """
-    path = resources.files("pymatgen.analysis") / "prototypes" / f"{name}.json.gz"
-    return json.loads(gzip.decompress(path.read_bytes()))
-
-
-@cache
-def _multiplicities() -> dict[str, dict[str, int]]:
-    return _prototype_table("wyckoff-position-multiplicities")
-
-
-@cache
-def _relabelings() -> dict[str, list[dict[str, str]]]:
-    return _prototype_table("wyckoff-position-relabelings")
-
-
 def wyckoff_multiplicities(number: int) -> dict[str, int]:
     """Return {Wyckoff letter: multiplicity in the conventional cell}."""
-    return _multiplicities()[str(number)]
+    return space_group_table("multiplicities")[str(number)]
 
 
 @cache
@@ -178,7 +159,4 @@ def wyckoff_relabelings(number: int) -> tuple[dict[str, str], ...]:
     A shift of origin or a permutation of axes that maps the space group onto
     itself renames its Wyckoff positions; each renaming is one dictionary.
     """
-    return tuple(
-        {chr(int(old)): new for old, new in relabeling.items()}
-        for relabeling in _relabelings()[str(number)]
-    )
+    return tuple(space_group_table("relabelings")[str(number)])

@@ -9,7 +9,7 @@ import numpy as np
 import spglib
 from jaxtyping import Float
 
-from cloud_jax.scope import moyo
+from cloud_jax.scope import moyo, tables
 from cloud_jax.scope.record import Orbit, Scope, Sites
 from cloud_jax.scope.space_groups import wyckoff_multiplicities
 from cloud_jax.structures.cell import Cell, Occupants
@@ -171,14 +171,8 @@ def _orbits(sites: Sites, species: list[str | Occupants]) -> tuple[Orbit, ...]:
 
 @cache
 def electronegativity(element: str) -> float:
-    """Pauling electronegativity; NaN where pymatgen has none (He, Ne, Ar...)."""
-    import warnings
-
-    from pymatgen.core import Element
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # "No Pauling electronegativity"
-        return float(Element(element).X)
+    """Return Pauling's electronegativity; NaN where there is none (He, Ne, Ar...)."""
+    return tables.element(element).electronegativity
 
 
 def _site_key(kind: str | Occupants) -> tuple[float, str]:

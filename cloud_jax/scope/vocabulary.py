@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cloud_jax.files import atomic_write
+from cloud_jax.scope import tables
 from cloud_jax.structures.rejection import Rejection
 
 SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[MASK]", "|")
@@ -189,7 +190,7 @@ def _pairs(words: list[str], first: str, second: str) -> list[str]:
 
 
 def build_vocabulary(dialect: str) -> Vocabulary:
-    """Make the vocabulary of a dialect from pymatgen's tables.
+    """Make the vocabulary of a dialect.
 
     Raises:
         ValueError: an unknown dialect.
@@ -243,27 +244,17 @@ def _features(tokens: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
 
 
 def _element_features(symbol: str) -> dict[str, float]:
-    import warnings
-
-    from pymatgen.core import Element
-
-    element = Element(symbol)
-
-    def known(value) -> float:
-        return np.nan if value is None else float(value)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # "No data available for..."
-        row = {
-            "log mass": np.log(float(element.atomic_mass)),
-            "electronegativity": known(element.X),
-            "row": float(element.row),
-            "group": float(element.group),
-            "atomic radius": known(element.atomic_radius),
-            "ionic radius": known(element.average_ionic_radius) or np.nan,
-            "Mendeleev number": known(element.mendeleev_no),
-            "log melting point": np.log(known(element.melting_point)),
-        }
+    element = tables.element(symbol)
+    row = {
+        "log mass": np.log(element.mass),
+        "electronegativity": element.electronegativity,
+        "row": float(element.row),
+        "group": float(element.group),
+        "atomic radius": element.atomic_radius,
+        "ionic radius": element.ionic_radius,
+        "Mendeleev number": element.mendeleev,
+        "log melting point": np.log(element.melting_point),
+    }
     for block in _BLOCKS:
         row[f"block {block}"] = float(element.block == block)
     return row
