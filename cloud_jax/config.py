@@ -1,24 +1,27 @@
-"""Run configurations: their defaults, files, and command-line overrides.
+"""Settings of a run: their defaults, configuration files, command-line overrides.
 
 A configuration is a locked `ml_collections.ConfigDict`; only entry points see it.
-Importing this module pulls in neither jax nor anything that needs it.
+Importing this module loads neither jax nor anything that needs it.
+
+`ml_collections.config_flags` has the types too, but its message for a misspelt key is a
+bare AttributeError that does not look into other groups, and it checks no range.
 """
 
-import argparse
 import ast
 import difflib
 import importlib.util
+import inspect
 import math
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 
-class ConfigurationError(ValueError):
-    """A configuration that cannot be used, with what to change."""
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message says what to change."""
 
 
 # The pretrained encoder in the package.
@@ -168,19 +171,26 @@ def benchmark(name: str, table: str, column: str, unit: str) -> ConfigDict:
 
 
 # Keys that may change when a run resumes: where things are and how often they are
-# written, not what is computed.
-RESUMABLE_KEYS = ("workdir", "data.path", "data.build", "mesh", "evaluate.every_steps")
-RESUMABLE_KEYS += ("checkpoint", "log", "distributed", "data.folder")
-RESUMABLE_KEYS += ("data.table", "data.dataset")
-RESUMABLE_KEYS += (
-    "model.checkpoint",
-    "members_at_once",
-)  # told apart by hashes and groups
-RESUMABLE_KEYS += ("benchmark", "note")
-RESUMABLE_KEYS += (
-    "model.checkpoint",
+# written, not what is computed. What data.table, folds.file and model.checkpoint point
+# to is compared by hash, data.dataset by its manifest.
+RESUMABLE_KEYS = (
+    "benchmark",
+    "checkpoint",
+    "data.build",
+    "data.dataset",
+    "data.folder",
+    "data.path",
+    "data.table",
+    "distributed",
+    "evaluate.every_steps",
     "folds.file",
-)  # a run knows the hashes of what they name
+    "log",
+    "members_at_once",
+    "mesh",
+    "model.checkpoint",
+    "note",
+    "workdir",
+)
 
 COUNT = "a whole number from 1", lambda value: value >= 1
 COUNT_OR_NONE = "a whole number from 0", lambda value: value >= 0
@@ -197,32 +207,11 @@ def _one_of(*names: str) -> tuple[str, Any]:
 
 # What a value must be, beyond its type. Keys that are not here are checked where they
 # meet what they must fit: folders, devices, presets of the model.
-_PRETRAINING = {
+RULES = {
     "seed": SEED,
     "data.dialect": _one_of("canonical", "paper"),
     "data.batch_crystals": COUNT,
     "data.row_length": COUNT,
-    "model.dtype": _one_of("auto", "float32", "bfloat16", "float16"),
-    "model.dropout": RATE,
-    "model.attention_dropout": RATE,
-    "mask_fraction": SHARE,
-    "optimizer.learning_rate": POSITIVE,
-    "optimizer.warmup_fraction": RATE,
-    "optimizer.weight_decay": NOT_NEGATIVE,
-    "optimizer.clip_norm": POSITIVE,
-    "optimizer.epochs": COUNT,
-    "optimizer.steps": COUNT_OR_NONE,
-    "evaluate.every_steps": COUNT,
-    "evaluate.max_batches": COUNT_OR_NONE,
-    "evaluate.mask_seed": SEED,
-    "checkpoint.every_steps": COUNT,
-    "checkpoint.keep": COUNT,
-    "log.every_steps": COUNT,
-    "distributed.timeout_s": COUNT,
-}
-_FINETUNING = {
-    "seed": SEED,
-    "data.dialect": _one_of("canonical", "paper"),
     "folds.random": COUNT_OR_NONE,
     "folds.seed": SEED,
     "folds.protocol": _one_of("strict", "paper"),
@@ -233,109 +222,140 @@ _FINETUNING = {
     "model.dtype": _one_of("auto", "float32", "bfloat16", "float16"),
     "model.dropout": RATE,
     "model.attention_dropout": RATE,
+    "mask_fraction": SHARE,
     "head.layers": ("1, 2 or 3", lambda value: value in (1, 2, 3)),
     "optimizer.loss": _one_of("l1", "l2"),
-    "optimizer.epochs": COUNT,
-    "optimizer.batch_crystals": COUNT,
     "optimizer.learning_rate": POSITIVE,
     "optimizer.warmup_fraction": RATE,
     "optimizer.weight_decay": NOT_NEGATIVE,
     "optimizer.clip_norm": POSITIVE,
+    "optimizer.epochs": COUNT,
+    "optimizer.steps": COUNT_OR_NONE,
+    "optimizer.batch_crystals": COUNT,
     "optimizer.layer_decay": ("above 0 and at most 1", lambda value: 0 < value <= 1),
     "optimizer.frozen_epochs": COUNT_OR_NONE,
+    "evaluate.every_steps": COUNT,
+    "evaluate.max_batches": COUNT_OR_NONE,
+    "evaluate.mask_seed": SEED,
+    "checkpoint.every_steps": COUNT,
     "checkpoint.every_epochs": COUNT,
+    "checkpoint.keep": COUNT,
+    "log.every_steps": COUNT,
+    "distributed.timeout_s": COUNT,
     "confidence": SHARE,
 }
-# What a configuration file may return: its defaults, and what values must be.
-EXPECTED = {pretraining: _PRETRAINING, finetuning: _FINETUNING}
 
 
-def parse_arguments(
-    parser: argparse.ArgumentParser, argv: list[str] | None
-) -> tuple[argparse.Namespace, list[str]]:
-    """Parse a command line into arguments and `--config.KEY=VALUE` overrides.
-
-    Anything else ends the program with the parser's usage message.
-    """
-    arguments, rest = parser.parse_known_args(argv)
-    unknown = [argument for argument in rest if not argument.startswith("--config.")]
-    if unknown:
-        parser.error(
-            f"unknown argument {unknown[0]}; settings are given as --config.KEY=VALUE"
-        )
-    return arguments, rest
-
-
-def load(
-    path: str, overrides: list[str], *, kind: Callable[[], ConfigDict] = pretraining
+def load_config(
+    path: str, overrides: Sequence[str], *, kind: Callable[[], ConfigDict]
 ) -> ConfigDict:
     """Run `get_config()` of a file and apply `--config.KEY=VALUE` arguments.
 
     Args:
-        path: of the file.
+        path: of the file; `FILE:TASK` where the file has `TASKS`, a dictionary whose
+            keys `get_config(task)` takes.
         overrides: in the order in which they apply.
-        kind: `pretraining` or `finetuning`.
+        kind: `pretraining` or `finetuning`, whose keys the file may change.
+
+    Returns:
+        The locked configuration; without a workdir of its own, `runs/FILE` or
+        `runs/FILE_TASK` is filled in.
 
     Raises:
-        ConfigurationError: no such file, one that does not run, no such key, or a
-            value of the wrong type or out of its range.
+        ConfigError: no such file or task, a file that does not run, an unknown key,
+            or a value of the wrong type or out of its range.
     """
-    file = Path(path)
-    if not file.is_file():
-        near = difflib.get_close_matches(
-            file.stem, [p.stem for p in file.parent.glob("*.py")], 1, 0.4
-        )
-        hint = f"; did you mean {file.parent / near[0]}.py?" if near else ""
-        raise ConfigurationError(f"--config: there is no file {path}{hint}")
-    config = _run(file, kind)
-    for argument in overrides:
-        override(config, argument)
-    for key, (expected, holds) in EXPECTED[kind].items():
-        if not holds(value := flatten(config)[key]):
-            raise ConfigurationError(
-                f"config.{key} is {value!r}, it must be {expected}: "
-                f"give --config.{key}=VALUE or correct {path}"
-            )
-    if not config.workdir:
-        config.workdir = f"runs/{file.stem}"
-    return config
-
-
-def _run(file: Path, kind: Callable[[], ConfigDict]) -> ConfigDict:
-    """What `get_config()` of a file returns, locked.
-
-    Raises:
-        ConfigurationError: the file does not run, or returns something else than the
-            default configuration with other values.
-    """
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        if not hasattr(module, "get_config"):
-            raise ConfigurationError(f"--config: {file} does not define get_config()")
-        config = module.get_config()
-    except ConfigurationError:
-        raise
-    except Exception as error:  # whatever somebody's file may raise
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if Path(frame.filename) == file]
-        where = f", line {lines[-1]}" if lines else ""
-        raise ConfigurationError(
-            f"--config: {file}{where}: {type(error).__name__}: {error}"
-        ) from error
+    file, task = split_task(path)
+    config = call_config_function(path, "get_config")
     default = flatten(kind())
     if not isinstance(config, ConfigDict) or flatten(config).keys() != default.keys():
-        raise ConfigurationError(
+        raise ConfigError(
             f"--config: get_config() of {file} must return the ConfigDict of "
             f"cloud_jax.config.{kind.__name__}() with some values changed; "
             f"found {_unlike(config, default)}"
         )
-    return config.lock()
+    config.lock()
+    for argument in overrides:
+        override(config, argument)
+    for key, value in flatten(config).items():
+        expected, holds = RULES.get(key, ("", lambda _: True))
+        if not holds(value):
+            raise ConfigError(
+                f"config.{key} is {value!r}, it must be {expected}: "
+                f"give --config.{key}=VALUE or correct {file}"
+            )
+    if not config.workdir:
+        config.workdir = f"runs/{file.stem}_{task}" if task else f"runs/{file.stem}"
+    return config
+
+
+def split_task(path: str) -> tuple[Path, str]:
+    """Return the file and the task of `FILE.py:TASK`; without one, an empty task."""
+    file, colon, task = path.rpartition(":")
+    return (Path(file), task) if colon and file.endswith(".py") else (Path(path), "")
+
+
+def call_config_function(path: str, name: str, example: str = "") -> Any:
+    """Return what a function of a configuration file returns.
+
+    Args:
+        path: of the file, or `FILE:TASK`.
+        name: of the function; it is called with the task if it takes an argument.
+        example: of what it returns, for the message of a file that does not have it.
+
+    Raises:
+        ConfigError: no such file, task or function, or whatever else the file raises.
+    """
+    file, task = split_task(path)
+    if not file.is_file():
+        near = _nearest(file.stem, [found.stem for found in file.parent.glob("*.py")])
+        hint = f"; did you mean {file.with_name(near)}.py?" if near else ""
+        raise ConfigError(f"--config: no file {file}{hint}")
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        if not hasattr(module, name):
+            example = example and f", which returns for example {example}"
+            raise ConfigError(f"--config: {file} does not define {name}(){example}")
+        function, tasks = getattr(module, name), getattr(module, "TASKS", {})
+        _check_task(file, task, list(tasks))
+        return function(*([task] if inspect.signature(function).parameters else []))
+    except ConfigError:
+        raise
+    except Exception as error:  # a configuration file may raise anything
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename) == file]
+        where = f", line {lines[-1]}" if lines else ""
+        raise ConfigError(
+            f"--config: {file}{where}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _check_task(file: Path, task: str, tasks: list[str]) -> None:
+    """Raise ConfigError unless a file has the task, or has no tasks and none is given.
+
+    The message lists the tasks.
+    """
+    if task in tasks or not (task or tasks):
+        return
+    if not tasks:
+        raise ConfigError(f"--config: {file} has no tasks; found the task {task!r}")
+    if near := _nearest(task, tasks):
+        hint = f"did you mean --config={file}:{near}?"
+    else:
+        hint = f"give one as in --config={file}:{tasks[0]}"
+    what = f"no task {task!r}" if task else "the task is missing"
+    raise ConfigError(f"--config: {file}: {what}; {hint} Tasks: {', '.join(tasks)}")
+
+
+def _nearest(word: str, words: Iterable[str]) -> str:
+    """Return the word that is most like a misspelt one; empty if none is like it."""
+    return next(iter(difflib.get_close_matches(word, list(words), 1, 0.45)), "")
 
 
 def _unlike(config: Any, default: dict[str, Any]) -> str:
-    """How something is not a configuration with the keys of `default`."""
+    """Describe how something differs from a configuration with the default's keys."""
     if not isinstance(config, ConfigDict):
         return f"a {type(config).__name__}"
     keys = flatten(config).keys()
@@ -347,51 +367,45 @@ def override(config: ConfigDict, argument: str) -> None:
     """Apply one `--config.KEY=VALUE`.
 
     Raises:
-        ConfigurationError: with the nearest key, or the type that is expected.
+        ConfigError: with the nearest key, or the type that is expected.
     """
     name, equals, text = argument.partition("=")
     key = name.removeprefix("--config.")
     known = flatten(config)
     if key == name or not equals:
-        raise ConfigurationError(
-            f"{argument}: not an argument; overrides look like --config.seed=1"
-        )
+        raise ConfigError(f"{argument}: an override has the form --config.seed=1")
     if key not in known:
-        near = difflib.get_close_matches(key, known, 1, 0.5) or [
-            k for k in known if k.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]
-        ]
-        hint = f"did you mean --config.{near[0]}?" if near else "see --help for all"
-        raise ConfigurationError(f"{argument}: there is no such key; {hint}")
+        same = [k for k in known if k.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
+        near = _nearest(key, known) or next(iter(same), "")
+        hint = f"did you mean --config.{near}?" if near else "see --help for all"
+        raise ConfigError(f"{argument}: unknown key; {hint}")
     value = _parse(text, known[key])
     if type(value) is not type(known[key]):
-        raise ConfigurationError(
-            f"{argument}: {key} takes a {type(known[key]).__name__}, as in "
-            f"--config.{key}={known[key]!r}"
+        raise ConfigError(
+            f"{argument}: {key} takes a value of type {type(known[key]).__name__}, "
+            f"as in --config.{key}={known[key]!r}"
         )
-    *parents, leaf = key.split(".")
-    node = config
-    for parent in parents:
-        node = node[parent]
-    node[leaf] = value
+    config.update_from_flattened_dict({key: value})
 
 
-def _parse(text: str, like: Any) -> Any:
-    """The value that `text` stands for where one like `like` is expected."""
-    if isinstance(like, str):
+def _parse(text: str, default: Any) -> Any:
+    """Return the value that a text stands for, by the type of the default.
+
+    Text that does not fit is returned as it is, so that the types differ.
+    """
+    if isinstance(default, str):
         return text
-    if isinstance(like, bool):
+    if isinstance(default, bool):
         return {"true": True, "false": False}.get(text.lower(), text)
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
-    if isinstance(like, float) and type(value) is int:
-        return float(value)
-    return value
+    return float(value) if (type(value), type(default)) == (int, float) else value
 
 
 def flatten(config: ConfigDict | dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted keys to values, in order."""
+    """Return the values by dotted key, in order."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, ConfigDict | dict):
@@ -401,16 +415,32 @@ def flatten(config: ConfigDict | dict[str, Any], prefix: str = "") -> dict[str, 
     return flat
 
 
-def is_free(key: str) -> bool:
-    """Whether a flattened key may change when a run resumes."""
+def settings_help(kind: Callable[[], ConfigDict]) -> str:
+    """Return the keys and defaults of a kind of run, one per line, for `--help`."""
+    lines = [f"  --config.{key}={value!r}" for key, value in flatten(kind()).items()]
+    return "\n".join(
+        ["settings, with the defaults that configs/*.py change", *lines, ""]
+    )
+
+
+def is_resumable(key: str) -> bool:
+    """Return whether a flattened key may change when a run resumes."""
     return any(key == free or key.startswith(f"{free}.") for free in RESUMABLE_KEYS)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """One line for each key that differs and may not, `key: old -> new`."""
+    """Return `key: old -> new` for each key that differs and may not."""
     old, new = flatten(old), flatten(new)
     return [
         f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}"
         for key in sorted(old.keys() | new.keys())
-        if not is_free(key) and old.get(key) != new.get(key)
+        if not is_resumable(key) and old.get(key) != new.get(key)
     ]
+
+
+def parse_arguments(parser: Any, argv: Sequence[str] | None) -> tuple[Any, list[str]]:
+    """Return the arguments and the overrides, see `cli.parse_settings`."""
+    from cloud_jax.cli import parse_settings
+
+    arguments = parse_settings(parser, argv)
+    return arguments, arguments.overrides

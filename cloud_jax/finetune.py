@@ -12,7 +12,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cloud_jax import config as configuration
+from cloud_jax.config import (
+    ConfigError,
+    differences,
+    finetuning,
+    flatten,
+    load_config,
+    parse_arguments,
+)
 
 EXIT_FAILED, EXIT_DIVERGED, EXIT_INTERRUPTED = 1, 3, 75
 
@@ -30,7 +37,7 @@ configuration keys and their defaults, which configs/*.py change
 
 def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """Command-line arguments, and those that start with `--config.`."""
-    keys = configuration.flatten(configuration.finetuning())
+    keys = flatten(finetuning())
     parser = argparse.ArgumentParser(
         prog="python -m cloud_jax.finetune",
         description="Fine-tune CLOUD on a labelled table. An interrupted run resumes "
@@ -41,17 +48,15 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     )
     parser.add_argument("--config", required=True, help="such as configs/thermal.py")
     parser.add_argument("--workdir", help="folder of this run (default: runs/NAME)")
-    return configuration.parse_arguments(parser, argv)
+    return parse_arguments(parser, argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, run, and turn what went wrong into a message and an exit code."""
     arguments, overrides = parse(argv)
     try:
-        config = configuration.load(
-            arguments.config, overrides, kind=configuration.finetuning
-        )
-    except configuration.ConfigurationError as error:
+        config = load_config(arguments.config, overrides, kind=finetuning)
+    except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
     if arguments.workdir:
@@ -89,7 +94,7 @@ def execute(config: Any) -> int:
         with claim(
             folder,
             config.to_dict() | {"hashes": job.hashes},
-            differences=configuration.differences,
+            differences=differences,
             active=True,
         ):
             run(job)

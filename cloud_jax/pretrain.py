@@ -13,7 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cloud_jax import config as configuration
+from cloud_jax.config import (
+    differences,
+    flatten,
+    load_config,
+    parse_arguments,
+    pretraining,
+)
 
 EXIT_FAILED, EXIT_NON_FINITE, EXIT_INTERRUPTED = 1, 3, 75
 
@@ -31,7 +37,7 @@ configuration keys, with the defaults of the paper's preset that configs/*.py ch
 
 def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """Command-line arguments, and those that start with `--config.`."""
-    keys = configuration.flatten(configuration.pretraining())
+    keys = flatten(pretraining())
     parser = argparse.ArgumentParser(
         prog="python -m cloud_jax.pretrain",
         description="Pretrain CLOUD on a folder of symmetry sentences. An interrupted "
@@ -52,14 +58,14 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--coordinator", help="HOST:PORT of process 0")
     parser.add_argument("--num_processes", type=int, help="how many there are")
     parser.add_argument("--process_id", type=int, help="number of this one, from 0")
-    return configuration.parse_arguments(parser, argv)
+    return parse_arguments(parser, argv)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse, run, and turn what went wrong into a message and an exit code."""
     arguments, overrides = parse(argv)
     try:
-        config = configuration.load(arguments.config, overrides)
+        config = load_config(arguments.config, overrides, kind=pretraining)
         if arguments.workdir:
             config.workdir = arguments.workdir
         job = prepare(config, arguments)
@@ -179,7 +185,7 @@ def execute(job: Job) -> int:
             claim(
                 job.folder,
                 job.config.to_dict() | identity,
-                differences=configuration.differences,
+                differences=differences,
                 active=active,
             ),
             jax.set_mesh(job.mesh),

@@ -20,7 +20,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloud_jax import config as configuration
+from cloud_jax.config import (
+    ConfigError,
+    differences,
+    finetuning,
+    flatten,
+    load_config,
+    parse_arguments,
+)
 from cloud_jax.files import atomic_write
 from cloud_jax.finetune import (
     EXIT_DIVERGED,
@@ -60,7 +67,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument(
         "--workdir", help="folder of the search (default: runs/NAME_search)"
     )
-    arguments, rest = configuration.parse_arguments(parser, argv)
+    arguments, rest = parse_arguments(parser, argv)
     if arguments.trials < 1:
         parser.error(f"--trials {arguments.trials}: expected 1 or more")
     return arguments, rest
@@ -70,11 +77,9 @@ def main(argv: list[str] | None = None) -> int:
     """Parse, search, and turn what went wrong into a message and an exit code."""
     arguments, overrides = parse(argv)
     try:
-        config = configuration.load(
-            arguments.config, overrides, kind=configuration.finetuning
-        )
+        config = load_config(arguments.config, overrides, kind=finetuning)
         space = load_space(arguments.config, overrides)
-    except configuration.ConfigurationError as error:
+    except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_FAILED
     name = Path(arguments.config).stem
@@ -94,13 +99,11 @@ def execute(
     from cloud_jax.training.workdir import refuse_object_store
 
     folder = Path(config.workdir)
-    configured = configuration.flatten(config)
+    configured = flatten(config)
 
     def configure(values: dict[str, Any]) -> Any:
         chosen = [argument(key, value) for key, value in values.items()]
-        return configuration.load(
-            arguments.config, overrides + chosen, kind=configuration.finetuning
-        )
+        return load_config(arguments.config, overrides + chosen, kind=finetuning)
 
     try:
         refuse_several_processes()
@@ -116,7 +119,7 @@ def execute(
             identity=fixed
             | {"space": {key: repr(values) for key, values in space.items()}}
             | {"hashes": job.hashes},
-            differences=configuration.differences,
+            differences=differences,
             seed=config.seed,
         )
         folder.mkdir(parents=True, exist_ok=True)

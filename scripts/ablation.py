@@ -21,7 +21,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from cloud_jax import config as configuration
+from cloud_jax.config import finetuning, flatten, is_resumable, load_config
 from cloud_jax.files import atomic_write, read_json
 from cloud_jax.finetune import EXIT_INTERRUPTED
 
@@ -98,12 +98,10 @@ def arms(arguments: argparse.Namespace) -> Iterator[tuple[tuple[str, ...], list[
 
 def check_same(folder: Path, config: str, settings: list[str]) -> None:
     """Raise SystemExit if a finished run had other settings."""
-    asked = configuration.flatten(
-        configuration.load(config, settings, kind=configuration.finetuning)
-    )
-    had = configuration.flatten(read_json(folder / "config.json"))
+    asked = flatten(load_config(config, settings, kind=finetuning))
+    had = flatten(read_json(folder / "config.json"))
     for key in (setting[len("--config.") :].partition("=")[0] for setting in settings):
-        if not configuration.is_free(key) and had[key] != asked[key]:
+        if not is_resumable(key) and had[key] != asked[key]:
             raise SystemExit(
                 f"{folder} has finished with {key}={had[key]!r}, asked for is "
                 f"{asked[key]!r}: give another --workdir"

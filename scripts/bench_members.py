@@ -12,7 +12,7 @@ import json
 import time
 from statistics import median
 
-from cloud_jax import config as configuration
+from cloud_jax.config import finetuning, load_config
 from cloud_jax.finetune import use_all_cores
 
 
@@ -23,9 +23,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20, help="of each member a round")
     parser.add_argument("--rounds", type=int, default=3)
     arguments, overrides = parser.parse_known_args()
-    config = configuration.load(
-        arguments.config, overrides, kind=configuration.finetuning
-    )
+    config = load_config(arguments.config, overrides, kind=finetuning)
     use_all_cores()
     rates = measure(config, steps=arguments.steps, rounds=arguments.rounds)
     for size, rate in rates.items():

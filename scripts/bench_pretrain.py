@@ -21,12 +21,13 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cloud_jax import config as configuration
+from cloud_jax.config import load_config, pretraining
 from cloud_jax.data.batches import PackedBatches
 from cloud_jax.data.prefetch import make_global
 from cloud_jax.models.bert import EncoderConfig, preset
@@ -157,7 +158,7 @@ def median_ratio(ours: list[float], theirs: list[float]) -> float:
     return round(statistics.median(a / b for a, b in zip(ours, theirs, strict=True)), 2)
 
 
-def parse() -> tuple[argparse.Namespace, configuration.ConfigDict]:
+def parse() -> tuple[argparse.Namespace, Any]:
     """Return the arguments and the run's configuration."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--config", default="configs/bert3.py")
@@ -166,7 +167,7 @@ def parse() -> tuple[argparse.Namespace, configuration.ConfigDict]:
     parser.add_argument("--steps", type=int, default=2, help="in each round")
     parser.add_argument("--lengths", help="CSV whose first column holds strings")
     arguments, overrides = parser.parse_known_args()
-    return arguments, configuration.load(arguments.config, overrides)
+    return arguments, load_config(arguments.config, overrides, kind=pretraining)
 
 
 def make_encoder(config) -> EncoderConfig:

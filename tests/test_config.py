@@ -2,21 +2,30 @@ from pathlib import Path
 
 import pytest
 
-from cloud_jax import config as configuration
-from cloud_jax.config import ConfigurationError, differences, load, override
+from cloud_jax.config import (
+    RULES,
+    ConfigError,
+    differences,
+    finetuning,
+    flatten,
+    load_config,
+    override,
+    pretraining,
+)
 from cloud_jax.datasets.matbench import MatbenchSource
 from cloud_jax.datasets.unconvbench import UnconvbenchSource
 from cloud_jax.finetuning.rows import open_table
 
 ROOT = Path(__file__).resolve().parents[1]
+CONFIG = str(ROOT / "configs/bert1.py")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.py")), ids=str)
 def test_every_config_loads_and_keeps_the_default_keys(path):
     pretrains = "config.pretraining()" in path.read_text()
-    kind = configuration.pretraining if pretrains else configuration.finetuning
-    config = load(str(path), [], kind=kind)
-    assert configuration.flatten(config).keys() == configuration.flatten(kind()).keys()
+    kind = pretraining if pretrains else finetuning
+    config = load_config(str(path), [], kind=kind)
+    assert flatten(config).keys() == flatten(kind()).keys()
     assert config.is_locked
     assert config.workdir == f"runs/{path.stem}"
 
@@ -28,7 +37,7 @@ def test_each_task_of_the_benchmarks_has_its_configuration():
         for listing in source.listings("nowhere")
     }
     for path in (ROOT / "configs").glob("*bench/*.py"):
-        config = load(str(path), [], kind=configuration.finetuning)
+        config = load_config(str(path), [], kind=finetuning)
         source = open_table(config.data.table).source
         assert [*config.targets.columns] == [t.column for t in source.targets]
         assert [*config.targets.units] == [t.unit for t in source.targets]
@@ -38,7 +47,7 @@ def test_each_task_of_the_benchmarks_has_its_configuration():
 
 
 def test_presets_are_the_papers():
-    config = load(str(ROOT / "configs/bert12.py"), [])
+    config = load_config(str(ROOT / "configs/bert12.py"), [], kind=pretraining)
     assert config.optimizer.to_dict() == {
         "learning_rate": 1e-4,
         "warmup_fraction": 0.05,
@@ -62,9 +71,9 @@ def test_presets_are_the_papers():
     ],
 )
 def test_overrides_take_the_type_of_the_default(argument, key, value):
-    config = configuration.pretraining()
+    config = pretraining()
     override(config, argument)
-    found = configuration.flatten(config)[key]
+    found = flatten(config)[key]
     assert found == value
     assert type(found) is type(value)
 
@@ -75,25 +84,25 @@ def test_overrides_take_the_type_of_the_default(argument, key, value):
         ("--config.optimizer.learning_rat=1", "mean --config.optimizer.learning_rate"),
         ("--config.learning_rate=1", "did you mean --config.optimizer.learning_rate"),
         ("--config.nothing_like_it=1", "see --help for all"),
-        ("--config.optimizer=1", "there is no such key"),
-        ("--config.seed=one", "seed takes a int"),
-        ("--config.seed=1.5", "seed takes a int"),
-        ("--config.model.scan_layers=1", "takes a bool"),
-        ("--config.seed", "overrides look like"),
+        ("--config.optimizer=1", "unknown key"),
+        ("--config.seed=one", "seed takes a value of type int"),
+        ("--config.seed=1.5", "seed takes a value of type int"),
+        ("--config.model.scan_layers=1", "takes a value of type bool"),
+        ("--config.seed", "an override has the form"),
     ],
 )
 def test_wrong_overrides_say_what_is_right(argument, message):
-    with pytest.raises(ConfigurationError, match=message):
-        override(configuration.pretraining(), argument)
+    with pytest.raises(ConfigError, match=message):
+        override(pretraining(), argument)
 
 
 def test_a_misspelt_file_is_hinted_at():
-    with pytest.raises(ConfigurationError, match=r"did you mean .*quickstart\.py"):
-        load(str(ROOT / "configs/quikstart.py"), [])
+    with pytest.raises(ConfigError, match=r"did you mean .*quickstart\.py"):
+        load_config(str(ROOT / "configs/quikstart.py"), [], kind=pretraining)
 
 
 def test_differences_name_keys_that_matter_and_only_those():
-    old, new = configuration.pretraining().to_dict(), configuration.pretraining()
+    old, new = pretraining().to_dict(), pretraining()
     new.log.every_steps = 7
     new.workdir = "elsewhere"
     new.mesh.fsdp = 8
@@ -120,17 +129,19 @@ def test_differences_name_keys_that_matter_and_only_those():
 )
 def test_values_out_of_range_name_key_found_and_expected(argument, expected):
     key, _, value = argument.partition("=")
-    with pytest.raises(ConfigurationError, match=rf"config\.{key} is .*{expected}"):
-        load(str(ROOT / "configs/bert1.py"), [f"--config.{key}={value}"])
+    with pytest.raises(ConfigError, match=rf"config\.{key} is .*{expected}"):
+        load_config(CONFIG, [f"--config.{key}={value}"], kind=pretraining)
 
 
-@pytest.mark.parametrize("kind", configuration.EXPECTED)
+@pytest.mark.parametrize("kind", [pretraining, finetuning])
 def test_every_number_has_a_range(kind):
-    defaults = configuration.flatten(kind())
+    defaults = flatten(kind())
     numbers = {k for k, v in defaults.items() if type(v) in (int, float)}
-    assert numbers - {"mesh.data", "mesh.fsdp", "mesh.tensor"} <= set(
-        configuration.EXPECTED[kind]
-    )
+    assert numbers - {"mesh.data", "mesh.fsdp", "mesh.tensor"} <= RULES.keys()
+
+
+def test_every_rule_has_a_key():
+    assert RULES.keys() <= flatten(pretraining()).keys() | flatten(finetuning()).keys()
 
 
 @pytest.mark.parametrize(
@@ -159,7 +170,57 @@ def test_every_number_has_a_range(kind):
     ],
     ids=["syntax", "import", "nothing", "number", "keys", "misspelt"],
 )
-def test_a_file_that_is_no_configuration_is_named(tmp_path, text, message):
+def test_a_file_that_returns_no_configuration_is_named(tmp_path, text, message):
     (tmp_path / "mine.py").write_text(text)
-    with pytest.raises(ConfigurationError, match=f"(?s){message}"):
-        load(str(tmp_path / "mine.py"), [])
+    with pytest.raises(ConfigError, match=f"(?s){message}"):
+        load_config(str(tmp_path / "mine.py"), [], kind=pretraining)
+
+
+TASKS = """
+from cloud_jax import config
+
+TASKS = {"phonons": 60, "dielectric": 40}
+
+def get_config(task):
+    c = config.finetuning()
+    c.optimizer.epochs = TASKS[task]
+    return c
+"""
+
+
+@pytest.fixture
+def tasks(tmp_path):
+    """A configuration file with two tasks."""
+    (tmp_path / "matbench.py").write_text(TASKS)
+    return str(tmp_path / "matbench.py")
+
+
+def test_a_task_is_chosen_after_a_colon(tasks):
+    config = load_config(f"{tasks}:phonons", [], kind=finetuning)
+    assert config.optimizer.epochs == 60
+    assert config.workdir == "runs/matbench_phonons"
+    override = "--config.optimizer.epochs=3"
+    config = load_config(f"{tasks}:dielectric", [override], kind=finetuning)
+    assert config.optimizer.epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("", r"the task is missing; give one as in --config=.*matbench\.py:phonons"),
+        (":", r"the task is missing; give one as in --config=.*matbench\.py:phonons"),
+        (
+            ":phonon",
+            r"no task 'phonon'; did you mean .*matbench\.py:phonons\?",
+        ),
+        (":xyz", r"no task 'xyz'; give one .* Tasks: phonons, dielectric"),
+    ],
+)
+def test_a_missing_or_unknown_task_is_answered_with_the_tasks(tasks, task, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(tasks + task, [], kind=finetuning)
+
+
+def test_a_task_of_a_file_without_tasks_is_refused():
+    with pytest.raises(ConfigError, match="has no tasks; found the task 'phonons'"):
+        load_config(f"{CONFIG}:phonons", [], kind=pretraining)

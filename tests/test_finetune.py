@@ -24,8 +24,8 @@ from crystal_table import (
 from jax.experimental.compilation_cache import compilation_cache
 
 import cloud_jax
-from cloud_jax import config as configuration
 from cloud_jax import finetune
+from cloud_jax.config import finetuning, load_config
 from cloud_jax.finetuning.job import prepare
 from cloud_jax.finetuning.run import group_name
 from cloud_jax.models.folder import load_model
@@ -325,7 +325,7 @@ def test_structures_are_read_once_and_folds_come_from_a_file(place, monkeypatch)
         "--config.folds.validation_fraction=0.25",
         "--config.folds.protocol=paper",
     ]
-    config = configuration.load("tiny.py", arguments, kind=configuration.finetuning)
+    config = load_config("tiny.py", arguments, kind=finetuning)
     job = prepare(config)
     codes = [reject.code for reject in job.table.rejects]
     assert codes == ["duplicate_id", "infinite_target"]

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from crystal_table import CONFIG, crystals, write_encoder, write_table
 
-from cloud_jax import config as configuration
 from cloud_jax import finetune, import_hf, load, pretrain
+from cloud_jax.config import finetuning, load_config
 from cloud_jax.finetuning.job import prepare
 from cloud_jax.models.bert import EncoderConfig
 from cloud_jax.models.folder import load_model, save_model
@@ -40,9 +40,7 @@ def place(tmp_path, monkeypatch):
 
 
 def prepared(*arguments):
-    return prepare(
-        configuration.load("tiny.py", arguments, kind=configuration.finetuning)
-    )
+    return prepare(load_config("tiny.py", arguments, kind=finetuning))
 
 
 def test_scanned_layers_of_pretraining_are_exported_one_by_one(place):

@@ -149,7 +149,7 @@ def test_a_prepared_dataset_brings_vocabulary_tolerances_and_sentences(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from cloud_jax import config as configuration
+    from cloud_jax.config import finetuning, load_config
     from cloud_jax.finetuning.job import prepare
 
     dataset = tmp_path / "dataset"
@@ -170,10 +170,10 @@ def test_a_prepared_dataset_brings_vocabulary_tolerances_and_sentences(
     pq.write_table(pa.Table.from_pylist(records), dataset / "records.parquet")
     monkeypatch.chdir(files)
     monkeypatch.setattr("cloud_jax.finetuning.job.build_vocabulary", None)
-    config = configuration.load(
+    config = load_config(
         "tiny.py",
         [f"--config.data.dataset={dataset}", "--config.data.scope_column="],
-        kind=configuration.finetuning,
+        kind=finetuning,
     )
     job = prepare(config)
     search = {"symprec": 0.1, "angle_tolerance": 5.0, "symmetry": "moyopy"}

@@ -11,13 +11,16 @@ Beside `get_config()` a file defines
 A list holds choices. This module imports nothing heavy, so that configurations may.
 """
 
-import importlib.util
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from cloud_jax import config as configuration
-from cloud_jax.config import ConfigurationError
+from cloud_jax.config import (
+    ConfigError,
+    call_config_function,
+    finetuning,
+    flatten,
+    load_config,
+)
 
 # The other keys change what is learned or which rows it is measured on, so that trials
 # could not be compared.
@@ -58,15 +61,17 @@ def load_space(path: str, overrides: Iterable[str]) -> Space:
         overrides: `--config.KEY=VALUE` arguments; a key among them is not searched.
 
     Raises:
-        ConfigurationError: no such function, nothing to search, or an entry that a
+        ConfigError: no such function, nothing to search, or an entry that a
             configuration does not take.
     """
     overrides = list(overrides)
-    defaults = configuration.flatten(_load(path, overrides))
+    defaults = flatten(_load(path, overrides))
     given = {word.removeprefix("--config.").partition("=")[0] for word in overrides}
-    declared = _declared(Path(path))
+    declared = call_config_function(
+        path, "get_search_space", '{"optimizer.learning_rate": [1e-4, 5e-5]}'
+    )
     if not isinstance(declared, dict):
-        raise ConfigurationError(
+        raise ConfigError(
             f"get_search_space() of {path} must return a dictionary from keys to "
             f"choices, found a {type(declared).__name__}"
         )
@@ -77,53 +82,35 @@ def load_space(path: str, overrides: Iterable[str]) -> Space:
             for value in ends:
                 _load(path, [*overrides, argument(key, value)])
             if key in FIXED or not key.startswith(SEARCHABLE):
-                raise ConfigurationError(
+                raise ConfigError(
                     f"{key} changes what trials are compared on; a search takes keys "
                     f"of {', '.join(SEARCHABLE)} but not {', '.join(FIXED)}"
                 )
-        except ConfigurationError as error:
+        except ConfigError as error:
             message = f"get_search_space() of {path}: {error}"
-            raise ConfigurationError(message) from None
+            raise ConfigError(message) from None
     space = {key: values for key, values in declared.items() if key not in given}
     if not space:
-        raise ConfigurationError(f"get_search_space() of {path} leaves nothing to vary")
+        raise ConfigError(f"get_search_space() of {path} leaves nothing to vary")
     return space
 
 
 def _load(path: str, overrides: list[str]) -> Any:
-    return configuration.load(path, overrides, kind=configuration.finetuning)
-
-
-def _declared(file: Path) -> Any:
-    """What `get_search_space()` returns; the file is known to run."""
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not hasattr(module, "get_search_space"):
-        raise ConfigurationError(
-            f"--config: {file} does not define get_search_space(), which returns "
-            'such as {"optimizer.learning_rate": [1e-4, 5e-5]}'
-        )
-    try:
-        return module.get_search_space()
-    except Exception as error:  # whatever somebody's file may raise
-        raise ConfigurationError(
-            f"get_search_space() of {file}: {type(error).__name__}: {error}"
-        ) from error
+    return load_config(path, overrides, kind=finetuning)
 
 
 def _check_form(key: str, values: Any, default: Any) -> None:
-    """Raise ConfigurationError unless it is a list of choices or a usable range."""
+    """Raise ConfigError unless it is a list of choices or a usable range."""
     if isinstance(values, list) and values:
         return
     if not isinstance(values, Range):
-        raise ConfigurationError(
+        raise ConfigError(
             f"{key}: expected a list of choices or a Range(low, high), found {values!r}"
         )
     low, high, log = values
     number = type(default) in (int, float)
     if default is not None and not number:
-        raise ConfigurationError(f"{key}: it is no number, list its choices")
+        raise ConfigError(f"{key}: it is no number, list its choices")
     if not low < high or (log and low <= 0):
         rule = "0 < low < high" if log else "low < high"
-        raise ConfigurationError(f"{key}: expected {rule}, found {values}")
+        raise ConfigError(f"{key}: expected {rule}, found {values}")

@@ -4,7 +4,7 @@ import json
 import struct
 import zlib
 
-from cloud_jax import config as configuration
+from cloud_jax.config import finetuning
 
 HASHES = {"table": "ab" * 32, "vocabulary": "cd" * 32}
 
@@ -99,7 +99,7 @@ def finetune(
         "parameters_of_a_member": 711809,
         "hashes": HASHES,
     }
-    config = json.loads(json.dumps(configuration.finetuning().to_dict()))
+    config = json.loads(json.dumps(finetuning().to_dict()))
     config["optimizer"]["learning_rate"] = 7e-4
     environment = {
         "cloud_jax": "0.1.0",

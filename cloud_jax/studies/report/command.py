@@ -69,15 +69,15 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Gather, write both files, and say what is not shown."""
-    from cloud_jax import config as configuration
+    from cloud_jax.config import finetuning, pretraining
     from cloud_jax.files import atomic_write
     from cloud_jax.studies.report.gather import gather
     from cloud_jax.studies.report.page import to_html, to_markdown
     from cloud_jax.studies.report.sections import sections
 
     defaults = {
-        "finetune": configuration.finetuning().to_dict(),
-        "pretrain": configuration.pretraining().to_dict(),
+        "finetune": finetuning().to_dict(),
+        "pretrain": pretraining().to_dict(),
     }
     page = arguments.output
     markdown = page.with_suffix(".md")

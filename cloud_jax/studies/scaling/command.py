@@ -18,7 +18,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from cloud_jax import config as configuration
+from cloud_jax.config import load_config, parse_arguments, pretraining
 from cloud_jax.files import atomic_write
 from cloud_jax.finetune import EXIT_FAILED, EXIT_INTERRUPTED, refuse_several_processes
 
@@ -69,7 +69,7 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
             metavar="FLOPS",
             help="compute budgets, 6 N D, to find the best N and D of",
         )
-    arguments, rest = configuration.parse_arguments(parser, argv)
+    arguments, rest = parse_arguments(parser, argv)
     if rest and arguments.command == "fit":
         fit.error(f"{rest[0]}: fit takes no settings")
     return arguments, rest
@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from cloud_jax.studies.scaling.points import analyse, format_summary
     from cloud_jax.training.workdir import environment, refuse_object_store
 
-    config = configuration.load(arguments.config, overrides)
+    config = load_config(arguments.config, overrides, kind=pretraining)
     folder = Path(arguments.workdir or config.workdir)
     cells = load_grid(arguments.config, overrides)
     check(arguments, cells, overrides)

@@ -8,13 +8,13 @@ from operator import getitem
 import pytest
 import report_folders
 
-from cloud_jax import config as configuration
+from cloud_jax.config import finetuning
 from cloud_jax.studies.report import benchmarks, grids
 from cloud_jax.studies.report.gather import gather
 from cloud_jax.studies.report.runs import differences
 from cloud_jax.studies.report.sections import sections
 
-DEFAULTS = {"finetune": configuration.finetuning().to_dict()}
+DEFAULTS = {"finetune": finetuning().to_dict()}
 
 
 def summary(runs, title):
