@@ -83,7 +83,7 @@ def execute(config: Any) -> int:
     from cloud_jax.finetuning.job import prepare
     from cloud_jax.finetuning.loop import DivergedError
     from cloud_jax.finetuning.run import run
-    from cloud_jax.training.loop import InterruptedRunError
+    from cloud_jax.training.errors import InterruptedRunError
     from cloud_jax.training.workdir import claim, refuse_object_store
 
     folder = Path(config.workdir)

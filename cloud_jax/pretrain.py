@@ -175,8 +175,12 @@ def execute(job: Job) -> int:
     import jax
 
     from cloud_jax.files import write_json
-    from cloud_jax.training.loop import InterruptedRunError, NonFiniteLossError
-    from cloud_jax.training.workdir import RunMismatchError, claim
+    from cloud_jax.training.errors import (
+        InterruptedRunError,
+        NonFiniteLossError,
+        RunMismatchError,
+    )
+    from cloud_jax.training.workdir import claim
 
     active = jax.process_index() == 0
     identity = {"hashes": job.hashes, "rows": job.train.rows}
@@ -199,15 +203,15 @@ def execute(job: Job) -> int:
         file = job.folder / "nonfinite.json"
         if active:
             write_json(file, stop.to_json())
+        crystals = (
+            f"The {len(stop.record_ids)} crystals of that batch are listed in {file}, "
+            f"first {', '.join(stop.record_ids[:5])}. "
+        )
         print(
-            f"error: {stop}. The {len(stop.record_ids)} crystals of that batch are "
-            f"listed in {file}, first {', '.join(stop.record_ids[:5])}. No checkpoint "
+            f"error: {stop}. {crystals if stop.record_ids else ''}No checkpoint "
             "holds that state; lower the learning rate or set those crystals aside",
             file=sys.stderr,
         )
-        return EXIT_NON_FINITE
-    except FloatingPointError as error:
-        print(f"error: {error}", file=sys.stderr)
         return EXIT_NON_FINITE
     except (OSError, RunMismatchError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -279,7 +283,7 @@ def pretrain(job: Job) -> dict[str, Any]:
     from cloud_jax.training import summary as report
     from cloud_jax.training.baselines import baseline_means
     from cloud_jax.training.checkpoint import Checkpoints
-    from cloud_jax.training.logging import MetricsLog
+    from cloud_jax.training.metrics_log import MetricsLog
     from cloud_jax.training.state import count_parameters
 
     config, active = job.config, jax.process_index() == 0

@@ -95,7 +95,7 @@ def execute(
     from cloud_jax.files import lock
     from cloud_jax.finetuning.job import prepare
     from cloud_jax.finetuning.search import Search, SharedTable, search
-    from cloud_jax.training.loop import InterruptedRunError
+    from cloud_jax.training.errors import InterruptedRunError
     from cloud_jax.training.workdir import refuse_object_store
 
     folder = Path(config.workdir)

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from cloud_jax.training.logging import TIMING_KEYS
+from cloud_jax.training.metrics_log import TIMING_KEYS
 
 
 def start(config: str, workdir: Path, overrides: list[str]) -> subprocess.Popen:

@@ -29,7 +29,7 @@ from cloud_jax.config import finetuning, load_config
 from cloud_jax.finetuning.job import prepare
 from cloud_jax.finetuning.run import group_name
 from cloud_jax.models.folder import load_model
-from cloud_jax.training.logging import TIMING_KEYS
+from cloud_jax.training.metrics_log import TIMING_KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT_S = 600  # a machine that trains beside the tests is slow

@@ -13,7 +13,7 @@ import pytest
 from synthetic_dataset import CONFIG, write_dataset
 
 from cloud_jax import pretrain
-from cloud_jax.training.logging import TIMING_KEYS
+from cloud_jax.training.metrics_log import TIMING_KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -119,7 +119,7 @@ def test_a_missing_data_set_is_built_by_another_process(place, capfd, monkeypatc
 
 def test_a_full_disk_stops_with_a_message(place, capsys, monkeypatch):
     monkeypatch.setattr(
-        "cloud_jax.training.logging.truncate_after",
+        "cloud_jax.training.metrics_log.truncate_after",
         lambda path, _: path.symlink_to("/dev/full"),
     )
     assert command() == pretrain.EXIT_FAILED

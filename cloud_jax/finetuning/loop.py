@@ -15,8 +15,9 @@ from jaxtyping import Float, Int, PRNGKeyArray, PyTree
 from cloud_jax.data.member_batches import MemberBatches
 from cloud_jax.finetuning.steps import PropertyState, PropertySteps, Scale
 from cloud_jax.training.checkpoint import Checkpoints
-from cloud_jax.training.logging import MetricsLog
-from cloud_jax.training.loop import InterruptedRunError, StopRequest
+from cloud_jax.training.errors import InterruptedRunError
+from cloud_jax.training.metrics_log import MetricsLog
+from cloud_jax.training.stop import StopRequest
 
 
 class Member(NamedTuple):

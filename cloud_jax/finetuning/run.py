@@ -29,9 +29,10 @@ from cloud_jax.finetuning.targets import prediction
 from cloud_jax.finetuning.trained import Trained
 from cloud_jax.training import optim
 from cloud_jax.training.checkpoint import Checkpoints
-from cloud_jax.training.logging import MetricsLog
-from cloud_jax.training.loop import StopRequest
-from cloud_jax.training.workdir import RunMismatchError, environment
+from cloud_jax.training.errors import RunMismatchError
+from cloud_jax.training.metrics_log import MetricsLog
+from cloud_jax.training.stop import StopRequest
+from cloud_jax.training.workdir import environment
 
 
 def run(job: Job) -> None:

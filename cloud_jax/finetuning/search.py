@@ -27,7 +27,7 @@ from cloud_jax.finetuning.loop import DivergedError
 from cloud_jax.finetuning.run import train
 from cloud_jax.finetuning.space import Range, Space
 from cloud_jax.finetuning.table import Table
-from cloud_jax.training.workdir import RunMismatchError
+from cloud_jax.training.errors import RunMismatchError
 
 
 class Search(NamedTuple):

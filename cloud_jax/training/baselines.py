@@ -11,8 +11,8 @@ from jaxtyping import Float, Int, PRNGKeyArray
 
 from cloud_jax.data.batches import PackedBatches
 from cloud_jax.data.token_store import TokenStore
-from cloud_jax.training.logging import summarise
 from cloud_jax.training.masking import N_SPECIAL, SEGMENTS
+from cloud_jax.training.metrics_log import summarise
 from cloud_jax.training.sharding import to_host
 from cloud_jax.training.steps import Steps
 

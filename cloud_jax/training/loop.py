@@ -7,8 +7,6 @@ run resumes from there.
 """
 
 import math
-import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -18,75 +16,18 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jaxtyping import PRNGKeyArray, PyTree
 
 from cloud_jax.data.batches import PackedBatches
 from cloud_jax.data.prefetch import prefetch
 from cloud_jax.training.checkpoint import Checkpoints
-from cloud_jax.training.logging import MetricsLog, summarise
+from cloud_jax.training.errors import InterruptedRunError, NonFiniteLossError
 from cloud_jax.training.masking import SEGMENTS
+from cloud_jax.training.metrics_log import MetricsLog, summarise
 from cloud_jax.training.sharding import to_host
 from cloud_jax.training.state import TrainState
 from cloud_jax.training.steps import Steps
-
-
-class NonFiniteLossError(Exception):
-    """The loss or the gradient stopped being a number."""
-
-    def __init__(self, step: int, record_ids: list[str], sums: dict[str, Any]):
-        self.step, self.record_ids = step, record_ids
-        self.loss = summarise(sums)["loss"]
-        self.grad_norm = float(sums["grad_norm"])
-        super().__init__(
-            f"step {step}: loss {self.loss}, gradient norm {self.grad_norm}"
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """Step, numbers and record ids; numbers as text, JSON has no NaN."""
-        return {
-            "step": self.step,
-            "loss": str(self.loss),
-            "grad_norm": str(self.grad_norm),
-            "record_ids": self.record_ids,
-        }
-
-
-class InterruptedRunError(Exception):
-    """A signal asked the run to stop; its state is saved."""
-
-    def __init__(self, step: int):
-        self.step = step
-        super().__init__(f"interrupted after step {step}")
-
-
-class StopRequest:
-    """SIGTERM or SIGINT asks for a checkpoint and an end; a second one kills."""
-
-    def __init__(self):
-        self.asked = False
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> "StopRequest":
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._previous[number] = signal.signal(number, self._ask)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, _: object) -> None:
-        self.asked = True
-        name = signal.Signals(number).name
-        print(f"\n{name}: saving after this step; again to quit", file=sys.stderr)
-        signal.signal(number, signal.SIG_DFL)
-
-    def agreed(self) -> bool:
-        """Whether any process was asked; all must call this at the same step."""
-        if jax.process_count() == 1:
-            return self.asked
-        return bool(multihost_utils.process_allgather(np.array(self.asked)).any())
+from cloud_jax.training.stop import StopRequest
 
 
 def zero_sums() -> dict[str, Any]:
@@ -278,7 +219,12 @@ class Trainer:
             sums = to_host(sums)
             now = time.perf_counter()
             if not all(np.isfinite(value).all() for value in sums.values()):
-                raise NonFiniteLossError(step, self.batches.record_ids(step - 1), sums)
+                raise NonFiniteLossError(
+                    step,
+                    loss=summarise(sums)["loss"],
+                    grad_norm=float(sums["grad_norm"]),
+                    record_ids=self.batches.record_ids(step - 1),
+                )
             if self._mark is not None:  # the first step compiles: not timed
                 progress.seconds += now - self._mark
                 progress.crystals += float(sums["crystals"])
@@ -321,7 +267,7 @@ class Trainer:
         self, state: TrainState, progress: Progress, step: int, loss: float | None
     ) -> None:
         if loss is not None and not math.isfinite(loss):
-            raise FloatingPointError(f"step {step}: validation loss is {loss}")
+            raise NonFiniteLossError(step, loss=loss)
         self.log.sync()
         self.checkpoints.save(
             state, progress.to_json(), step=step, validation_loss=loss

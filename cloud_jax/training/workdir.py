@@ -15,6 +15,7 @@ import jax
 
 from cloud_jax import __version__
 from cloud_jax.files import lock, read_json, write_json
+from cloud_jax.training.errors import RunMismatchError
 
 PACKAGES = (
     "jax",
@@ -26,10 +27,6 @@ PACKAGES = (
     "ml_collections",
     "tensorboardX",
 )
-
-
-class RunMismatchError(ValueError):
-    """The folder belongs to a run with another configuration or other data."""
 
 
 def refuse_object_store(workdir: Path) -> None:

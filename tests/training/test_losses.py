@@ -2,8 +2,8 @@ import jax
 import numpy as np
 import pytest
 
-from cloud_jax.training.logging import summarise
 from cloud_jax.training.losses import cross_entropy_sums
+from cloud_jax.training.metrics_log import summarise
 
 
 def example(seed=0):

@@ -4,7 +4,8 @@ import json
 import pytest
 
 from cloud_jax.config import differences
-from cloud_jax.training.workdir import RunMismatchError, claim
+from cloud_jax.training.errors import RunMismatchError
+from cloud_jax.training.workdir import claim
 
 
 def enter(folder, *, active=True, **config):

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from cloud_jax.files import write_json
-from cloud_jax.training.logging import MetricsLog, truncate_after
+from cloud_jax.training.metrics_log import MetricsLog, truncate_after
 
 
 def lines(path):
