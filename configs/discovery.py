@@ -1,11 +1,14 @@
 """MatBench Discovery: formation energies of Materials Project, tested on all of WBM.
 
-    python -m cloud_jax.finetune --config configs/discovery.py
-    python -m cloud_jax.discovery runs/discovery
+    cloud-jax finetune --config=configs/discovery.py
+    cloud-jax study discovery runs/discovery
 
 The second turns formation energies into hull distances and says how well stable
-crystals are found. From the encoder in the package, which has seen the unrelaxed cells
-of WBM in pretraining, though no label; from scratch with --config.model.checkpoint=
+crystals are found. The encoder in the package has seen WBM's unrelaxed cells in
+pretraining, though no label; from scratch: --config.model.checkpoint=
+
+Cost: 748 s on two shared CPU cores with 27,248 of the 154,719 training crystals.
+Expected then: MAE 0.1855 eV/atom, from scratch 0.2040 (RESULTS.md).
 """
 
 from cloud_jax import config

@@ -1,6 +1,6 @@
-"""A small CLOUD on the 1,369 crystals that pymatgen and jarvis-tools bring along.
+"""A small CLOUD on the 1,369 crystals that come with the package and with pymatgen.
 
-    python -m cloud_jax.pretrain --config configs/quickstart.py
+    cloud-jax pretrain --config=configs/quickstart.py
 
 Cost: 20 s on two idle CPU cores, and 11 s to build the token shards first.
 Expected: validation loss 0.950, accuracy 74.1 %; unigram 3.965 and 11.7 %.

@@ -1,13 +1,12 @@
 """A grid of small models on the corpus, for the scaling law; made for one CPU core.
 
-    python -m cloud_jax.scaling run --config configs/scaling.py
+    cloud-jax study scaling run --config=configs/scaling.py
 
-It reads datasets/corpus, made by `python -m cloud_jax.preprocess configs/corpus.toml`,
-and writes runs/scaling. Every cell sees its tokens once (the corpus has 7.4 M) and its
-cosine schedule ends with them. All have two layers: with one, or three, the loss is off
-the curve of the others by more than a doubling of N moves it.
+Reads datasets/corpus (configs/corpus.toml). Every model sees its tokens once (the
+corpus has 7.4 M) and its cosine schedule ends with them. All have two layers: one or
+three move the loss off the curve by more than a doubling of N does.
 
-Measured: 2,200 s in all on a share of two busy cores; alpha 0.30 (0.17 to 1.35), beta
+Cost: 2,200 s on a share of two busy cores. Expected: alpha 0.30 (0.17 to 1.35), beta
 0.71 (0.50 to 0.90), E at most 0.28.
 """
 

@@ -1,8 +1,10 @@
+import runpy
 from pathlib import Path
 
 import pytest
 
 from cloud_jax.config import (
+    ENCODER,
     RULES,
     ConfigError,
     differences,
@@ -11,23 +13,34 @@ from cloud_jax.config import (
     load_config,
     override,
     pretraining,
+    split_task,
 )
 from cloud_jax.datasets.matbench import MatbenchSource
 from cloud_jax.datasets.unconvbench import UnconvbenchSource
 from cloud_jax.finetuning.rows import open_table
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = str(ROOT / "configs/bert1.py")
+CONFIG = str(ROOT / "configs/bert12.py")
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.py")), ids=str)
-def test_every_config_loads_and_keeps_the_default_keys(path):
+def configurations():
+    """Return `FILE` of each configuration, or `FILE:TASK` of each of its tasks."""
+    found = []
+    for path in sorted((ROOT / "configs").glob("*.py")):
+        tasks = runpy.run_path(str(path)).get("TASKS", {})
+        found += [f"{path}:{task}" for task in tasks] or [str(path)]
+    return found
+
+
+@pytest.mark.parametrize("name", configurations(), ids=lambda name: Path(name).name)
+def test_every_config_loads_and_keeps_the_default_keys(name):
+    path, task = split_task(name)
     pretrains = "config.pretraining()" in path.read_text()
     kind = pretraining if pretrains else finetuning
-    config = load_config(str(path), [], kind=kind)
+    config = load_config(name, [], kind=kind)
     assert flatten(config).keys() == flatten(kind()).keys()
     assert config.is_locked
-    assert config.workdir == f"runs/{path.stem}"
+    assert config.workdir == f"runs/{path.stem}" + (f"_{task}" if task else "")
 
 
 def test_each_task_of_the_benchmarks_has_its_configuration():
@@ -36,14 +49,31 @@ def test_each_task_of_the_benchmarks_has_its_configuration():
         for source in (MatbenchSource, UnconvbenchSource)
         for listing in source.listings("nowhere")
     }
-    for path in (ROOT / "configs").glob("*bench/*.py"):
-        config = load_config(str(path), [], kind=finetuning)
+    for name in configurations():
+        path, task = split_task(name)
+        if path.stem not in ("matbench", "unconvbench"):
+            continue
+        config = load_config(name, [], kind=finetuning)
         source = open_table(config.data.table).source
         assert [*config.targets.columns] == [t.column for t in source.targets]
         assert [*config.targets.units] == [t.unit for t in source.targets]
-        assert config.benchmark == f"{path.parent.name}_{path.stem}"
+        assert config.benchmark == f"{path.stem}_{task}"
         listed.remove(config.data.table)
     assert not listed
+
+
+def test_a_configuration_begins_with_what_another_one_writes():
+    written = {
+        load_config(name, [], kind=kind).workdir
+        for name in configurations()
+        for kind in (pretraining, finetuning)
+        if f"config.{kind.__name__}()" in split_task(name)[0].read_text()
+    }
+    for name in configurations():
+        text = split_task(name)[0].read_text()
+        if "config.finetuning()" in text:
+            start = load_config(name, [], kind=finetuning).model.checkpoint
+            assert start in ("", ENCODER) or start in written
 
 
 def test_presets_are_the_papers():

@@ -67,7 +67,7 @@ def test_bench_batches():
 
 
 def test_bench_pretrain():
-    small = ("--config=configs/bert1.py", "--config.data.batch_crystals=16")
+    small = ("--config=configs/bert.py:1", "--config.data.batch_crystals=16")
     out = run("bench_pretrain", *small, "--rounds=1", "--steps=1")
     assert last_json(out)["crystals_per_second"] > 0
 

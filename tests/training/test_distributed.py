@@ -94,7 +94,7 @@ def test_contradictions_are_refused(calls, mode, values, message):
 def test_a_missing_process_0_is_named_with_the_time_it_had(tmp_path):
     """By the real command: jax ends a process where Python cannot catch it."""
     address = f"127.0.0.1:{free_port()}"
-    command = [sys.executable, "-m", "cloud_jax.pretrain", "--config=configs/bert1.py"]
+    command = [sys.executable, "-m", "cloud_jax.pretrain", "--config=configs/bert.py:1"]
     command += [f"--workdir={tmp_path}/run", "--config.distributed.timeout_s=1"]
     command += ["--distributed=manual", f"--coordinator={address}"]
     command += ["--num_processes=2", "--process_id=1"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\
 RUN is the work directory of a finished cloud_jax.finetune on C_v or U at 300 K, through
-a law or by plain regression; configs/thermal_cv.py and configs/thermal_u.py make two.
+a law or by plain regression; tasks cv and u of configs/debye.py make two.
 Give all runs that are to be compared.
 
 --measured is JSON, {"materials": {"MgO": {"T": [K], "Cp": [J/(mol K)]}}}, per mol of
