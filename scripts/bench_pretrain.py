@@ -32,9 +32,9 @@ from cloud_jax.data.batches import PackedBatches
 from cloud_jax.data.prefetch import make_global
 from cloud_jax.models.bert import EncoderConfig, preset
 from cloud_jax.models.heads import MaskedLanguageModel
-from cloud_jax.pretrain import make_batches, make_steps
 from cloud_jax.training import sharding
 from cloud_jax.training.backend import compute_dtype
+from cloud_jax.training.run import make_batches, make_steps
 from scripts.bench_batches import draw_lengths, make_store
 
 VOCAB_SIZE = 600  # about that of both dialects

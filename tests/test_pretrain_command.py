@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from synthetic_dataset import CONFIG, write_dataset
 
-from cloud_jax import pretrain
+from cloud_jax.cli import Exit
 from cloud_jax.training.metrics_log import TIMING_KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,7 +118,7 @@ def test_killed_and_terminated_run_equals_the_whole_one_to_the_bit(place, refere
     print(f"to repeat: terminate after {n_lines + 1} lines")
     kill_when(process, place, signal.SIGTERM, n_lines=n_lines + 1)
     code, out, err = finish(process)
-    assert code in (0, pretrain.EXIT_INTERRUPTED), err
+    assert code in (0, Exit.RESUMABLE), err
     if code:  # otherwise the signal came after the last step
         assert "run it again to resume" in out
         code, _, err = finish(start(place, *arguments))
@@ -155,8 +155,8 @@ def test_two_processes_of_four_devices_give_the_same_curve(place, reference):
             "--workdir=two",
             "--distributed=manual",
             f"--coordinator=127.0.0.1:{port}",
-            "--num_processes=2",
-            f"--process_id={i}",
+            "--num-processes=2",
+            f"--process-id={i}",
             "--config.mesh.fsdp=4",
             "--config.checkpoint.every_steps=24",
             "--config.distributed.timeout_s=60",

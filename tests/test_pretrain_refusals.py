@@ -9,6 +9,7 @@ import pytest
 from synthetic_dataset import CONFIG, write_dataset
 
 from cloud_jax import pretrain
+from cloud_jax.cli import Exit
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,28 +39,28 @@ def test_a_finished_run_says_so_and_what_does_not_fit_it_is_refused(place, capsy
     assert command("--config.log.every_steps=1") == 0  # this may differ
     assert "run has finished" in capsys.readouterr().out
     before = (place / "run" / "config.json").read_text()
-    assert command("--config.optimizer.learning_rate=1e-2") == pretrain.EXIT_FAILED
+    assert command("--config.optimizer.learning_rate=1e-2") == Exit.FAILED
     message = capsys.readouterr().err
     assert "optimizer.learning_rate: 0.003 -> 0.01" in message
     assert "another --workdir" in message
     write_dataset(place / "larger", n_train=90)
-    assert command("--config.data.path=larger") == pretrain.EXIT_FAILED
+    assert command("--config.data.path=larger") == Exit.FAILED
     assert "hashes.dataset" in capsys.readouterr().err
     assert (place / "run" / "config.json").read_text() == before
 
     (place / "run" / "results.json").write_text("")
-    assert command() == pretrain.EXIT_FAILED
+    assert command() == Exit.FAILED
     assert "results.json is empty or damaged" in capsys.readouterr().err
     (place / "run" / "results.json").unlink()
     (place / "run" / "checkpoints" / "2" / "progress" / "metadata").write_text("")
-    assert command() == pretrain.EXIT_FAILED
+    assert command() == Exit.FAILED
     message = capsys.readouterr().err.splitlines()[-1]
     assert re.match(r"error: .*/checkpoints/2: .* Remove that folder", message)
 
 
 def test_a_loss_that_is_not_finite_names_the_crystals(place, capsys):
     code = command("--config.optimizer.learning_rate=1e38", "--config.seed=3")
-    assert code == pretrain.EXIT_NON_FINITE
+    assert code == Exit.DOUBTFUL
     found = json.loads((place / "run" / "nonfinite.json").read_text())
     assert found["step"] == 2  # warm-up is over after a step of rate 0
     assert len(found["record_ids"]) > 5
@@ -70,7 +71,7 @@ def test_a_loss_that_is_not_finite_names_the_crystals(place, capsys):
 
 def test_an_empty_split_is_named_before_anything_is_written(place, capsys):
     write_dataset(place / "whole", n_train=80, n_validation=0)
-    assert command("--config.data.path=whole") == pretrain.EXIT_FAILED
+    assert command("--config.data.path=whole") == Exit.FAILED
     message = capsys.readouterr().err
     assert "whole: the validation split holds no crystal" in message
     assert "--validation-fraction" in message
@@ -96,7 +97,7 @@ def test_an_empty_split_is_named_before_anything_is_written(place, capsys):
 def test_what_to_correct_is_said_before_anything_is_written(
     place, capsys, arguments, message
 ):
-    assert command(*arguments) == pretrain.EXIT_FAILED
+    assert command(*arguments) == Exit.FAILED
     assert message in capsys.readouterr().err
     assert not (place / "run").exists()
 
@@ -109,9 +110,7 @@ def test_a_missing_data_set_is_built_by_another_process(place, capfd, monkeypatc
     text = (place / "tiny.py").read_text()
     new = '"new"\n    c.data.build = ("embedded", "{path}")'
     (place / "tiny.py").write_text(text.replace('"dataset"', new))
-    assert (
-        command("--config.mesh.fsdp=3") == pretrain.EXIT_FAILED
-    )  # built, then stopped
+    assert command("--config.mesh.fsdp=3") == Exit.FAILED  # built, then stopped
     out, _ = capfd.readouterr()
     assert "building new: python -m cloud_jax.preprocess embedded new" in out
     assert (place / "new" / "manifest.json").exists()
@@ -122,5 +121,5 @@ def test_a_full_disk_stops_with_a_message(place, capsys, monkeypatch):
         "cloud_jax.training.metrics_log.truncate_after",
         lambda path, _: path.symlink_to("/dev/full"),
     )
-    assert command() == pretrain.EXIT_FAILED
+    assert command() == Exit.FAILED
     assert "No space left on device" in capsys.readouterr().err

@@ -101,21 +101,21 @@ def check_arguments(
         raise ValueError(f"--distributed={mode}: choose one of {', '.join(MODES)}")
     if mode == "manual" and None in manual:
         raise ValueError(
-            "--distributed=manual needs --coordinator=HOST:PORT, --num_processes=N "
-            f"and --process_id=I; found {manual}"
+            "--distributed=manual needs --coordinator=HOST:PORT, --num-processes=N "
+            f"and --process-id=I; found {manual}"
         )
     if mode != "manual" and manual != (None, None, None):
         raise ValueError(
             f"--distributed={mode} finds its own coordinator; --coordinator, "
-            "--num_processes and --process_id go with --distributed=manual"
+            "--num-processes and --process-id go with --distributed=manual"
         )
     if mode == "manual":
         if not (coordinator.rpartition(":")[2].isdecimal() and ":" in coordinator):
             raise ValueError(f"--coordinator={coordinator}: must be HOST:PORT")
         if not 0 <= process_id < num_processes:
             raise ValueError(
-                f"--process_id={process_id}: must be from 0 and below "
-                f"--num_processes={num_processes}"
+                f"--process-id={process_id}: must be from 0 and below "
+                f"--num-processes={num_processes}"
             )
 
 

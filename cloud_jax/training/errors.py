@@ -35,10 +35,17 @@ class NonFiniteLossError(Exception):
     ):
         self.step, self.loss, self.grad_norm = step, loss, grad_norm
         self.record_ids = record_ids or []
-        found = f"loss {loss}, gradient norm {grad_norm}"
-        if grad_norm is None:
-            found = f"validation loss {loss}"
-        super().__init__(f"step {step}: {found}")
+        found = f"validation loss {loss}"
+        if record_ids:
+            found = (
+                f"loss {loss}, gradient norm {grad_norm}. The {len(record_ids)} "
+                "crystals of that batch are listed in nonfinite.json of the work "
+                f"directory, first {', '.join(record_ids[:5])}"
+            )
+        super().__init__(
+            f"step {step}: {found}. No checkpoint holds that state; lower the learning "
+            "rate or set the crystals aside that cause it"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the attributes, with numbers as text because JSON has no NaN."""

@@ -1,15 +1,14 @@
 """The training loop.
 
-Order of a step, which is also the order in which a resumed run finds things: update,
-log, evaluate, checkpoint. So everything at or before a checkpoint's step is in
-metrics.jsonl when the checkpoint appears, and everything after it is dropped when the
-run resumes from there.
+The order of a step is update, log, evaluate, checkpoint, and a resumed run relies on
+it: everything at or before a checkpoint's step is in metrics.jsonl when the checkpoint
+appears, and everything after it is dropped when the run resumes from there.
 """
 
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -22,32 +21,23 @@ from cloud_jax.data.batches import PackedBatches
 from cloud_jax.data.prefetch import prefetch
 from cloud_jax.training.checkpoint import Checkpoints
 from cloud_jax.training.errors import InterruptedRunError, NonFiniteLossError
-from cloud_jax.training.masking import SEGMENTS
-from cloud_jax.training.metrics_log import MetricsLog, summarise
+from cloud_jax.training.metrics_log import MetricsLog, summarise, zero_sums
 from cloud_jax.training.sharding import to_host
 from cloud_jax.training.state import TrainState
 from cloud_jax.training.steps import Steps
 from cloud_jax.training.stop import StopRequest
 
 
-def zero_sums() -> dict[str, Any]:
-    """Sums over no batches, in float64: per segment, and scalars."""
-    return {
-        **{key: np.zeros(len(SEGMENTS)) for key in ("loss", "correct", "count")},
-        **dict.fromkeys(("crystals", "tokens", "grad_norm", "steps"), 0.0),
-    }
-
-
 @dataclass
-class Progress:
-    """What the loop carries beside the train state; saved with every checkpoint.
+class Counters:
+    """What the loop counts beside the train state; saved with every checkpoint.
 
     Attributes:
         window: sums since the last logged event.
         crystals: crystals in timed steps.
         tokens: tokens in timed steps.
         seconds: time of those steps, without evaluation, saving and compiling.
-        wall_seconds: time of the whole run, all its processes' lives added.
+        wall_seconds: time of the whole run, added up over its restarts.
     """
 
     window: dict[str, Any] = field(default_factory=zero_sums)
@@ -57,14 +47,13 @@ class Progress:
     wall_seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """Plain lists and numbers; Python's JSON keeps every bit of a float."""
-        return asdict(self) | {
-            "window": {key: np.asarray(v).tolist() for key, v in self.window.items()}
-        }
+        """Return plain lists and numbers; Python's JSON keeps every bit of a float."""
+        window = {key: np.asarray(value).tolist() for key, value in self.window.items()}
+        return asdict(self) | {"window": window}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Progress":
-        """The inverse of `to_json`."""
+    def from_json(cls, value: dict[str, Any]) -> "Counters":
+        """Return the counters that `to_json` wrote."""
         window = {
             key: np.array(v) if isinstance(v, list) else v
             for key, v in value["window"].items()
@@ -74,94 +63,50 @@ class Progress:
 
 @dataclass(frozen=True)
 class Cadence:
-    """Every how many steps to log, to evaluate and to save."""
+    """Numbers of steps between two events of the log, two evaluations, two saves."""
 
     log: int
     evaluate: int
     checkpoint: int
 
 
-def lagging(results: Iterable[PyTree], ahead: int) -> Iterator[PyTree]:
-    """Host copies of device results, each fetched `ahead` results later.
-
-    So the device always has work queued while the host waits.
-    """
-    waiting: deque[PyTree] = deque()
-    for result in results:
-        waiting.append(result)
-        if len(waiting) > ahead:
-            yield to_host(waiting.popleft())
-    while waiting:
-        yield to_host(waiting.popleft())
-
-
-def evaluate(
-    params: PyTree,
-    batches: PackedBatches,
-    *,
-    steps: Steps,
-    key: PRNGKeyArray,
-    n_batches: int,
-    ahead: int,
-) -> dict[str, float]:
-    """Means over the first `n_batches` of `batches` under their fixed masks."""
-    with closing(
-        prefetch(batches, start=0, stop=n_batches, sharding=steps.batch_sharding)
-    ) as feed:
-        results = (
-            steps.evaluate(params, batch, np.int32(index), key)
-            for index, batch in enumerate(feed)
-        )
-        total = zero_sums()
-        for sums in lagging(results, ahead):
-            for name, value in sums.items():
-                total[name] += value
-    return summarise(total)
-
-
+@dataclass
 class Trainer:
-    """One run's loop: holds what stays the same from step to step."""
+    """The loop of one run, and what stays the same from step to step.
 
-    def __init__(
-        self,
-        *,
-        steps: Steps,
-        batches: PackedBatches,
-        key: PRNGKeyArray,
-        total_steps: int,
-        rate: Callable[[int], Any],
-        cadence: Cadence,
-        evaluate_params: Callable[[PyTree], dict[str, float]],
-        checkpoints: Checkpoints,
-        log: MetricsLog,
-        ahead: int,
-        bar: Any,
-    ):
-        """Gather the parts.
+    Attributes:
+        steps: compiled functions.
+        batches: batch as a function of the step.
+        key: the run's key, for masks and dropout.
+        total_steps: where the run ends.
+        rate: learning rate as a function of the step.
+        cadence: how often to log, evaluate and save.
+        evaluate_params: validation means of parameters.
+        checkpoints: where states go.
+        log: where numbers go.
+        ahead: steps that the host may queue before it waits for the oldest one.
+        bar: advanced by one per step.
+    """
 
-        Args:
-            steps: compiled functions.
-            batches: batch as a function of its number.
-            key: the run's key for masks and dropout.
-            total_steps: where the run ends.
-            rate: learning rate of a step number.
-            cadence: how often to log, evaluate and save.
-            evaluate_params: validation means of parameters.
-            checkpoints: where states go.
-            log: where numbers go.
-            ahead: steps the host may queue before it waits for the oldest one.
-            bar: a tqdm bar, advanced by one a step.
-        """
-        self.steps, self.batches, self.key = steps, batches, key
-        self.total_steps, self.rate, self.cadence = total_steps, rate, cadence
-        self.evaluate_params, self.checkpoints = evaluate_params, checkpoints
-        self.log, self.ahead, self.bar = log, ahead, bar
-        self._queue: deque[tuple[int, PyTree]] = deque()
-        self._mark: float | None = None  # end of the last timed step
-        self._logged = (0.0, 0.0, 0.0)  # crystals, tokens, seconds at the last event
+    steps: Steps
+    batches: PackedBatches
+    key: PRNGKeyArray
+    total_steps: int
+    rate: Callable[[int], Any]
+    cadence: Cadence
+    evaluate_params: Callable[[PyTree], dict[str, float]]
+    checkpoints: Checkpoints
+    log: MetricsLog
+    ahead: int
+    bar: Any
+    _queue: deque[tuple[int, PyTree]] = field(default_factory=deque, init=False)
+    # End of the last timed step; None before the first, which compiles.
+    _mark: float | None = field(default=None, init=False)
+    # Crystals, tokens and seconds at the last event.
+    _logged: tuple[float, float, float] = field(default=(0.0, 0.0, 0.0), init=False)
 
     def run(
-        self, state: TrainState, progress: Progress
+        self, state: TrainState, counters: Counters
     ) -> tuple[TrainState, dict[str, float]]:
         """Train from `state.step` to the end.
 
@@ -174,8 +119,8 @@ class Trainer:
             OSError: a checkpoint or an event could not be written.
         """
         first = int(to_host(state.step))
-        self._logged = (progress.crystals, progress.tokens, progress.seconds)
-        begun = time.perf_counter() - progress.wall_seconds
+        self._logged = (counters.crystals, counters.tokens, counters.seconds)
+        begun = time.perf_counter() - counters.wall_seconds
         validation: dict[str, float] = {}
         with (
             StopRequest() as stop,
@@ -189,30 +134,33 @@ class Trainer:
             ) as feed,
         ):
             for step, batch in enumerate(feed, start=first + 1):
+                # Returns at once: the device computes while the host goes on.
                 state, sums = self.steps.train(state, batch, self.key)
                 self._queue.append((step, sums))
-                self._drain(progress, down_to=self.ahead)
+                self._drain(counters, down_to=self.ahead)
+
                 last = step == self.total_steps
                 evaluating = last or step % self.cadence.evaluate == 0
                 saving = evaluating or step % self.cadence.checkpoint == 0
-                logging = step % self.cadence.log == 0
-                # Several processes ask each other, so they do it less often.
-                asking = logging or jax.process_count() == 1
+                # Several processes have to ask each other, so they do it less often.
+                asking = step % self.cadence.log == 0 or jax.process_count() == 1
                 stopping = asking and not last and stop.agreed()
                 if not (saving or stopping):
                     continue
-                self._drain(progress, down_to=0)
+
+                # A state is only saved once its loss, and all before, are known finite.
+                self._drain(counters, down_to=0)
                 validation = self._evaluate(state, step) if evaluating else {}
-                progress.wall_seconds = time.perf_counter() - begun
-                self._save(state, progress, step, validation.get("loss"))
+                counters.wall_seconds = time.perf_counter() - begun
+                self._save(state, counters, step, validation.get("loss"))
                 if stopping:
                     self.checkpoints.wait()
                     raise InterruptedRunError(step)
-                self._mark = time.perf_counter()
+                self._mark = time.perf_counter()  # the above is not training time
         self.checkpoints.wait()
         return state, validation
 
-    def _drain(self, progress: Progress, *, down_to: int) -> None:
+    def _drain(self, counters: Counters, *, down_to: int) -> None:
         """Account for finished steps until `down_to` are left in flight."""
         while len(self._queue) > down_to:
             step, sums = self._queue.popleft()
@@ -225,21 +173,22 @@ class Trainer:
                     grad_norm=float(sums["grad_norm"]),
                     record_ids=self.batches.record_ids(step - 1),
                 )
-            if self._mark is not None:  # the first step compiles: not timed
-                progress.seconds += now - self._mark
-                progress.crystals += float(sums["crystals"])
-                progress.tokens += float(sums["tokens"])
+            if self._mark is not None:
+                counters.seconds += now - self._mark
+                counters.crystals += float(sums["crystals"])
+                counters.tokens += float(sums["tokens"])
             self._mark = now
             for name, value in (sums | {"steps": 1}).items():
-                progress.window[name] += value
+                counters.window[name] += value
             self.bar.update()
             if step % self.cadence.log == 0:
-                self._log_window(progress, step)
+                self._log_window(counters, step)
 
-    def _log_window(self, progress: Progress, step: int) -> None:
-        window, progress.window = progress.window, zero_sums()
+    def _log_window(self, counters: Counters, step: int) -> None:
+        """Write the means since the last event, and begin a new window."""
+        window, counters.window = counters.window, zero_sums()
         means = summarise(window)
-        clock = (progress.crystals, progress.tokens, progress.seconds)
+        clock = (counters.crystals, counters.tokens, counters.seconds)
         crystals, tokens, seconds = np.subtract(clock, self._logged).tolist()
         self._logged, seconds = clock, max(seconds, 1e-9)
         self.log.write(
@@ -252,23 +201,26 @@ class Trainer:
                 "grad_norm": float(window["grad_norm"] / window["steps"]),
                 "crystals_per_second": crystals / seconds,
                 "tokens_per_second": tokens / seconds,
-                "seconds": progress.seconds,
+                "seconds": counters.seconds,
             }
         )
         self.bar.set_postfix_str(f"loss {means['loss']:.4f}", refresh=False)
 
     def _evaluate(self, state: TrainState, step: int) -> dict[str, float]:
+        """Return the validation means, after writing them to the log."""
         means = self.evaluate_params(state.params)
         epoch = step / self.batches.steps_per_epoch
         self.log.write({"step": step, "epoch": epoch, "split": "validation", **means})
         return means
 
     def _save(
-        self, state: TrainState, progress: Progress, step: int, loss: float | None
+        self, state: TrainState, counters: Counters, step: int, loss: float | None
     ) -> None:
+        """Start a checkpoint; `loss` is its validation loss if that is known."""
         if loss is not None and not math.isfinite(loss):
             raise NonFiniteLossError(step, loss=loss)
+        # The checkpoint must not reach the disk before the events that it covers.
         self.log.sync()
         self.checkpoints.save(
-            state, progress.to_json(), step=step, validation_loss=loss
+            state, counters.to_json(), step=step, validation_loss=loss
         )

@@ -36,6 +36,14 @@ def summarise(sums: dict[str, np.ndarray]) -> dict[str, float]:
     return means
 
 
+def zero_sums() -> dict[str, Any]:
+    """Return sums over no batches, in float64: three per segment, and four scalars."""
+    return {
+        **{key: np.zeros(len(SEGMENTS)) for key in ("loss", "correct", "count")},
+        **dict.fromkeys(("crystals", "tokens", "grad_norm", "steps"), 0.0),
+    }
+
+
 def truncate_after(path: Path, step: int) -> None:
     """Drop the lines of `path` that lie after `step`, and a torn last line."""
     kept = []

@@ -2,8 +2,10 @@
 
 import sys
 from pathlib import Path
+from shutil import which
 from typing import Any
 
+from cloud_jax.training.loop import Counters
 from cloud_jax.training.masking import SEGMENTS
 
 
@@ -11,7 +13,7 @@ def results(
     *,
     validation: dict[str, float],
     baselines: dict[str, dict[str, float]],
-    progress: Any,
+    counters: Counters,
     parameters: dict[str, int],
     steps: int,
     epochs: float,
@@ -24,7 +26,7 @@ def results(
     Args:
         validation: means of the last state.
         baselines: means of `unigram` and `bigram` on the same masked positions.
-        progress: the loop's clock.
+        counters: of the loop.
         parameters: `total` and `non_embedding`.
         steps: updates made.
         epochs: passes over the training split.
@@ -35,12 +37,12 @@ def results(
     means = {f"validation_{key}": value for key, value in validation.items()}
     for name, value in baselines.items():
         means |= {f"{name}_{key}": number for key, number in value.items()}
-    seconds = max(progress.seconds, 1e-9)
+    seconds = max(counters.seconds, 1e-9)
     return {
         **means,
-        "crystals_per_second": progress.crystals / seconds,
-        "tokens_per_second": progress.tokens / seconds,
-        "wall_seconds": progress.wall_seconds,
+        "crystals_per_second": counters.crystals / seconds,
+        "tokens_per_second": counters.tokens / seconds,
+        "wall_seconds": counters.wall_seconds,
         "parameters": parameters["total"],
         "parameters_non_embedding": parameters["non_embedding"],
         "steps": steps,
@@ -75,7 +77,7 @@ def format_summary(found: dict[str, Any], workdir: Path) -> str:
                 for prefix in ("validation", "unigram")
             )
             lines.append(f"{name:12}{ours} against {unigram} of unigram")
-    python = _python()
+    command = _command()
     lines += [
         "",
         f"speed       {found['crystals_per_second']:,.0f} crystals/s, "
@@ -83,17 +85,21 @@ def format_summary(found: dict[str, Any], workdir: Path) -> str:
         f"({found['wall_seconds']:.0f} s in all)",
         f"checkpoint  {found['checkpoint']}",
         f"numbers     {workdir / 'results.json'}, {workdir / 'metrics.jsonl'}",
+        f"model       {workdir / 'model'}, for --config.model.checkpoint",
         "",
         "Next",
-        f"  {python} -m scripts.plot_learning_curve curve.png {workdir}    # draw it",
-        f"  {python} -m cloud_jax.scope YOUR.cif    # a crystal as the model reads it",
-        f"  {python} -m cloud_jax.preprocess --help    # a data set of your crystals",
-        f"  {python} -m cloud_jax.pretrain --help    # larger models, other settings",
+        f"  {command} scope YOUR.cif    # a crystal as the model reads it",
+        f"  {command} preprocess --help    # token shards of your crystals",
+        f"  {command} pretrain --help    # larger models, other settings",
+        f"  {command} finetune --help    # properties, from this model",
     ]
     return "\n".join(lines)
 
 
-def _python() -> str:
-    """This interpreter as a person would type it here."""
+def _command() -> str:
+    """Return how a person would call the program here, installed or not."""
+    if which("cloud-jax"):
+        return "cloud-jax"
     path, here = Path(sys.executable), Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else "python"
+    python = path.relative_to(here) if path.is_relative_to(here) else "python"
+    return f"{python} -m cloud_jax"

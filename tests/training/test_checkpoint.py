@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cloud_jax.training.checkpoint import Checkpoints
-from cloud_jax.training.loop import Progress
+from cloud_jax.training.loop import Counters
 from cloud_jax.training.state import TrainState
 
 
@@ -47,13 +47,13 @@ def test_the_best_is_still_known_after_a_restart(checkpoints):
 
 
 def test_state_and_progress_come_back_to_the_bit(checkpoints):
-    progress = Progress(seconds=0.1 + 0.2, crystals=7.0)
+    progress = Counters(seconds=0.1 + 0.2, crystals=7.0)
     progress.window["loss"] += [1 / 3, 2 / 3, 1e-300]
     checkpoints.save(state(3), progress.to_json(), step=3)
     checkpoints.wait()
     found, back = checkpoints.restore(state(0), step=3)
     np.testing.assert_array_equal(found.params["kernel"], state(3).params["kernel"])
-    back = Progress.from_json(back)
+    back = Counters.from_json(back)
     assert back.to_json() == progress.to_json()
     assert back.window["loss"].tolist() == [1 / 3, 2 / 3, 1e-300]
 

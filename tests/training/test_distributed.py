@@ -82,7 +82,7 @@ def test_loopback_is_refused_when_there_are_several_hosts(
         ("perhaps", {}, "choose one of auto, manual, off"),
         ("manual", {"coordinator": "10.0.0.1:1"}, "needs --coordinator"),
         ("manual", MANUAL | {"coordinator": "host"}, "must be HOST:PORT"),
-        ("manual", MANUAL | {"process_id": 2}, "below --num_processes=2"),
+        ("manual", MANUAL | {"process_id": 2}, "below --num-processes=2"),
         ("auto", MANUAL, "go with --distributed=manual"),
     ],
 )
@@ -97,7 +97,7 @@ def test_a_missing_process_0_is_named_with_the_time_it_had(tmp_path):
     command = [sys.executable, "-m", "cloud_jax.pretrain", "--config=configs/bert.py:1"]
     command += [f"--workdir={tmp_path}/run", "--config.distributed.timeout_s=1"]
     command += ["--distributed=manual", f"--coordinator={address}"]
-    command += ["--num_processes=2", "--process_id=1"]
+    command += ["--num-processes=2", "--process-id=1"]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert found.returncode == 1
     (message,) = found.stderr.splitlines()

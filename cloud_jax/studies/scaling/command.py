@@ -20,7 +20,12 @@ from typing import Any
 
 from cloud_jax.config import load_config, parse_arguments, pretraining
 from cloud_jax.files import atomic_write
-from cloud_jax.finetune import EXIT_FAILED, EXIT_INTERRUPTED, refuse_several_processes
+from cloud_jax.finetune import (
+    EXIT_DIVERGED,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    refuse_several_processes,
+)
 
 EPILOG = """\
 exit codes
@@ -31,12 +36,6 @@ exit codes
   130 `fit` was stopped by SIGINT: nothing was written
 """
 FIGURE = "scaling.png"
-NO_OTHERS = {  # a cell is trained by this process alone
-    "distributed": "off",
-    "coordinator": None,
-    "num_processes": None,
-    "process_id": None,
-}
 
 
 def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -198,25 +197,29 @@ def train(
     """
     import jax
 
-    from cloud_jax import pretrain
-    from cloud_jax.files import read_json
     from cloud_jax.studies.scaling.grid import cell_config
+    from cloud_jax.training.errors import InterruptedRunError, NonFiniteLossError
+    from cloud_jax.training.run import prepare
+    from cloud_jax.training.run import run as pretrain
 
     config = cell_config(path, overrides, cell)
     config.workdir = str(folder)
     jax.clear_caches()  # of the cell before: its programs fit no other
     with redirect_stdout(io.StringIO()):  # a line a cell is enough
-        job = pretrain.prepare(config, argparse.Namespace(**NO_OTHERS))
+        job = prepare(config)
         unique = job.store.manifest["splits"]["train"]["n_tokens"]
         a_step = unique / job.train.steps_per_epoch  # tokens, on average
         config.optimizer.steps = max(1, round(cell["tokens"] / a_step))
-        code = pretrain.execute(job)
-    if code:
-        return code, None
-    found = read_json(folder / "results.json")
+        try:
+            found = pretrain(job)
+        except InterruptedRunError:
+            return EXIT_INTERRUPTED, None
+        except NonFiniteLossError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return EXIT_DIVERGED, None
     parameters = found["parameters_non_embedding"]
     tokens = round(found["steps"] * a_step)
-    return code, {
+    return 0, {
         "parameters": parameters,
         "tokens": tokens,
         "loss": found["validation_loss"],
