@@ -29,25 +29,25 @@ ENCODER = str(Path(__file__).parent / "weights" / "encoder")
 
 
 def pretraining() -> ConfigDict:
-    """The paper's pretraining preset (Table S1); configs/*.py change what differs."""
+    """Return the paper's pretraining settings (Table S1), for configs/*.py to change."""
     c = ConfigDict()
     c.seed = 0
-    c.workdir = ""  # empty: runs/NAME, NAME being the config file's
+    c.workdir = ""  # empty: runs/FILE, or runs/FILE_TASK
 
     c.data = ConfigDict()
-    c.data.path = "datasets/corpus"  # a folder made by cloud_jax.preprocess
+    c.data.path = "datasets/corpus"  # a folder that `cloud-jax preprocess` made
     c.data.dialect = "canonical"  # checked against the folder's: canonical or paper
-    c.data.build = ()  # arguments of cloud_jax.preprocess if the folder is missing
-    c.data.batch_crystals = 2048  # crystals in a global batch, on average
-    c.data.row_length = 128  # tokens in a row of packed crystals
+    c.data.build = ()  # arguments of `cloud-jax preprocess` that make a missing one
+    c.data.batch_crystals = 2048  # crystals per global batch, on average
+    c.data.row_length = 128  # tokens per row of packed crystals
 
     c.model = ConfigDict()
-    c.model.preset = "bert12"  # small, bert1, 3, 6, 12, or LAYERSxWIDTH as in 2x96
-    c.model.token_features = True  # add projected physical descriptors of tokens
+    c.model.preset = "bert12"  # small, bert1, 3, 6 or 12, or LAYERSxWIDTH as in 2x96
+    c.model.token_features = True  # add projected physical descriptors of the tokens
     c.model.dtype = "auto"  # compute: bfloat16 on GPU and TPU, float32 on CPU
     c.model.dropout = 0.1
     c.model.attention_dropout = 0.1
-    c.model.scan_layers = False  # compile one layer and loop: faster to compile
+    c.model.scan_layers = False  # compile one layer and loop over it: compiles faster
 
     c.mask_fraction = 0.15
 
@@ -57,7 +57,7 @@ def pretraining() -> ConfigDict:
     c.optimizer.weight_decay = 0.0
     c.optimizer.clip_norm = 1.0
     c.optimizer.epochs = 50
-    c.optimizer.steps = 0  # more than 0: that many steps instead of epochs
+    c.optimizer.steps = 0  # above 0: replaces epochs
 
     c.mesh = ConfigDict()  # sizes multiply to the number of devices; -1: what remains
     c.mesh.data = -1
@@ -71,55 +71,55 @@ def pretraining() -> ConfigDict:
 
     c.checkpoint = ConfigDict()
     c.checkpoint.every_steps = 500
-    c.checkpoint.keep = 2  # the latest so many, and the best
+    c.checkpoint.keep = 2  # number of the latest to keep, beside the best
 
     c.log = ConfigDict()
     c.log.every_steps = 50
 
     c.distributed = ConfigDict()
-    c.distributed.timeout_s = 300  # to wait for the other processes
+    c.distributed.timeout_s = 300  # seconds to wait for the other processes
     return c.lock()
 
 
 def finetuning() -> ConfigDict:
-    """Fine-tuning with our choices; configs/*.py change what differs."""
+    """Return our choices for fine-tuning, for configs/*.py to change."""
     c = ConfigDict()
-    c.benchmark = ""  # such as matbench_phonons: where cloud_jax.report shows the run
-    c.note = ""  # for its readers: how these rows differ from the benchmark's
+    c.benchmark = ""  # such as matbench_phonons, by which `study report` knows it
+    c.note = ""  # for readers: how these rows differ from the benchmark's
     c.seed = 0
-    c.workdir = ""  # empty: runs/NAME, NAME being the config file's
+    c.workdir = ""  # empty: runs/FILE, or runs/FILE_TASK
 
     c.data = ConfigDict()
-    c.data.table = ""  # CSV, Parquet or JSON, a row a crystal; or matbench:phonons ...
-    c.data.folder = "data"  # of public data sets: looked in first, downloaded to
+    c.data.table = ""  # CSV, Parquet, JSON: one row per crystal; or matbench:phonons
+    c.data.folder = "data"  # of public data sets: searched first, downloaded to
     c.data.id_column = "id"
     c.data.structure_column = "structure"  # path, CIF or POSCAR text, or JSON
-    c.data.scope_column = ""  # ready sentences instead of structures
-    c.data.dataset = ""  # a folder of cloud_jax.preprocess instead, joined by id
-    c.data.n_atoms_column = ""  # of the primitive cell; otherwise the structure says
-    c.data.group_column = ""  # rows of a group stay on one side of random folds
-    c.data.dialect = "canonical"  # that of the checkpoint, where there is one
+    c.data.scope_column = ""  # of ready sentences, instead of structures
+    c.data.dataset = ""  # a folder of `cloud-jax preprocess` instead, joined by id
+    c.data.n_atoms_column = ""  # of the primitive cell; empty: from the structure
+    c.data.group_column = ""  # random folds do not separate the rows of a group
+    c.data.dialect = "canonical"  # the checkpoint's, where there is one
 
-    c.targets = ConfigDict()  # one entry a target, in each
+    c.targets = ConfigDict()  # in each: one entry per target
     c.targets.columns = ()
-    c.targets.properties = ()  # what they are: for a law one of its properties
+    c.targets.properties = ()  # physical properties; for a law, among its own
     c.targets.units = ()
-    c.targets.bases = ()  # cell, atom, formula or gram; "" where it means nothing
-    c.targets.temperatures_k = ()  # 0 where there is none
+    c.targets.bases = ()  # cell, atom, formula or gram; "" where none applies
+    c.targets.temperatures_k = ()  # 0 where none applies
 
     c.folds = ConfigDict()  # exactly one of the first three
-    c.folds.column = ""  # train and test, or the fold that tests the row
+    c.folds.column = ""  # holds train and test, or the fold that tests the row
     c.folds.file = ""  # JSON: {"fold_0": [test ids], ...}
-    c.folds.random = 0  # so many folds at random
+    c.folds.random = 0  # number of random folds
     c.folds.seed = 0
     c.folds.only = ()  # names of the folds to run; empty: all
     c.folds.protocol = "strict"  # strict: validation rows leave the training rows
     c.folds.validation_fraction = 0.1  # of the training rows; the paper takes 0.25
-    c.members = 5  # seeds a fold: an ensemble
-    c.members_at_once = 0  # trained side by side; 0: one a device, on GPU or TPU all
+    c.members = 5  # of the ensemble per fold, each with its own seed
+    c.members_at_once = 0  # side by side; 0: one per CPU core, all on GPU or TPU
 
     c.model = ConfigDict()
-    c.model.checkpoint = ""  # pretrained or fine-tuned; empty: from scratch, as below
+    c.model.checkpoint = ""  # pretrained or fine-tuned; empty: from scratch
     c.model.preset = "small"  # as in pretraining
     c.model.token_features = True
     c.model.max_tokens = 128  # longest sentence
@@ -134,28 +134,28 @@ def finetuning() -> ConfigDict:
     c.optimizer = ConfigDict()
     c.optimizer.loss = "l1"  # l1 or l2
     c.optimizer.epochs = 100
-    c.optimizer.batch_crystals = 32  # in a member's batch, on average
+    c.optimizer.batch_crystals = 32  # per member's batch, on average
     c.optimizer.learning_rate = 1e-4
     c.optimizer.warmup_fraction = 0.05  # then cosine to 0
     c.optimizer.weight_decay = 0.0
     c.optimizer.clip_norm = 1.0
-    c.optimizer.layer_decay = 1.0  # factor of the rate from each layer to that below
-    c.optimizer.frozen_epochs = 0  # first epochs in which only the head learns
+    c.optimizer.layer_decay = 1.0  # ratio of a layer's rate to that of the layer above
+    c.optimizer.frozen_epochs = 0  # at the start, in which only the head learns
 
     c.checkpoint = ConfigDict()
     c.checkpoint.every_epochs = 20
-    c.confidence = 0.9  # of the intervals
+    c.confidence = 0.9  # coverage of the intervals
     return c.lock()
 
 
 def benchmark(name: str, table: str, column: str, unit: str) -> ConfigDict:
-    """Fine-tuning on one target of a public benchmark, over all its folds.
+    """Return fine-tuning on one target of a public benchmark, over all its folds.
 
     Args:
-        name: such as `matbench_phonons`, by which `cloud_jax.report` knows it.
+        name: such as `matbench_phonons`, by which `cloud-jax study report` knows it.
         table: a public data set, or a file with its columns `id`, `structure`, `fold`.
         column: of the target.
-        unit: of it; empty where it has none.
+        unit: of the target; empty where it has none.
     """
     c = finetuning()
     c.benchmark = name
@@ -267,12 +267,11 @@ def load_config(
     """
     file, task = split_task(path)
     config = call_config_function(path, "get_config")
-    default = flatten(kind())
-    if not isinstance(config, ConfigDict) or flatten(config).keys() != default.keys():
+    if difference := _unlike(config, kind()):
         raise ConfigError(
             f"--config: get_config() of {file} must return the ConfigDict of "
             f"cloud_jax.config.{kind.__name__}() with some values changed; "
-            f"found {_unlike(config, default)}"
+            f"found {difference}"
         )
     config.lock()
     for argument in overrides:
@@ -354,12 +353,14 @@ def _nearest(word: str, words: Iterable[str]) -> str:
     return next(iter(difflib.get_close_matches(word, list(words), 1, 0.45)), "")
 
 
-def _unlike(config: Any, default: dict[str, Any]) -> str:
+def _unlike(config: Any, default: ConfigDict) -> str:
     """Describe how something differs from a configuration with the default's keys."""
     if not isinstance(config, ConfigDict):
         return f"a {type(config).__name__}"
-    keys = flatten(config).keys()
-    missing, extra = sorted(default.keys() - keys), sorted(keys - default.keys())
+    found, expected = flatten(config).keys(), flatten(default).keys()
+    if found == expected:
+        return ""
+    missing, extra = sorted(expected - found), sorted(found - expected)
     return f"missing keys {missing} and unknown keys {extra}"
 
 
@@ -369,39 +370,33 @@ def override(config: ConfigDict, argument: str) -> None:
     Raises:
         ConfigError: with the nearest key, or the type that is expected.
     """
-    name, equals, text = argument.partition("=")
-    key = name.removeprefix("--config.")
+    key, equals, text = argument.removeprefix("--config.").partition("=")
     known = flatten(config)
-    if key == name or not equals:
+    if not equals or not argument.startswith("--config."):
         raise ConfigError(f"{argument}: an override has the form --config.seed=1")
     if key not in known:
-        same = [k for k in known if k.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
-        near = _nearest(key, known) or next(iter(same), "")
+        by_leaf = {name.rpartition(".")[2]: name for name in known}
+        near = _nearest(key, known) or by_leaf.get(key.rpartition(".")[2])
         hint = f"did you mean --config.{near}?" if near else "see --help for all"
         raise ConfigError(f"{argument}: unknown key; {hint}")
-    value = _parse(text, known[key])
-    if type(value) is not type(known[key]):
+    default = known[key]
+    value = text if isinstance(default, str) else _literal(text)
+    if type(value) is int and isinstance(default, float):
+        value = float(value)
+    if type(value) is not type(default):
         raise ConfigError(
-            f"{argument}: {key} takes a value of type {type(known[key]).__name__}, "
-            f"as in --config.{key}={known[key]!r}"
+            f"{argument}: {key} takes a value of type {type(default).__name__}, as in "
+            f"--config.{key}={default!r}"
         )
     config.update_from_flattened_dict({key: value})
 
 
-def _parse(text: str, default: Any) -> Any:
-    """Return the value that a text stands for, by the type of the default.
-
-    Text that does not fit is returned as it is, so that the types differ.
-    """
-    if isinstance(default, str):
-        return text
-    if isinstance(default, bool):
-        return {"true": True, "false": False}.get(text.lower(), text)
+def _literal(text: str) -> Any:
+    """Return the Python value that a text spells; the text itself if it spells none."""
     try:
-        value = ast.literal_eval(text)
+        return ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
     except (ValueError, SyntaxError):
         return text
-    return float(value) if (type(value), type(default)) == (int, float) else value
 
 
 def flatten(config: ConfigDict | dict[str, Any], prefix: str = "") -> dict[str, Any]:

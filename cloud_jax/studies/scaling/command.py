@@ -18,7 +18,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from cloud_jax.config import load_config, parse_arguments, pretraining
+from cloud_jax.cli import parse_settings
+from cloud_jax.config import load_config, pretraining
 from cloud_jax.files import atomic_write
 from cloud_jax.finetune import (
     EXIT_DIVERGED,
@@ -68,7 +69,8 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
             metavar="FLOPS",
             help="compute budgets, 6 N D, to find the best N and D of",
         )
-    arguments, rest = parse_arguments(parser, argv)
+    arguments = parse_settings(parser, argv)
+    rest = arguments.overrides
     if rest and arguments.command == "fit":
         fit.error(f"{rest[0]}: fit takes no settings")
     return arguments, rest
