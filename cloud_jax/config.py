@@ -29,7 +29,7 @@ ENCODER = str(Path(__file__).parent / "weights" / "encoder")
 
 
 def pretraining() -> ConfigDict:
-    """Return the paper's pretraining settings (Table S1), for configs/*.py to change."""
+    """Return the paper's pretraining settings (Table S1); configs/*.py change them."""
     c = ConfigDict()
     c.seed = 0
     c.workdir = ""  # empty: runs/FILE, or runs/FILE_TASK
@@ -82,7 +82,7 @@ def pretraining() -> ConfigDict:
 
 
 def finetuning() -> ConfigDict:
-    """Return our choices for fine-tuning, for configs/*.py to change."""
+    """Return our settings of fine-tuning; configs/*.py change them."""
     c = ConfigDict()
     c.benchmark = ""  # such as matbench_phonons, by which `study report` knows it
     c.note = ""  # for readers: how these rows differ from the benchmark's

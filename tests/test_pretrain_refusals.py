@@ -112,7 +112,7 @@ def test_a_missing_data_set_is_built_by_another_process(place, capfd, monkeypatc
     (place / "tiny.py").write_text(text.replace('"dataset"', new))
     assert command("--config.mesh.fsdp=3") == Exit.FAILED  # built, then stopped
     out, _ = capfd.readouterr()
-    assert "building new: python -m cloud_jax.preprocess embedded new" in out
+    assert "building new: cloud-jax preprocess embedded new" in out
     assert (place / "new" / "manifest.json").exists()
 
 

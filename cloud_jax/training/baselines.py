@@ -1,7 +1,7 @@
-"""Count-based language models on exactly the masked positions that ours is judged on.
+"""Count-based language models on the masked positions that ours is evaluated on.
 
-Both know the true sentence around a masked token, so the bigram's left neighbour is
-never itself masked: it is a baseline with a small advantage.
+Both see the true sentence around a masked token, so the bigram's left neighbour is
+never masked itself: the baseline has a small advantage.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,13 +20,17 @@ from cloud_jax.training.steps import Steps
 def count_pairs(
     tokens: Int[np.ndarray, " T"], offsets: Int[np.ndarray, " N+1"], *, n_tokens: int
 ) -> Int[np.ndarray, "V V"]:
-    """How often each token follows each other one inside a crystal.
+    """Count how often each token follows each other one inside a crystal.
 
     Args:
-        tokens: all crystals' ids, end to end.
-        offsets: where each crystal begins, and the end.
+        tokens: ids of all crystals, end to end.
+        offsets: where each crystal begins, and the end of the last.
         n_tokens: vocabulary size V.
+
+    Returns:
+        Counts by (token, the token after it).
     """
+    # A pair of the last token of a crystal and the first of the next is none.
     inside = np.ones(max(len(tokens) - 1, 0), bool)
     starts = offsets[1:-1]
     inside[starts[(starts > 0) & (starts < len(tokens))] - 1] = False
@@ -36,7 +40,7 @@ def count_pairs(
 
 
 def log_probabilities(counts: Int[np.ndarray, "R V"]) -> Float[np.ndarray, "R V"]:
-    """Add-one smoothed log-probabilities (nats) over the maskable tokens, by row."""
+    """Return add-one smoothed log-probabilities (nats) of maskable tokens, by row."""
     smoothed = counts[:, N_SPECIAL:] + 1.0
     smoothed /= smoothed.sum(axis=1, keepdims=True)
     special = np.full((len(counts), N_SPECIAL), -np.inf)
@@ -47,10 +51,10 @@ def baseline_sums(
     masked: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]],
     pairs: Int[np.ndarray, "V V"],
 ) -> dict[str, dict[str, Float[np.ndarray, "3"]]]:
-    """Sums of `loss`, `correct` and `count` a segment for `unigram` and `bigram`.
+    """Return sums of `loss`, `correct`, `count` per segment of `unigram` and `bigram`.
 
     Args:
-        masked: (left neighbour, label, segment) of the masked positions, any batches.
+        masked: (left neighbour, label, segment) of the masked positions, by batch.
         pairs: training counts from `count_pairs`.
     """
     tables = {
@@ -78,7 +82,7 @@ def baseline_sums(
 def masked_positions(
     batches: PackedBatches, *, steps: Steps, key: PRNGKeyArray, n_batches: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(left neighbour, label, segment) of what each evaluation batch masks."""
+    """Yield (left neighbour, label, segment) of what each evaluation batch masks."""
     for index in range(n_batches):
         batch = batches(index)
         masked = to_host(steps.masks(batch, np.int32(index), key))
@@ -99,14 +103,14 @@ def baseline_means(
     key: PRNGKeyArray,
     n_batches: int,
 ) -> dict[str, dict[str, float]]:
-    """Loss, perplexity and accuracy of `unigram` and `bigram`, also by segment.
+    """Return loss, perplexity and accuracy of `unigram` and `bigram`, also by segment.
 
     Args:
-        train: where tokens are counted.
-        batches: validation batches.
-        steps: whose masks to use.
+        train: the split to count in.
+        batches: of the validation split.
+        steps: compiled functions, for their masks.
         key: of the evaluation masks.
-        n_batches: how many batches an evaluation sees.
+        n_batches: number of batches per evaluation.
     """
     n_tokens = len(train.vocabulary)
     pairs = count_pairs(train.tokens, train.offsets, n_tokens=n_tokens)

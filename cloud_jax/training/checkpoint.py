@@ -1,8 +1,8 @@
-"""Checkpoints: asynchronous, atomic, the last few and the best one kept.
+"""Checkpoints: written in the background, whole or not at all; the best one is kept.
 
-One checkpoint is a folder named by its step with two items: `state`, the train state,
-and `progress`, what the loop needs beside it (the open logging window and the clock).
-Orbax writes under a temporary name and renames, so a half-written one never counts.
+A checkpoint is a folder named by its step with two items: `state`, the train state, and
+`progress`, the counters of the loop. Orbax writes under a temporary name and renames,
+so that a half-written checkpoint never counts.
 """
 
 import json
@@ -25,13 +25,14 @@ from cloud_jax.training.state import TrainState
 
 
 def _validation_loss(metrics: dict[str, float | None]) -> float:
-    """Rank of a checkpoint; those saved without an evaluation come last."""
+    """Return the rank of a checkpoint; those saved without an evaluation come last."""
     loss = metrics["validation_loss"]
     return math.inf if loss is None else loss
 
 
 def _check_space(directory: Path, state: TrainState) -> None:
-    """Refuse to begin a write that cannot fit; processes of one host add up."""
+    """Raise OSError before a write that cannot fit."""
+    # Replicas of a shard hold the same data, and only the first is written.
     shards = (
         shard for leaf in jax.tree.leaves(state) for shard in leaf.addressable_shards
     )
@@ -47,7 +48,7 @@ def _check_space(directory: Path, state: TrainState) -> None:
 
 @contextmanager
 def _explained(directory: Path) -> Iterator[None]:
-    """Name the folder and what to do when a write fails, a full disk above all."""
+    """Explain a failed write, mostly a full disk: the folder, and what to do."""
     try:
         yield
     except (OSError, ValueError, RuntimeError) as error:
@@ -61,7 +62,7 @@ def _explained(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Name the checkpoint and what to do when it cannot be read."""
+    """Explain a failed read: the checkpoint, and what to do."""
     hook = sys.unraisablehook
 
     def ignore_late_reads(found: Any) -> None:
@@ -82,21 +83,21 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _check_metrics(directory: Path) -> None:
-    """Read what orbax will read of every checkpoint when it opens the folder."""
+    """Raise OSError for a damaged file that orbax reads when it opens the folder."""
     for path in directory.glob("*/metrics/metrics"):
         with _readable(path.parents[1]):
             json.loads(path.read_text())
 
 
 class Checkpoints:
-    """The `checkpoints/` folder of one run."""
+    """The folder `checkpoints/` of one run."""
 
     def __init__(self, directory: Path, *, keep: int):
-        """Open the folder, which is made where it is missing.
+        """Open the folder, or make it.
 
         Args:
-            directory: on a file system that all processes see.
-            keep: how many of the latest to keep, beside the best.
+            directory: on a file system that all processes share.
+            keep: number of the latest to keep, beside the best.
 
         Raises:
             OSError: the folder holds a damaged checkpoint.
@@ -116,7 +117,8 @@ class Checkpoints:
                         ),
                     ]
                 ),
-                # The policy decides; these make orbax write metrics and find the best.
+                # The policy decides what is kept. With these, orbax writes the metrics
+                # and knows the best step.
                 best_fn=_validation_loss,
                 best_mode="min",
                 cleanup_tmp_directories=True,
@@ -125,15 +127,15 @@ class Checkpoints:
         )
 
     def latest(self) -> int | None:
-        """Step of the newest complete checkpoint."""
+        """Return the step of the latest complete checkpoint; None without one."""
         return self._manager.latest_step()
 
     def best(self) -> int | None:
-        """Step of the kept checkpoint with the lowest validation loss."""
+        """Return the step of the kept checkpoint with the lowest validation loss."""
         return self._manager.best_step()
 
     def path(self, step: int) -> Path:
-        """Folder of a checkpoint."""
+        """Return the folder of a checkpoint."""
         return self.directory / str(step)
 
     def save(
@@ -144,10 +146,10 @@ class Checkpoints:
         step: int,
         validation_loss: float | None = None,
     ) -> None:
-        """Start to write a checkpoint; returns once the state is copied.
+        """Start to write a checkpoint; return once the state is copied to the host.
 
         Raises:
-            OSError: this write cannot fit, or the one before failed.
+            OSError: the disk has no room, or the write before this one failed.
         """
         _check_space(self.directory, state)
         with _explained(self.directory):
@@ -164,7 +166,7 @@ class Checkpoints:
     def restore(
         self, abstract: TrainState, *, step: int
     ) -> tuple[TrainState, dict[str, Any]]:
-        """Read a checkpoint onto the devices that `abstract` names.
+        """Return the state of a checkpoint, laid out as `abstract`, and its counters.
 
         The mesh may differ from the one that wrote it.
 
@@ -182,7 +184,7 @@ class Checkpoints:
         return found["state"], found["progress"]
 
     def wait(self) -> None:
-        """Block until the last save is on disk.
+        """Wait until the last write is on the disk.
 
         Raises:
             OSError: it failed.
@@ -192,15 +194,15 @@ class Checkpoints:
             self._manager.check_for_errors()
 
     def close(self) -> None:
-        """Finish writing and release the threads."""
+        """Finish the last write and end the threads."""
         with _explained(self.directory):
             self._manager.close()
 
 
 def read_params(path: Path) -> PyTree:
-    """The parameters of one checkpoint as NumPy arrays, whatever mesh wrote it.
+    """Return the parameters of a checkpoint as NumPy arrays, whatever mesh wrote it.
 
-    All processes must call it: they wait for each other.
+    All processes must call this: they wait for each other.
 
     Args:
         path: folder of the checkpoint.
@@ -209,7 +211,8 @@ def read_params(path: Path) -> PyTree:
         OSError: it is damaged.
     """
     path = path.absolute()
-    # The checkpoint as a whole has the metadata that absl misses in one item of it.
+    # Orbax warns that the item `state` has no metadata file of its own; the checkpoint
+    # has it.
     logging.getLogger("absl").addFilter(
         lambda record: "Metadata file does not exist" not in record.getMessage()
     )

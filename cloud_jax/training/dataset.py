@@ -1,6 +1,6 @@
-"""The prepared data set of a run: built if it is missing, checked against the settings.
+"""The data set of a run: built where it is missing, checked against the settings.
 
-It is built by another process, so that training imports no pymatgen and no TensorFlow.
+Another process builds it, so that training loads no pymatgen.
 """
 
 import hashlib
@@ -16,14 +16,14 @@ from cloud_jax.data.token_store import DatasetError, TokenStore
 def ensure(
     path: Path, *, build: Sequence[str], dialect: str, timeout_s: int, active: bool
 ) -> None:
-    """Build the data set unless it is there.
+    """Build a data set unless it is there.
 
     Args:
-        path: its folder.
-        build: arguments of cloud_jax.preprocess, with `{path}` and `{dialect}` to fill
-            in; empty if it cannot be built.
+        path: its folder, relative to the current one.
+        build: arguments of `cloud-jax preprocess`, with `{path}` and `{dialect}` to
+            fill in; empty if it cannot be built.
         dialect: `canonical` or `paper`.
-        timeout_s: how long the other processes wait for the first, which builds.
+        timeout_s: seconds that the other processes wait for the first, which builds.
         active: False on all processes but the first.
 
     Raises:
@@ -34,13 +34,13 @@ def ensure(
         return
     if not build:
         raise DatasetError(
-            f"there is no data set at {path} (no {manifest}). Make one with python -m "
-            "cloud_jax.preprocess, or give --config.data.path=FOLDER"
+            f"there is no data set at {path} (no {manifest}). Make one with "
+            "`cloud-jax preprocess`, or give --config.data.path=FOLDER"
         )
     if active:
         arguments = [argument.format(path=path, dialect=dialect) for argument in build]
         words = " ".join(arguments)
-        print(f"building {path}: python -m cloud_jax.preprocess {words}", flush=True)
+        print(f"building {path}: cloud-jax preprocess {words}", flush=True)
         command = [sys.executable, "-m", "cloud_jax.preprocess", *arguments]
         if subprocess.run(command).returncode or not manifest.exists():
             raise DatasetError(f"building {path} failed, see above")
@@ -57,11 +57,11 @@ def ensure(
 def open_splits(
     path: Path, *, dialect: str, row_length: int
 ) -> tuple[TokenStore, TokenStore, dict[str, str]]:
-    """Training and validation split of a data set, and the hashes that name it.
+    """Return both splits of a data set, and the hashes of its manifest and vocabulary.
 
     Raises:
-        DatasetError: it is damaged, in another dialect, a split is empty, or its
-            sentences do not fit rows of `row_length`.
+        DatasetError: the data set is damaged or in another dialect, a split is empty,
+            or a sentence is longer than `row_length` tokens.
     """
     train, validation = (TokenStore.open(path, s) for s in ("train", "validation"))
     manifest = train.manifest

@@ -1,4 +1,4 @@
-"""Joining the processes of one run: TPU pods, Slurm jobs, or by hand."""
+"""Joins the processes of one run: of a TPU pod, of a Slurm job, or started by hand."""
 
 import glob
 import importlib.util
@@ -14,14 +14,14 @@ MODES = ("auto", "manual", "off")
 
 
 def n_hosts() -> int:
-    """Hosts of this job as its launcher tells them (Slurm, TPU), otherwise 1."""
+    """Return the number of hosts that the launcher (Slurm, TPU) states, otherwise 1."""
     slurm = os.environ.get("SLURM_STEP_NUM_NODES") or os.environ.get("SLURM_NNODES")
     tpu = os.environ.get("TPU_WORKER_HOSTNAMES", "").split(",")
     return max(int(slurm or 1), len(tpu))
 
 
 def is_loopback(address: str) -> bool:
-    """Whether `host:port` names this machine only, also through its hosts file."""
+    """Return whether `host:port` means this machine, also by its hosts file."""
     host = address.rsplit(":", 1)[0].strip("[]")
     try:
         return ipaddress.ip_address(socket.gethostbyname(host)).is_loopback
@@ -30,11 +30,7 @@ def is_loopback(address: str) -> bool:
 
 
 def refuse_loopback(address: str | None) -> None:
-    """Stop before a run on several hosts waits for a coordinator none can reach.
-
-    Raises:
-        ValueError: a loopback coordinator with more than one host.
-    """
+    """Raise ValueError for a coordinator that the other hosts cannot reach."""
     hosts = n_hosts()
     if address and hosts > 1 and is_loopback(address):
         raise ValueError(
@@ -44,21 +40,21 @@ def refuse_loopback(address: str | None) -> None:
 
 
 def in_slurm() -> bool:
-    """Whether this is one of several tasks of a Slurm step."""
+    """Return whether this is one of several tasks of a Slurm step."""
     return "SLURM_PROCID" in os.environ and int(os.environ.get("SLURM_NTASKS", 1)) > 1
 
 
 def on_tpu() -> bool:
-    """Whether this machine has TPU chips and the library to drive them."""
+    """Return whether this machine has TPU chips and the library that drives them."""
     chips = glob.glob("/dev/accel*") + glob.glob("/dev/vfio/[0-9]*")
     return bool(chips) and importlib.util.find_spec("libtpu") is not None
 
 
 def await_coordinator(address: str, *, timeout_s: float) -> None:
-    """Wait until process 0 listens: jax itself would abort when it does not.
+    """Wait until process 0 listens; without it, jax would abort this process.
 
     Raises:
-        TimeoutError: it did not in time.
+        TimeoutError: it does not listen in time.
     """
     host, port = address.rsplit(":", 1)
     deadline = time.monotonic() + timeout_s
@@ -138,9 +134,9 @@ def initialize(
         process_id: number of this process, from 0.
 
     Raises:
-        ValueError: an unknown mode, missing, wrong or superfluous values, or a
-            loopback coordinator although there are several hosts.
-        TimeoutError: process 0 was not there in time.
+        ValueError: an unknown mode; missing, wrong or unexpected values; or a
+            loopback coordinator of several hosts.
+        TimeoutError: process 0 does not listen in time.
         OSError: process 0 cannot listen.
     """
     check_arguments(mode, coordinator, num_processes, process_id)
@@ -152,8 +148,8 @@ def initialize(
             await_coordinator(coordinator, timeout_s=timeout_s)
         else:
             check_port(coordinator)
-    # jax ends this process, with a stack trace, when one of the others does not come;
-    # this line then stands above it and says why.
+    # When another process does not come, jax ends this one with a stack trace that
+    # cannot be caught. The line above it then says why.
     print(
         f"waiting up to {timeout_s} s (config.distributed.timeout_s) for all "
         "processes of this run at "
@@ -162,7 +158,7 @@ def initialize(
         file=sys.stderr,
         flush=True,
     )
-    # Only the CPU backend reads this: it is how several CPU processes can meet.
+    # Only the CPU backend reads this; without it, its processes cannot communicate.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(
         coordinator,

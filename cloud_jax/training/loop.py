@@ -219,7 +219,7 @@ class Trainer:
         """Start a checkpoint; `loss` is its validation loss if that is known."""
         if loss is not None and not math.isfinite(loss):
             raise NonFiniteLossError(step, loss=loss)
-        # The checkpoint must not reach the disk before the events that it covers.
+        # A checkpoint on the disk means that the events up to its step are there, too.
         self.log.sync()
         self.checkpoints.save(
             state, counters.to_json(), step=step, validation_loss=loss

@@ -1,4 +1,4 @@
-"""Losses as sums and counts, so that any split of a batch adds up exactly."""
+"""Losses as sums and counts, so that they add up exactly however a batch is split."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,14 @@ def cross_entropy_sums(
     weight: Float[Array, "B K"],
     segment: Int[Array, "B K"],
 ) -> dict[str, Float[Array, "3"]]:
-    """Summed negative log-likelihood (nats), hits and counts, one entry a segment."""
+    """Return sums of negative log-likelihood (nats), hits and counts, one per segment.
+
+    Args:
+        logits: scores of the tokens at the K masked positions of each of B rows.
+        labels: true ids.
+        weight: 1.0 where a position is in use, otherwise 0.0.
+        segment: index into `SEGMENTS`.
+    """
     picked = jnp.take_along_axis(logits, labels[..., None], axis=-1)[..., 0]
     loss = jax.nn.logsumexp(logits, axis=-1) - picked
     hit = (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)

@@ -1,6 +1,6 @@
-"""Masked-language-model corruption of packed rows, on the device.
+"""Corruption of packed rows for masked-language modelling, on the device.
 
-Shapes: B rows, L tokens, K masked slots a row.
+Shapes: B rows, L tokens, K slots for masked tokens per row.
 """
 
 import math
@@ -17,13 +17,13 @@ N_SPECIAL = len(Vocabulary.special_ids)
 
 
 class Masked(NamedTuple):
-    """What the model sees and what it must say.
+    """Corrupted rows, and what is to be predicted of them.
 
     Attributes:
         tokens: corrupted input ids [B, L].
-        query: positions to predict [B, K], valid indices even where unused.
+        query: positions to predict [B, K]; valid indices also in spare slots.
         labels: true ids at `query` [B, K].
-        weight: 1.0 for a slot in use, 0.0 for a spare one [B, K].
+        weight: 1.0 in a slot in use, 0.0 in a spare one [B, K].
         segment: index into `SEGMENTS` of each slot [B, K].
     """
 
@@ -37,7 +37,8 @@ class Masked(NamedTuple):
 def segments(
     tokens: Int[Array, "B L"], positions: Int[Array, "B L"]
 ) -> Int[Array, "B L"]:
-    """Number of `|` before each token inside its own crystal, at most 2."""
+    """Return the number of `|` before each token inside its own crystal, at most 2."""
+    # Counted along the row, less what the row had counted where the crystal began.
     bar = (tokens == Vocabulary.bar_id).astype(jnp.int32)
     before = jnp.cumsum(bar, axis=1) - bar
     start = jnp.maximum(jnp.arange(tokens.shape[1]) - positions, 0)
@@ -53,12 +54,12 @@ def mask_tokens(
     n_tokens: int,
     fraction: float = 0.15,
 ) -> Masked:
-    """Select `fraction` of each row's tokens; 80 % masked, 10 % random, 10 % kept.
+    """Select `fraction` of each row's tokens; mask 80 %, replace 10 %, keep 10 %.
 
     The number selected in a row is `fraction` of its maskable tokens, rounded up or
     down at random so that the mean is exact. Special tokens are neither selected nor
-    drawn as substitutes. The draw depends on `key` and on the global shape alone, so
-    it is the same on every mesh.
+    drawn as replacements. The draw depends on `key` and on the global shape alone, so
+    that it is the same on every mesh.
 
     Args:
         key: one key for the whole global batch.
@@ -69,7 +70,7 @@ def mask_tokens(
     """
     n_rows, length = tokens.shape
     n_slots = math.ceil(fraction * length)
-    # One draw for all purposes: it is the costliest part, to compile and to run.
+    # One draw for all purposes: it is the most expensive part, to compile and to run.
     chance = jax.random.uniform(key, (n_rows, length + 2 * n_slots + 1))
     order, kind, draw, remainder = jnp.split(
         chance, (length, length + n_slots, length + 2 * n_slots), axis=1
@@ -77,6 +78,8 @@ def mask_tokens(
 
     maskable = tokens >= N_SPECIAL
     wanted = fraction * maskable.sum(axis=1, keepdims=True) + remainder
+    # The maskable tokens with the highest numbers are a uniform choice without
+    # repetition, of a shape that does not depend on the data.
     _, query = jax.lax.top_k(jnp.where(maskable, order, -1.0), n_slots)
     used = jnp.arange(n_slots) < jnp.floor(wanted)
 

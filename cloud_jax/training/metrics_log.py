@@ -1,4 +1,4 @@
-"""Where numbers go: metrics.jsonl, TensorBoard and the progress bar."""
+"""The log of a run: metrics.jsonl and TensorBoard."""
 
 import json
 import math
@@ -12,14 +12,16 @@ import numpy as np
 from cloud_jax.files import atomic_write
 from cloud_jax.training.masking import SEGMENTS
 
-# Keys that a clock writes: two equal runs differ in these and in nothing else.
+# Keys measured by a clock: two equal runs differ in these and in nothing else.
 TIMING_KEYS = ("crystals_per_second", "tokens_per_second", "seconds")
 
 
 def summarise(sums: dict[str, np.ndarray]) -> dict[str, float]:
-    """Means from sums a segment: loss (nats), perplexity, accuracy, and by segment.
+    """Return loss (nats), perplexity and accuracy, in all and by segment.
 
-    Segments without any selected token are left out.
+    Args:
+        sums: `loss`, `correct` and `count` per segment. Segments without a selected
+            token are left out of the result.
     """
     count = float(np.sum(sums["count"]))
     loss = float(np.sum(sums["loss"])) / max(count, 1.0)
@@ -45,7 +47,7 @@ def zero_sums() -> dict[str, Any]:
 
 
 def truncate_after(path: Path, step: int) -> None:
-    """Drop the lines of `path` that lie after `step`, and a torn last line."""
+    """Drop the events of a log after `step`, and a torn last line."""
     kept = []
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
@@ -58,7 +60,7 @@ def truncate_after(path: Path, step: int) -> None:
 
 
 class MetricsLog:
-    """Appends events to metrics.jsonl and TensorBoard; silent on other processes."""
+    """Appends events to metrics.jsonl and TensorBoard, on the first process only."""
 
     def __init__(self, workdir: Path, *, step: int, active: bool):
         """Open the log at `step`, dropping what an interrupted run wrote later.
@@ -73,13 +75,13 @@ class MetricsLog:
             return
         path = workdir / "metrics.jsonl"
         truncate_after(path, step)
-        # Unbuffered: an event is in the file or an error says why, and nothing is
-        # left behind that closing would try to write again.
+        # Unbuffered: an event is in the file or an error says why. A buffer would be
+        # written again on closing, after the error.
         self._file = path.open("ab", buffering=0)
         self._board = _open_tensorboard(workdir / "tensorboard", step)
 
     def write(self, event: dict[str, Any]) -> None:
-        """Write one event; it must hold `step` and `split`.
+        """Write one event, which holds `step` and `split`.
 
         Raises:
             OSError: the line could not be written, for instance on a full disk.
@@ -103,7 +105,7 @@ class MetricsLog:
                     )
 
     def sync(self) -> None:
-        """Put what was written on the disk, before a checkpoint vouches for it."""
+        """Force what was written onto the disk."""
         if self._file:
             os.fsync(self._file.fileno())
 

@@ -14,7 +14,7 @@ DECAYED = ("kernel", "embedding")  # biases and layer norms are never decayed
 def schedule(
     *, learning_rate: float, warmup_fraction: float, total_steps: int
 ) -> optax.Schedule:
-    """Linear from 0 to `learning_rate`, then cosine to 0 at `total_steps`.
+    """Return a rate: linear from 0 to `learning_rate`, then cosine to 0 at the end.
 
     Raises:
         ValueError: a fraction outside [0, 1), or no steps.
@@ -33,7 +33,7 @@ def schedule(
 
 
 def decay_mask(params: PyTree) -> PyTree:
-    """True for the leaves that weight decay may touch."""
+    """Return a tree with True for the leaves that weight decay applies to."""
     return jax.tree_util.tree_map_with_path(
         lambda path, _: jax.tree_util.keystr(path, simple=True, separator="/").endswith(
             DECAYED
@@ -45,7 +45,7 @@ def decay_mask(params: PyTree) -> PyTree:
 def adamw(
     rate: optax.Schedule, *, weight_decay: float, clip_norm: float
 ) -> optax.GradientTransformation:
-    """AdamW with PyTorch's defaults, on gradients clipped to `clip_norm`."""
+    """Return AdamW with PyTorch's defaults, on gradients clipped to `clip_norm`."""
     return optax.chain(
         optax.clip_by_global_norm(clip_norm), _adamw(rate, weight_decay=weight_decay)
     )
@@ -68,16 +68,17 @@ def finetuning_adamw(
     layer_decay: float,
     frozen_steps: int,
 ) -> optax.GradientTransformation:
-    """`adamw` with slower lower layers and an encoder that may wait.
+    """Return `adamw` with slower lower layers and an encoder that is frozen at first.
 
     Args:
         rate: of the head; see `schedule`.
         weight_decay: decoupled.
         clip_norm: of the gradients that are used.
         n_layers: of the encoder.
-        layer_decay: factor of the rate from each layer to the one below it, the
-            embeddings lowest (all layers, unlike the reference code); 1 for none.
-        frozen_steps: first steps in which only the head learns; the schedule runs on.
+        layer_decay: ratio of each layer's rate to that of the layer above, down to the
+            embeddings (all layers, unlike the reference code); 1 for none.
+        frozen_steps: steps at the start in which only the head learns; they count in
+            the schedule.
     """
 
     def factor(path: tuple, step: jax.Array) -> jax.Array:
@@ -104,9 +105,9 @@ def finetuning_adamw(
     def adam(first_step: int) -> optax.GradientTransformation:
         return _adamw(lambda step: rate(step + first_step), weight_decay=weight_decay)
 
-    # Frozen gradients count neither in the norm nor in Adam's moments, and Adam's bias
-    # correction for the encoder begins when the encoder does: with the count of the
-    # head its first steps would be several times too long.
+    # Frozen gradients count neither in the norm nor in Adam's moments. Adam's bias
+    # correction of the encoder begins when the encoder begins to learn: with the step
+    # count of the head, its first steps would be several times too long.
     inner = adam(0)
     if frozen_steps:
         waiting = optax.transforms.conditionally_transform(

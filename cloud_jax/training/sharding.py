@@ -1,8 +1,8 @@
-"""How arrays lie on the devices: the mesh, and one table of rules for parameters.
+"""Layout of arrays on the devices: the mesh, and one table of rules for parameters.
 
 Rows of a batch are split over `data` and `fsdp`; parameters and optimizer moments over
 `fsdp` (gathered when used) and `tensor` (each device computes its part of every layer).
-Modules know nothing of this.
+Modules carry no sharding: `jax.jit` derives that of everything between from these.
 """
 
 import math
@@ -16,8 +16,9 @@ from jaxtyping import PyTree
 AXES = ("data", "fsdp", "tensor")
 ROWS = PartitionSpec(("data", "fsdp"))
 
-# First rule whose pattern is found in the path wins; no rule means replicated. The
-# paths of AdamW's moments end with those of their parameters, so they follow suit.
+# The first rule whose pattern is found in the path applies; without one, an array is
+# replicated. The paths of AdamW's moments end with those of their parameters, so the
+# same rules apply to them.
 RULES = (
     (r"token_embedding$", ("tensor", "fsdp")),
     (r"position_embedding$", (None, "fsdp")),
@@ -33,7 +34,7 @@ RULES = (
 
 
 def make_mesh(*, data: int, fsdp: int, tensor: int, heads: int) -> Mesh:
-    """Mesh over all devices; at most one size may be -1, "all that remain".
+    """Return a mesh over all devices; one size may be -1, for what remains.
 
     Raises:
         ValueError: sizes that do not multiply to the number of devices, or a `tensor`
@@ -55,16 +56,18 @@ def make_mesh(*, data: int, fsdp: int, tensor: int, heads: int) -> Mesh:
             f"mesh: tensor={sizes['tensor']} does not divide the model's {heads} "
             "attention heads; choose a divisor"
         )
+    # Auto: the compiler places what lies between the given shardings. By default, axes
+    # are Explicit: every operation states its own, which Linen's modules do not.
     return jax.make_mesh(
         tuple(sizes.values()), AXES, axis_types=(AxisType.Auto,) * len(AXES)
     )
 
 
 def spec_of(path: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
-    """Partition of one array, by the path of its leaf.
+    """Return the partition of one array, by the path of its leaf.
 
-    Rules describe the last axes, so a leading axis of stacked layers stays whole. An
-    axis that the mesh does not divide evenly is not split.
+    Rules describe the last axes, so that a leading axis of stacked layers stays whole.
+    An axis that the mesh does not divide evenly is not split.
     """
     for pattern, axes in RULES:
         if re.search(pattern, path) and len(shape) >= len(axes):
@@ -79,7 +82,7 @@ def spec_of(path: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
 
 
 def shard_tree(abstract: PyTree, mesh: Mesh) -> PyTree:
-    """`NamedSharding` for every leaf of a tree of arrays or their shapes."""
+    """Return the sharding of every leaf of a tree of arrays or their shapes."""
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: NamedSharding(
             mesh,
@@ -92,15 +95,15 @@ def shard_tree(abstract: PyTree, mesh: Mesh) -> PyTree:
 
 
 def row_sharding(mesh: Mesh) -> NamedSharding:
-    """Sharding of a batch's arrays [B, ...]."""
+    """Return the sharding of a batch's arrays [B, ...]."""
     return NamedSharding(mesh, ROWS)
 
 
 def row_devices(mesh: Mesh) -> int:
-    """Number of parts into which the rows of a batch are split."""
+    """Return the number of parts into which the rows of a batch are split."""
     return mesh.shape["data"] * mesh.shape["fsdp"]
 
 
 def to_host(tree: PyTree) -> PyTree:
-    """Replicated device arrays as NumPy arrays, on every process."""
+    """Return replicated device arrays as NumPy arrays, on every process."""
     return jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0)), tree)

@@ -1,4 +1,4 @@
-"""The one pytree that training changes."""
+"""The train state: the one pytree that training changes."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,13 +23,13 @@ def init_state(
     init_params: Callable[[PRNGKeyArray], PyTree],
     optimizer: optax.GradientTransformation,
 ) -> TrainState:
-    """State before the first step, from one key."""
+    """Return the state before the first step."""
     params = init_params(key)
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
 
 
 def count_parameters(params: PyTree) -> dict[str, int]:
-    """Total number of parameters, and the number outside embedding tables."""
+    """Return the number of parameters: `total`, and `non_embedding` without tables."""
     sizes = {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf.size
         for path, leaf in jax.tree_util.tree_leaves_with_path(params)

@@ -1,4 +1,4 @@
-"""The two steps as pure functions, and the one place where they are jitted."""
+"""The two steps of pretraining as pure functions, and where they are compiled."""
 
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +22,7 @@ Features = Float[Array, "V F"] | None
 
 
 def batch_sums(batch: Batch) -> Sums:
-    """How many crystals and tokens, padding not counted, a batch holds."""
+    """Return the numbers of crystals and of tokens, without padding, in a batch."""
     return {
         "crystals": jnp.sum(jnp.max(batch["crystal"], axis=1)),
         "tokens": jnp.sum(batch["crystal"] > 0),
@@ -39,21 +39,22 @@ def pretrain_step(
     features: Features,
     mask_fraction: float,
 ) -> tuple[TrainState, Sums]:
-    """One update on one global batch.
+    """Make one update on one global batch.
 
     Args:
-        state: donated.
+        state: before the update.
         batch: `tokens`, `positions`, `crystal`, each int32 [B, L].
         key: the run's key; masks and dropout follow from it and `state.step`.
         model: the module.
         optimizer: what made `state.opt_state`.
         features: token descriptors, or None.
-        mask_fraction: share of tokens to predict.
+        mask_fraction: share of the tokens to predict.
 
     Returns:
-        The new state, and sums over the batch: `loss`, `correct`, `count` a segment,
+        The new state, and sums over the batch: `loss`, `correct`, `count` per segment,
         `crystals`, `tokens`, and the `grad_norm` before clipping.
     """
+    # From the step's number alone: a resumed run draws what the whole run would draw.
     mask_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step))
     masked = mask_tokens(
         mask_key,
@@ -75,6 +76,7 @@ def pretrain_step(
             rngs={"dropout": dropout_key},
         )
         sums = cross_entropy_sums(logits, masked.labels, masked.weight, masked.segment)
+        # Over all masked tokens of the global batch: jit sums across devices here.
         return sums["loss"].sum() / jnp.maximum(sums["count"].sum(), 1.0), sums
 
     grads, sums = jax.grad(mean_loss, has_aux=True)(state.params)
@@ -87,7 +89,7 @@ def pretrain_step(
 def evaluation_masks(
     batch: Batch, index: jax.Array, key: PRNGKeyArray, *, n_tokens: int, fraction: float
 ) -> Masked:
-    """The masks of evaluation batch `index`: the same at every evaluation."""
+    """Mask evaluation batch `index`, in the same way at every evaluation."""
     return mask_tokens(
         jax.random.fold_in(key, index),
         batch["tokens"],
@@ -107,7 +109,7 @@ def evaluate_step(
     features: Features,
     mask_fraction: float,
 ) -> Sums:
-    """Sums of `loss`, `correct` and `count` on one batch, without dropout."""
+    """Return sums of `loss`, `correct` and `count` on one batch, without dropout."""
     masked = evaluation_masks(
         batch, index, key, n_tokens=model.config.vocab_size, fraction=mask_fraction
     )
@@ -124,7 +126,16 @@ def evaluate_step(
 
 
 class Steps(NamedTuple):
-    """What the loop calls, compiled for one mesh."""
+    """The functions that the loop calls, compiled for one mesh.
+
+    Attributes:
+        init: state before the first step, of a key.
+        train: `pretrain_step`; the state it is given must not be used again.
+        evaluate: `evaluate_step`.
+        masks: `evaluation_masks`.
+        abstract: shapes and shardings of the state, to restore one.
+        batch_sharding: of the arrays of a batch.
+    """
 
     init: Callable[[PRNGKeyArray], TrainState]
     train: Callable[[TrainState, Batch, PRNGKeyArray], tuple[TrainState, Sums]]
@@ -142,19 +153,26 @@ def compile_steps(
     features: Features,
     mask_fraction: float,
 ) -> Steps:
-    """Jit initialisation and both steps with their shardings and donation.
+    """Compile initialisation and both steps for a mesh.
 
-    `Steps.abstract` carries shapes and shardings of the state, for restoring.
+    Args:
+        model: the module.
+        optimizer: of the updates.
+        mesh: over all devices.
+        features: token descriptors, or None.
+        mask_fraction: share of the tokens to predict.
     """
 
     def init_params(key: PRNGKeyArray) -> PyTree:
-        # Any shape will do: no parameter depends on the size of a batch.
+        # No parameter depends on the size of a batch.
         empty = jnp.zeros((1, 2), jnp.int32)
         return model.init(
             key, empty, empty, empty, features=features, deterministic=True
         )["params"]
 
     init = partial(init_state, init_params=init_params, optimizer=optimizer)
+    # Shapes before arrays: the state is initialised on the devices in its shards, so
+    # that it need not fit one of them.
     abstract = jax.eval_shape(init, jax.random.key(0))
     shardings = shard_tree(abstract, mesh)
     rows, whole = row_sharding(mesh), NamedSharding(mesh, PartitionSpec())
@@ -163,7 +181,7 @@ def compile_steps(
         init=jax.jit(init, out_shardings=shardings),
         train=jax.jit(
             partial(pretrain_step, optimizer=optimizer, **options),
-            donate_argnums=0,
+            donate_argnums=0,  # the new state takes the memory of the old one
             in_shardings=(shardings, rows, None),
             out_shardings=(shardings, whole),
         ),

@@ -1,4 +1,4 @@
-"""The end of a run: results.json and the last screen."""
+"""The end of a run: results.json, and what is printed last."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ def results(
     best_checkpoint: Path,
     hashes: dict[str, str],
 ) -> dict[str, Any]:
-    """The content of results.json; losses in nats a masked token.
+    """Return the content of results.json; losses in nats per masked token.
 
     Args:
         validation: means of the last state.
@@ -54,7 +54,7 @@ def results(
 
 
 def format_summary(found: dict[str, Any], workdir: Path) -> str:
-    """What a person sees last: ours beside the baselines, and what to do next."""
+    """Return losses beside the baselines, speed, and what to do next, as text."""
     columns = ("loss", "perplexity", "accuracy")
     lines = [
         f"\nMasked tokens of the validation split ({found['epochs']:.4g} epochs, "

@@ -1,4 +1,4 @@
-"""The folder of one run: what was asked, where it ran, and what came out."""
+"""The work directory of one run: its settings, its environment, its results."""
 
 import json
 import platform
@@ -46,19 +46,19 @@ def claim(
     differences: Callable[[dict[str, Any], dict[str, Any]], list[str]],
     active: bool,
 ) -> Iterator[None]:
-    """Hold a folder for a run, or say that it is another run's.
+    """Lock a folder for a run, after checking that it is this run's.
 
-    A run that has saved nothing yet, stopped by a wrong setting for instance, gives
-    way to one with other settings.
+    A run that has saved nothing, stopped by a wrong setting for instance, is replaced
+    by one with other settings.
 
     Args:
-        workdir: made where it is missing.
-        config: what defines the run: its configuration and the hashes of its data.
-        differences: lines that say how two of those differ.
+        workdir: the folder; made if it is missing.
+        config: what defines the run: its settings and the hashes of its data.
+        differences: returns one line per difference between two of those.
         active: False on all processes but the first, which only check.
 
     Raises:
-        OSError: another process writes it, or its config.json is damaged.
+        OSError: another process writes the folder, or its config.json is damaged.
         RunMismatchError: with the lines that differ.
     """
     if active:
@@ -81,7 +81,7 @@ def claim(
 
 
 def has_saved(workdir: Path) -> bool:
-    """Whether there is a complete checkpoint, or the results of a finished run."""
+    """Return whether there is a complete checkpoint, or a finished run's results."""
     found = [
         *workdir.glob("checkpoints/*"),
         *workdir.glob("members/*/checkpoints/*"),  # of fine-tuning
@@ -91,7 +91,7 @@ def has_saved(workdir: Path) -> bool:
 
 
 def start_over(workdir: Path) -> None:
-    """Drop the logs of a run of which no state is left; a new one begins at step 0."""
+    """Remove the logs of a run without a saved state: it begins at step 0 again."""
     log = workdir / "metrics.jsonl"
     if log.exists() and not has_saved(workdir):
         print(f"note: {workdir} holds no checkpoint: the run begins at step 0")
@@ -101,8 +101,13 @@ def start_over(workdir: Path) -> None:
 
 
 def git_commit() -> str | None:
-    """Commit of the checkout this runs from, `+changes` if it was edited."""
+    """Return the commit of this checkout, `+changes` if it was edited.
+
+    None where the package is installed, even if inside another project's checkout.
+    """
     root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(root), *arguments]
@@ -117,7 +122,7 @@ def git_commit() -> str | None:
 
 
 def environment(hashes: dict[str, str]) -> dict[str, Any]:
-    """Versions, devices, commit and data hashes of this process's run."""
+    """Return versions, devices, commit and data hashes of this process's run."""
     versions = {}
     for package in PACKAGES:
         try:
