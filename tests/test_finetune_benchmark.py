@@ -12,7 +12,7 @@ from crystal_table import CONFIG, crystals
 
 from cloud_jax import finetune
 from cloud_jax.datasets import matbench
-from cloud_jax.evaluation.matbench import check_matbench
+from cloud_jax.evaluation.leaderboard_file import check_matbench
 
 N = 40
 

@@ -1,1 +1,1 @@
-"""Predictions to numbers and figures; never jax, so that any file can be judged."""
+"""Predictions to numbers and figures; without jax, so that any table can be scored."""

@@ -21,24 +21,29 @@ from cloud_jax.files import atomic_open
 COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
 )  # fmt: skip
-_STYLES = ("-", "--", "-.", ":")  # the other way to tell curves apart
-_WIDTH, _HEIGHT = 3.4, 3.2  # inch; a journal's column
-FONT = {"fontsize": 8}  # of the labels of axes
-_LABELLED = 8  # more curves than this get no legend
-_LONGEST = 28  # letters of a label
+LINES = ("-", "--", "-.", ":")  # the other way to tell curves apart
+MARKERS = ("o", "s", "^", "D")
+COLUMN, PAGE = 3.4, 7.0  # inch; widths of a journal
+_HEIGHT = 3.2  # inch, of a panel
+LABEL = 8  # point: labels of axes and titles
+SMALL = 7  # point: ticks, legends, notes
+FONT = {"fontsize": LABEL}
+LEGEND = {"fontsize": SMALL, "frameon": False}
+_MAX_LABELLED = 8  # more curves than this get no legend
+_MAX_LABEL = 28  # letters
 
 
 class Curve(NamedTuple):
     """One line over temperature.
 
     Attributes:
-        label: for the legend.
+        label: name in the legend.
         temperature_k: kelvin, ascending.
         value: in the unit of its panel.
-        lower: of the interval, or None.
-        upper: of the interval, or None.
+        lower: lower end of the interval, or None.
+        upper: upper end of the interval, or None.
         points: measured (temperature_k, value) to compare with, or None.
-        points_label: for the legend, where it is not `label, measured`.
+        points_label: their name in the legend, where it is not `label, measured`.
     """
 
     label: str
@@ -54,11 +59,11 @@ class Panel(NamedTuple):
     """One pair of axes of `curves`.
 
     Attributes:
-        quantity: what the vertical axis shows, for instance `heat capacity`.
-        unit: of it.
-        curves: to draw.
-        limit: a horizontal line, (label, value): Dulong and Petit's, or None.
-        title: above the panel.
+        quantity: shown on the vertical axis, for instance `heat capacity`.
+        unit: unit of the quantity.
+        curves: lines of the panel.
+        limit: (label, value) of a horizontal line, Dulong and Petit's, or None.
+        title: text above the panel.
     """
 
     quantity: str
@@ -77,67 +82,83 @@ def parity_plot(
     units: Sequence[str],
     notes: Sequence[str] = (),
 ) -> None:
-    """Draw prediction against target, one panel a target.
+    """Draw prediction against target, one panel per target.
 
     Args:
-        path: of the figure; the suffix says the format.
-        target: of the test rows.
-        prediction: of the same rows.
-        names: of the targets.
-        units: of the targets; empty where there is none.
-        notes: of each target what to print in the corner, for instance the MAE.
+        path: the figure; its suffix is the format.
+        target: true values of the test rows.
+        prediction: predictions for the same rows.
+        names: names of the targets.
+        units: units of the targets; empty where there is none.
+        notes: text in the corner of each panel, for instance the MAE.
     """
     figure, axes = make_panels(len(names))
     for i, (axis, name, unit) in enumerate(zip(axes, names, units, strict=True)):
         true, found = np.asarray(target)[:, i], np.asarray(prediction)[:, i]
-        low = min(true.min(), found.min())
-        high = max(true.max(), found.max())
-        margin = 0.04 * (high - low) or 1.0
-        ends = [low - margin, high + margin]
-        axis.plot(ends, ends, color="0.5", lw=0.8)
+        draw_diagonal(axis, true, found)
         # Many points: small and clear, and as pixels in a vector file.
         size = float(np.clip(3000 / len(true), 2, 14))
         axis.scatter(
             true, found, s=size, color=COLOURS[0], alpha=0.5, lw=0, rasterized=True
         )
         name, of_unit = plain(name), f" ({unit})" if unit else ""
-        axis.set(xlim=ends, ylim=ends, aspect="equal")
-        axis.locator_params(nbins=5)  # long numbers must not run into each other
-        axis.set_xlabel(f"{name}, target{of_unit}", **FONT)
-        axis.set_ylabel(f"{name}, predicted{of_unit}", **FONT)
+        axis.set_xlabel(f"{name}, target{of_unit}")
+        axis.set_ylabel(f"{name}, predicted{of_unit}")
         if notes:
-            axis.text(0.04, 0.96, notes[i], transform=axis.transAxes, va="top", **FONT)
+            write_note(axis, notes[i])
     save(figure, path)
+
+
+def draw_diagonal(
+    axis: Axes, true: Float[np.ndarray, " N"], found: Float[np.ndarray, " N"]
+) -> tuple[float, float]:
+    """Draw the line of perfect predictions; return the ends of both axes."""
+    low, high = min(true.min(), found.min()), max(true.max(), found.max())
+    margin = 0.04 * (high - low) or 1.0
+    ends = (low - margin, high + margin)
+    axis.plot(ends, ends, color="0.5", lw=0.8)
+    axis.set(xlim=ends, ylim=ends, aspect="equal")
+    axis.locator_params(nbins=5)  # long numbers must not run into each other
+    return ends
+
+
+def write_note(axis: Axes, text: str) -> None:
+    """Write a note into the upper left corner of a panel."""
+    axis.text(0.04, 0.96, text, transform=axis.transAxes, va="top", **FONT)
+
+
+def draw_limit(axis: Axes, label: str, value: float) -> None:
+    """Draw a dotted horizontal line and its label."""
+    axis.axhline(value, color="0.4", ls=":", lw=1)
+    axis.annotate(
+        plain(label), (0.02, value), xycoords=("axes fraction", "data"),
+        xytext=(0, 2), textcoords="offset points", color="0.3", fontsize=SMALL,
+    )  # fmt: skip
 
 
 def curves(path: str | Path, panels: Sequence[Panel]) -> None:
     """Draw properties against temperature with their interval bands.
 
     Args:
-        path: of the figure; the suffix says the format.
-        panels: one a property, or one a crystal. A panel of more than eight curves
+        path: the figure; its suffix is the format.
+        panels: one per property, or one per crystal. A panel of more than eight curves
             shows thin lines without legend and bands.
     """
     figure, axes = make_panels(len(panels))
     for axis, panel in zip(axes, panels, strict=True):
-        few = len(panel.curves) <= _LABELLED
+        few = len(panel.curves) <= _MAX_LABELLED
         for curve, colour, style in zip(
             panel.curves, cycle(COLOURS), _cycle_styles(), strict=False
         ):
             _draw(axis, curve, colour, style, few)
         if panel.limit:
-            label, value = panel.limit
-            axis.axhline(value, color="0.4", ls=":", lw=1)
-            axis.annotate(
-                plain(label), (0.02, value), xycoords=("axes fraction", "data"),
-                xytext=(0, 2), textcoords="offset points", color="0.3", fontsize=7,
-            )  # fmt: skip
-        axis.set_xlabel("temperature (K)", **FONT)
-        axis.set_ylabel(f"{panel.quantity} ({panel.unit})", **FONT)
+            draw_limit(axis, *panel.limit)
+        axis.set_xlabel("temperature (K)")
+        axis.set_ylabel(f"{panel.quantity} ({panel.unit})")
         title = panel.title or ("" if few else f"{len(panel.curves):,} crystals")
         axis.set_title(plain(title), **FONT)
         if few:
-            axis.legend(fontsize=7, frameon=False)
+            axis.legend(**LEGEND)
     save(figure, path)
 
 
@@ -152,11 +173,12 @@ def search_plot(
     """Draw the scores of a search: by trial, and by each parameter.
 
     Args:
-        path: of the figure; the suffix says the format.
-        scores: of each trial, less is better; None where it failed, one at least not.
-        parameters: of each its value in each trial.
-        log: those with a logarithmic axis.
-        quantity: what the score is.
+        path: the figure; its suffix is the format.
+        scores: score of each trial, lower is better; None where it failed. At least
+            one did not.
+        parameters: {name: its value in each trial}.
+        log: names of the parameters with a logarithmic axis.
+        quantity: name of the score.
     """
     figure, axes = make_panels(1 + len(parameters))
     score = np.array(scores, dtype=float)
@@ -171,7 +193,7 @@ def search_plot(
     for axis, name in zip(axes, ("trial", *parameters), strict=True):
         values = parameters.get(name, number)
         if any(isinstance(value, str | bool) for value in values):
-            values = list(map(str, values))  # a place a choice
+            values = list(map(str, values))  # one place per choice
         values = np.asarray(values)
         good = {"color": COLOURS[0], "s": 14, "label": "trial"}
         axis.scatter(values[~failed], drawn[~failed], **good)
@@ -187,13 +209,13 @@ def search_plot(
             axis.xaxis.set_minor_formatter(NullFormatter())
         elif values.dtype.kind == "i":
             axis.xaxis.get_major_locator().set_params(integer=True)
-        axis.set_xlabel(plain(name), **FONT)
-        axis.set_ylabel(quantity, **FONT)
-    axes[0].legend(fontsize=7, frameon=False)
+        axis.set(xlabel=plain(name), ylabel=quantity)
+    axes[0].legend(**LEGEND)
     save(figure, path)
 
 
 def _draw(axis: Axes, curve: Curve, colour: str, style: str, few: bool) -> None:
+    """Draw one curve; with its band, points and label where there are few."""
     label = plain(shorten(curve.label))
     if len(curve.temperature_k) == 1:
         style = "s"
@@ -215,37 +237,44 @@ def _draw(axis: Axes, curve: Curve, colour: str, style: str, few: bool) -> None:
 
 
 def shorten(label: str) -> str:
-    """Keep a legend narrow: of a long path the end tells files apart."""
-    return label if len(label) <= _LONGEST else f"...{label[3 - _LONGEST :]}"
+    """Shorten a label to its end, which tells the files of long paths apart."""
+    return label if len(label) <= _MAX_LABEL else f"...{label[3 - _MAX_LABEL :]}"
 
 
 def _cycle_styles():
-    """Another line style each time the colours begin again."""
-    return cycle(style for style in _STYLES for _ in COLOURS)
+    """Return line styles, another one each time the colours begin again."""
+    return cycle(style for style in LINES for _ in COLOURS)
 
 
 def make_panels(n: int) -> tuple[Figure, list[Axes]]:
-    """Two panels in a row at most, so that a page holds them at their size."""
+    """Return a figure of n panels, at most two per row so that they fit a page."""
     columns = 1 if n == 1 else 2
     rows = -(-n // columns)
-    figure = Figure((_WIDTH * columns, _HEIGHT * rows), layout="constrained")
+    figure = Figure((COLUMN * columns, _HEIGHT * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes[n:]:
         axis.set_axis_off()
     for axis in axes[:n]:
+        style_axis(axis)
         axis.grid(alpha=0.25, lw=0.5)
-        axis.tick_params(labelsize=7)
     return figure, axes[:n]
 
 
+def style_axis(axis: Axes) -> None:
+    """Set the sizes of labels and ticks; a title takes `FONT`."""
+    axis.tick_params(labelsize=SMALL)
+    axis.xaxis.label.set_size(LABEL)
+    axis.yaxis.label.set_size(LABEL)
+
+
 def plain(text: str) -> str:
-    """Keep names as they are: no formulas by `$`, no label hidden by a leading `_`."""
+    """Escape a name, so that `$` starts no formula and a leading `_` hides no label."""
     text = text.replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure, whole or not at all; the suffix says the format."""
+    """Write a figure, whole or not at all; its suffix is the format."""
     path = Path(path)
     with atomic_open(path) as file:
         figure.savefig(file, dpi=200, format=path.suffix.removeprefix(".") or "png")

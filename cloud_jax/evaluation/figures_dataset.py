@@ -1,7 +1,7 @@
-"""One page that shows what is in a dataset: its sources, symmetries, sizes, elements.
+"""One page on a data set: its sources, symmetries, sizes and elements.
 
-It draws what `report.json` holds, for five crystals of one source as for millions of
-twenty.
+It draws the content of `report.json`, for five crystals from one source as well as for
+millions from twenty.
 """
 
 import re
@@ -17,15 +17,24 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import EngFormatter, LogLocator
 
-from cloud_jax.evaluation.figures import COLOURS, FONT, plain, save, shorten
+from cloud_jax.evaluation.figures import (
+    COLOURS,
+    FONT,
+    LEGEND,
+    PAGE,
+    SMALL,
+    plain,
+    save,
+    shorten,
+    style_axis,
+)
 from cloud_jax.scope.crystal_systems import LAST_GROUP
 
-_SIZE = (7.0, 9.6)  # inch; the page of a journal
-_SMALL = 7  # point
-_MOST_BARS = 12  # in a panel; what is over is added up
-# By crystal system, in Okabe and Ito's colours; black is left out.
+_SIZE = (PAGE, 9.6)  # inch; the page of a journal
+_MAX_BARS = 12  # in a panel; the rest is summed in the last one
+# Of the crystal systems: Okabe and Ito's colours without black.
 _HUES = dict(zip(LAST_GROUP, [*COLOURS[:6], "#999999"], strict=True))
-_FATES = {  # of a crystal that was read, and its colour
+_FATES = {  # what became of a crystal that was read: its colour
     "kept": COLOURS[0],
     "duplicate in its source": COLOURS[5],
     "duplicate of another's": COLOURS[4],
@@ -47,15 +56,15 @@ _PERIODIC_TABLE = (
 
 
 def dataset_page(path: str | Path, report: dict) -> None:
-    """Draw what is in a dataset.
+    """Draw the page of a data set.
 
     Args:
-        path: of the figure; the suffix says the format.
-        report: content of the `report.json` of a dataset.
+        path: the figure; its suffix is the format.
+        report: content of the `report.json` of the data set.
     """
-    n_bars = min(max(len(report["sources"]), len(report["reasons"])), _MOST_BARS)
+    n_bars = min(max(len(report["sources"]), len(report["reasons"])), _MAX_BARS)
     figure = Figure(_SIZE, layout="constrained")
-    # Apart, so that long names of sources make only their own panels narrow.
+    # Two subfigures, so that long names of sources make only their own panels narrow.
     top, rest = figure.subfigures(2, height_ratios=(0.6 + 0.07 * n_bars, 4))
     axes = top.subplot_mosaic([["fates", "reasons"]]) | rest.subplot_mosaic(
         [["systems", "groups"], ["tokens", "atoms"],
@@ -63,7 +72,7 @@ def dataset_page(path: str | Path, report: dict) -> None:
         height_ratios=(1, 1, 1.35, 0.45),
     )  # fmt: skip
     for name, axis in axes.items():
-        axis.tick_params(labelsize=_SMALL)
+        style_axis(axis)
         if name not in ("elements", "words"):
             axis.grid(alpha=0.25, lw=0.5)
             axis.set_axisbelow(True)
@@ -81,18 +90,18 @@ def dataset_page(path: str | Path, report: dict) -> None:
         fontsize=10,
     )
     figure.get_layout_engine().execute(figure)
-    figure.set_layout_engine("none")  # once is enough
+    figure.set_layout_engine("none")  # saving would lay it out a second time
     save(figure, path)
 
 
 def _draw_fates(axis: Axes, sources: Sequence[dict]) -> None:
-    """What became of the crystals of each source, in per cent."""
+    """Draw what became of the crystals of each source, in per cent."""
     sources = sorted(sources, key=lambda source: -source["n_read"])
     rows = [(shorten(source["name"]), _fates(source)) for source in sources]
-    if len(rows) > _MOST_BARS:
-        rest = [fates for _, fates in rows[_MOST_BARS - 1 :]]
+    if len(rows) > _MAX_BARS:
+        rest = [fates for _, fates in rows[_MAX_BARS - 1 :]]
         others = (f"{len(rest)} others", np.sum(rest, axis=0))
-        rows = [*rows[: _MOST_BARS - 1], others]
+        rows = [*rows[: _MAX_BARS - 1], others]
     numbers = np.array([fates for _, fates in rows], dtype=float)
     total = numbers.sum(axis=1)
     share = 100 * numbers / np.maximum(total, 1)[:, None]
@@ -104,18 +113,19 @@ def _draw_fates(axis: Axes, sources: Sequence[dict]) -> None:
             )
             left += share[:, i]
     for place, n in enumerate(total):
-        axis.text(102, place, f"{n:,.0f}", fontsize=_SMALL, va="center")
+        axis.text(102, place, f"{n:,.0f}", fontsize=SMALL, va="center")
     axis.set(xlim=(0, 100), ylim=(max(len(rows), 3) - 0.4, -0.6))
     axis.set_yticks(range(len(rows)), [plain(name) for name, _ in rows])
-    axis.set_xlabel("crystals read (%)", **FONT)
+    axis.set_xlabel("crystals read (%)")
     axis.grid(axis="y", visible=False)
     axis.legend(
-        fontsize=_SMALL - 1, ncols=2, frameon=False, loc="lower left",
+        fontsize=SMALL - 1, ncols=2, frameon=False, loc="lower left",
         bbox_to_anchor=(-0.3, 1.0), borderpad=0, columnspacing=1, handlelength=1,
     )  # fmt: skip
 
 
 def _fates(source: dict) -> list[int]:
+    """Return the numbers of crystals of a source, in the order of `_FATES`."""
     own = source["merged_into"].get(source["name"], 0)
     others = source["n_duplicates"] - own
     return [source["n_kept"], own, others, source["n_reserved"], source["n_rejected"]]
@@ -127,12 +137,12 @@ def _draw_reasons(axis: Axes, reasons: Sequence[dict]) -> None:
         _say(axis, "nothing was rejected")
         return
     bars = [(reason["code"].replace("_", " "), reason["count"]) for reason in reasons]
-    if rest := bars[_MOST_BARS - 1 :] if len(bars) > _MOST_BARS else []:
+    if rest := bars[_MAX_BARS - 1 :] if len(bars) > _MAX_BARS else []:
         others = (f"{len(rest)} others", sum(n for _, n in rest))
-        bars = [*bars[: _MOST_BARS - 1], others]
+        bars = [*bars[: _MAX_BARS - 1], others]
     names, values = zip(*bars, strict=True)
     _bars(axis, names, values, [f"{n:,}" for n in values], COLOURS[1])
-    axis.set_xlabel("crystals", **FONT)
+    axis.set_xlabel("crystals")
 
 
 def _draw_systems(axis: Axes, report: dict) -> None:
@@ -141,7 +151,7 @@ def _draw_systems(axis: Axes, report: dict) -> None:
     hues = [_HUES.get(name, "0.3") for name in systems]
     _bars(axis, list(systems), share, [f"{x:.1f}" for x in share], hues)
     axis.set_title("crystal systems", **FONT)
-    axis.set_xlabel("crystals (%)", **FONT)
+    axis.set_xlabel("crystals (%)")
 
 
 def _bars(
@@ -155,7 +165,7 @@ def _bars(
     axis.barh(range(len(names)), values, 0.75, color=colour)
     most = max(max(values), 1e-9)
     for place, (value, note) in enumerate(zip(values, notes, strict=True)):
-        axis.text(value + 0.02 * most, place, note, fontsize=_SMALL, va="center")
+        axis.text(value + 0.02 * most, place, note, fontsize=SMALL, va="center")
     axis.set_yticks(range(len(names)), [plain(shorten(name)) for name in names])
     axis.set(xlim=(0, 1.4 * most), ylim=(max(len(names), 3) - 0.4, -0.6))
     axis.locator_params(axis="x", nbins=4)
@@ -164,7 +174,7 @@ def _bars(
 
 
 def _draw_groups(axis: Axes, groups: Sequence[dict]) -> None:
-    """Crystals of each space group; the most frequent of each system has its name."""
+    """Draw the crystals per space group, and name the most frequent of each system."""
     axis.set_title(f"{len(groups)} of the 230 space groups", **FONT)
     if not groups:
         _say(axis, "not known of ready strings")
@@ -184,22 +194,22 @@ def _draw_groups(axis: Axes, groups: Sequence[dict]) -> None:
         most = max(own, key=lambda group: group["records"])
         axis.annotate(
             _symbol(most["symbol"]), (most["number"], most["records"]), (0, 3),
-            textcoords="offset points", rotation=90, ha="center", fontsize=_SMALL,
+            textcoords="offset points", rotation=90, ha="center", fontsize=SMALL,
         )  # fmt: skip
     highest = max(group["records"] for group in groups)
     axis.set(xlim=(-5, 236), ylim=(0.7, 10 * highest**1.3), yscale="log")
     axis.minorticks_off()
-    axis.set_xlabel("space group", **FONT)
-    axis.set_ylabel("crystals", **FONT)
+    axis.set_xlabel("space group")
+    axis.set_ylabel("crystals")
 
 
 def _symbol(text: str) -> str:
-    """A Hermann-Mauguin symbol as it is printed: `R-3m` with a bar over the 3."""
+    """Return a Hermann-Mauguin symbol for print: `R-3m` with a bar over the 3."""
     return "$" + re.sub("-([1-6])", r"\\bar{\1}", text) + "$"
 
 
 def _draw_lengths(axis: Axes, report: dict) -> None:
-    """Lengths of the sentences of both splits."""
+    """Draw the lengths of the sentences of both splits."""
     entry = report["tokens_a_crystal"]
     low, high = entry["min"], entry["max"]
     width = 2 * -(-(high - low + 1) // 80)  # most lengths of a dialect are odd
@@ -218,9 +228,9 @@ def _draw_lengths(axis: Axes, report: dict) -> None:
     axis.set(xlim=(low - 5, high + 5))
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_title(_quantiles(entry), **FONT)
-    axis.set_xlabel("length of a sentence (tokens)", **FONT)
-    axis.set_ylabel("crystals of the split (%)", **FONT)
-    axis.legend(fontsize=_SMALL, frameon=False, loc="upper right")
+    axis.set_xlabel("length of a sentence (tokens)")
+    axis.set_ylabel("crystals of the split (%)")
+    axis.legend(**LEGEND, loc="upper right")
 
 
 def _draw_atoms(axis: Axes, entry: dict) -> None:
@@ -237,8 +247,8 @@ def _draw_atoms(axis: Axes, entry: dict) -> None:
     axis.xaxis.set_major_formatter("{x:g}")
     axis.minorticks_off()
     axis.set_title(_quantiles(entry), **FONT)
-    axis.set_xlabel("atoms in the primitive cell", **FONT)
-    axis.set_ylabel("crystals (%)", **FONT)
+    axis.set_xlabel("atoms in the primitive cell")
+    axis.set_ylabel("crystals (%)")
 
 
 def _quantiles(entry: dict) -> str:
@@ -249,7 +259,7 @@ def _quantiles(entry: dict) -> str:
 
 
 def _draw_elements(axis: Axes, vocabulary: dict) -> None:
-    """The periodic table, an element the darker the more often it occurs."""
+    """Draw the periodic table: the more often an element occurs, the darker it is."""
     found = {
         token.removeprefix("element:"): n
         for token, n in vocabulary["occurrences"].items()
@@ -265,8 +275,8 @@ def _draw_elements(axis: Axes, vocabulary: dict) -> None:
             n = found.get(symbol, 0)
             face = hues(scale(n)) if n else "white"
             dark = n and np.mean(face[:3]) < 0.5
-            place = {"fontsize": _SMALL, "ha": "center", "va": "center"}
-            place["in_layout"] = False  # a hundred texts to measure take their time
+            place = {"fontsize": SMALL, "ha": "center", "va": "center"}
+            place["in_layout"] = False  # measuring a hundred texts is slow
             axis.add_patch(
                 Rectangle((column, row), 0.94, 0.94, fc=face, ec="0.7", lw=0.4)
             )
@@ -280,21 +290,21 @@ def _draw_elements(axis: Axes, vocabulary: dict) -> None:
         ScalarMappable(scale, hues), ax=axis, pad=0.01, aspect=14
     )
     bar.minorticks_off()
-    bar.ax.tick_params(labelsize=_SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
     bar.set_label("times in all sentences", **FONT)
 
 
 def _draw_words(axis: Axes, vocabulary: dict) -> None:
-    """The share of the vocabulary that occurs, by role."""
+    """Draw the share of the vocabulary that occurs, by role."""
     roles = vocabulary["roles"]
     share = [100 * role["used"] / role["total"] for role in roles.values()]
     notes = [f"{role['used']} of {role['total']}" for role in roles.values()]
     _bars(axis, list(roles), share, notes, COLOURS[2])
     axis.set(xlim=(0, 112))
-    axis.set_xlabel("words of the vocabulary that occur (%)", **FONT)
+    axis.set_xlabel("words of the vocabulary that occur (%)")
 
 
 def _say(axis: Axes, text: str) -> None:
-    """Fill an empty panel."""
+    """Write why a panel is empty."""
     axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", **FONT)
     axis.set(xticks=[], yticks=[])

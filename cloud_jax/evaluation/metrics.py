@@ -1,6 +1,6 @@
-"""How good predictions are: errors over rows, and their mean over folds."""
+"""How good predictions are: errors over rows, and statistics over folds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -21,22 +21,24 @@ def regression_metrics(
 
     Args:
         prediction: in the units of the target.
-        target: of the same rows, two at least.
-        training_mean: mean of the target over the rows that were trained on.
+        target: of the same rows, at least two.
+        training_mean: mean of the target over the training rows.
 
     Returns:
-        `mae`, `rmse` (units of the target), `r2`, `n`, and the MAE in parts of the
-        mean absolute deviation of the test targets: `mae_over_mad_train_mean` from the
-        mean of the training rows, as the CLOUD reference code does it, and
-        `mae_over_mad_test_mean` from their own mean, as eq. 20 of the paper reads.
-        None where all test targets are the same and there is nothing to divide by.
+        `mae`, `rmse` (units of the target), `r2`, `n`, and the MAE divided by the mean
+        absolute deviation (MAD) of the test targets. `mae_over_mad_train_mean` takes
+        the deviation from the mean of the training rows, as the CLOUD reference code
+        does; `mae_over_mad_test_mean` from the mean of the test rows, as eq. 20 of the
+        paper reads. None where all test targets are equal, so that the MAD is 0.
 
     Raises:
         ValueError: a prediction is not a finite number, or lengths differ.
     """
     prediction, target = (np.asarray(x, dtype=float) for x in (prediction, target))
     if bad := np.count_nonzero(~np.isfinite(prediction)):
-        raise ValueError(f"{bad} of {len(prediction)} predictions are no finite number")
+        raise ValueError(
+            f"{bad} of {len(prediction)} predictions are not finite numbers"
+        )
     mae = float(mean_absolute_error(target, prediction))
 
     def over_mad(mean: float) -> float | None:
@@ -54,21 +56,28 @@ def regression_metrics(
 
 
 def over_folds(
-    metrics: Sequence[dict[str, float | int | None]], *, ddof: int = 0
-) -> dict[str, dict]:
-    """Mean and standard deviation of each number over folds.
+    metrics: Sequence[Mapping[str, float | int | None]],
+    *,
+    ddof: int = 0,
+    extremes: bool = False,
+) -> dict[str, dict[str, float | None]]:
+    """Compute the mean and the standard deviation of each number over folds.
 
-    Each fold counts the same, and the deviation is that of the folds at hand (divided
-    by their number, as MatBench does it).
+    Each fold counts the same. The deviation is divided by the number of folds, as
+    MatBench does.
 
     Args:
-        metrics: of each fold what `regression_metrics` gave.
+        metrics: numbers of each fold, by name; `n` is left out.
         ddof: 1 for the deviation of a sample, of seeds for instance.
+        extremes: whether to add the greatest and the least.
 
     Returns:
-        {name: {"mean", "std"}}; None where a fold has None, `std` also where there is
-        one fold only.
+        {name: {"mean", "std"}}, with `extremes` {"mean", "max", "min", "std"}; None
+        where a fold has None, `std` also where there is only one fold.
     """
+    statistics = {"mean": np.mean}
+    if extremes:
+        statistics |= {"max": np.max, "min": np.min}
     summary = {}
     for name in metrics[0]:
         if name == "n":
@@ -76,9 +85,9 @@ def over_folds(
         values = [fold[name] for fold in metrics]
         known = None not in values
         summary[name] = {
-            "mean": float(np.mean(values)) if known else None,
-            "std": float(np.std(values, ddof=ddof))
-            if known and len(values) > 1
-            else None,
+            what: float(of(values)) if known else None
+            for what, of in statistics.items()
         }
+        spread = known and len(values) > 1
+        summary[name]["std"] = float(np.std(values, ddof=ddof)) if spread else None
     return summary

@@ -1,11 +1,12 @@
-"""results.json, which a finished run leaves and by which a folder is known."""
+"""results.json: what a finished run leaves, and how its folder is recognised."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 NAME = "results.json"
-KINDS = {  # of each what its results cannot be without
+# {kind of results: the keys that they always have}
+KINDS = {
     "finetune": ("ensemble", "folds"),
     "pretrain": ("validation_loss",),
     "discovery": (),
@@ -17,11 +18,11 @@ _TRAINING = ("finetune", "pretrain")
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The object of a JSON file.
+    """Read the object of a JSON file.
 
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is empty, damaged or no object.
+        OSError: the file cannot be read.
+        ValueError: it is empty, damaged or not an object.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -29,15 +30,15 @@ def read_object(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: is empty or damaged ({error})") from error
     if not isinstance(found, dict):
         kind = type(found).__name__
-        raise ValueError(f"{path}: found a {kind}, expected an object of results")
+        raise ValueError(f"{path}: found a {kind}, expected an object")
     return found
 
 
 def read_results(folder: Path) -> dict[str, Any]:
-    """The results of a finished run.
+    """Read the results of a finished run.
 
     Raises:
-        OSError: it has not finished, or they cannot be read.
+        OSError: the run has not finished, or its results cannot be read.
         ValueError: they are damaged.
     """
     try:
@@ -50,7 +51,11 @@ def read_results(folder: Path) -> dict[str, Any]:
 
 
 def kind_of(results: dict[str, Any]) -> str:
-    """The kind; older runs, which do not say it, are known by what they hold."""
+    """Return the kind of results; of older runs, which do not name it, by their keys.
+
+    Returns:
+        One of `KINDS`, or what the results say; empty where it is unknown.
+    """
     if "kind" in results:
         return str(results["kind"])
     return next(
@@ -59,15 +64,15 @@ def kind_of(results: dict[str, Any]) -> str:
 
 
 def refuse_other_results(folder: Path, kind: str) -> None:
-    """Refuse an output folder whose results are not this command's to replace.
+    """Refuse an output folder that holds the results of another command.
 
     Args:
-        folder: that the command would write; it need not be there.
-        kind: of the results that the command writes.
+        folder: output folder of the command; it need not exist.
+        kind: kind of the results that the command writes.
 
     Raises:
-        ValueError: it holds results of another kind or damaged ones, or is the work
-            directory of a training run, finished or not, or a data set.
+        ValueError: the folder holds results of another kind or damaged ones, or is the
+            work directory of a training run, finished or not, or a data set.
         OSError: its results cannot be read.
     """
     path, found = folder / NAME, ""

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cloud_jax.datasets.matbench import MatbenchSource
-from cloud_jax.evaluation.matbench import (
+from cloud_jax.evaluation.leaderboard_file import (
     FOLDS,
     LeaderboardError,
     write_matbench,

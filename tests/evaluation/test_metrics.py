@@ -33,7 +33,7 @@ def test_equal_test_targets_have_no_deviation_to_divide_by():
 
 
 def test_a_prediction_that_is_no_number_is_refused():
-    with pytest.raises(ValueError, match="1 of 2 predictions are no finite number"):
+    with pytest.raises(ValueError, match="1 of 2 predictions are not finite numbers"):
         regression_metrics([1, np.nan], [1, 2], training_mean=0)
 
 

@@ -1,9 +1,10 @@
-"""MatBench's own results file, without its package.
+"""The results file of MatBench's leaderboard: written, checked and merged.
 
 The format is that of `MatbenchBenchmark.to_file` of matbench 0.6 (bench.py, task.py,
 data_ops.py and util.py in github.com/materialsproject/matbench), which the leaderboard
 takes gzipped as `results.json.gz`; `MatbenchBenchmark.from_file` loads it unpacked.
-matbench itself needs other versions of what this program stands on.
+matbench itself cannot be installed beside this package: it pins older versions of the
+same libraries.
 """
 
 import gzip
@@ -19,15 +20,16 @@ import numpy as np
 from jaxtyping import Float
 from sklearn.metrics import max_error, mean_absolute_error, root_mean_squared_error
 
+from cloud_jax.evaluation.metrics import over_folds
 from cloud_jax.files import atomic_write
 
 VERSION = "0.6"  # of matbench, whose format this is
 FOLDS = tuple(f"fold_{i}" for i in range(5))
-_LEAST = 1e-5  # a smaller true value has no relative error (matbench, data_ops.py)
-_NAMED = 3  # ids in a message
+_MIN_TARGET = 1e-5  # a smaller one has no relative error (matbench, data_ops.py)
+_MAX_NAMED = 3  # ids in a message
 
-# What a file holds: a dictionary of other keys is refused; a type is that of the value;
-# anything else is the value itself. A key that is a type stands for any number of keys.
+# The content of a file. A dictionary must have exactly these keys; a type is the type
+# of the value; anything else is the value itself. The key `str` stands for any keys.
 _FOLD = {
     "data": {str: float},
     "parameters": dict,
@@ -55,13 +57,13 @@ SCHEMA = {
 
 
 class LeaderboardError(ValueError):
-    """Predictions or a file that MatBench would not take, and why."""
+    """Say why MatBench would not take these predictions or this file."""
 
 
 def regression_scores(
     prediction: Float[np.ndarray, " N"], target: Float[np.ndarray, " N"]
 ) -> dict[str, float]:
-    """MatBench's scores of a regression task on one fold.
+    """Compute MatBench's scores of a regression task on one fold.
 
     Args:
         prediction: in the units of the target.
@@ -72,7 +74,7 @@ def regression_scores(
         relative error as a fraction, over rows whose target is above 1e-5 in size.
     """
     target, prediction = (np.asarray(x, dtype=float) for x in (target, prediction))
-    large = np.abs(target) > _LEAST
+    large = np.abs(target) > _MIN_TARGET
     relative = (prediction[large] - target[large]) / target[large]
     return {
         "mae": float(mean_absolute_error(target, prediction)),
@@ -95,18 +97,18 @@ def write_matbench(
     """Write the predictions of one task, scored, as `results.json.gz`.
 
     Args:
-        path: of the file; gzipped.
+        path: the file; gzipped.
         task: `matbench_phonons` and so on.
-        predictions: of each fold, {id: prediction}, in the unit of the task.
-        true: {id: target}, of all rows that were predicted.
-        official: ids of the test rows of each of the five folds, in official order.
-        parameters: of each fold what to tell about its model; JSON values.
-        metadata: what to tell about the method; JSON values.
+        predictions: {fold: {id: prediction}}, in the unit of the task.
+        true: {id: target} of all predicted rows.
+        official: {fold: ids of its test rows} of the five folds, in official order.
+        parameters: {fold: description of its model}; JSON values.
+        metadata: description of the method; JSON values.
 
     Raises:
-        LeaderboardError: a fold or a row is missing, too many, or not finite. A part
+        LeaderboardError: a fold or a row is missing, unexpected, or not finite. A part
             of a task is never written as if it were the whole.
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     refuse_incomplete(task, predictions, official)
     results = {}
@@ -119,8 +121,8 @@ def write_matbench(
                 np.array(list(found.values())),
                 np.array([true[name] for name in found], dtype=float),
             ),
-            # Its intervals would be those of a normal distribution around the spread
-            # of an ensemble, which is narrower than the errors are.
+            # MatBench would take the spread of the ensemble as a normal distribution,
+            # which is narrower than the errors are.
             "uncertainty": None,
         }
     entry = SCHEMA["tasks"][str] | {"dataset_name": task, "results": results}
@@ -136,12 +138,12 @@ def refuse_incomplete(
 
     Args:
         task: its name, for the message.
-        predictions: of each fold, {id: prediction}.
-        official: ids of the test rows of each fold.
+        predictions: {fold: {id: prediction}}.
+        official: {fold: ids of its test rows}.
     """
     wrong = []
     if unknown := predictions.keys() - official.keys():
-        wrong.append(f"no folds of the task: {', '.join(sorted(unknown))}")
+        wrong.append(f"not folds of the task: {', '.join(sorted(unknown))}")
     for fold, ids in official.items():
         found = predictions.get(fold, {})
         if not found:
@@ -151,15 +153,17 @@ def refuse_incomplete(
             f"of {len(ids):,} official test rows have no prediction": [
                 name for name in ids if name not in found
             ],
-            "predictions are of no official test row": sorted(found.keys() - set(ids)),
-            "predictions are no finite number": [
+            "predictions are not of official test rows": sorted(
+                found.keys() - set(ids)
+            ),
+            "predictions are not finite numbers": [
                 name for name, value in found.items() if not np.isfinite(value)
             ],
         }
         for what, names in parts.items():
             if names:
-                more = ", ..." if len(names) > _NAMED else ""
-                named = ", ".join(names[:_NAMED]) + more
+                more = ", ..." if len(names) > _MAX_NAMED else ""
+                named = ", ".join(names[:_MAX_NAMED]) + more
                 wrong.append(f"{fold}: {len(names):,} {what} ({named})")
     if wrong:
         raise LeaderboardError(
@@ -169,11 +173,7 @@ def refuse_incomplete(
 
 
 def save(path: Path, tasks: Mapping[str, dict], metadata: Mapping[str, Any]) -> None:
-    """Write checked tasks as one file, with the date and the hash.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Write checked tasks as one file, with the date and the hash."""
     content = SCHEMA | {
         "version": VERSION,
         "tasks": _sorted(tasks),
@@ -186,12 +186,12 @@ def save(path: Path, tasks: Mapping[str, dict], metadata: Mapping[str, Any]) -> 
 
 
 def content_hash(content: Mapping[str, Any]) -> str:
-    """Hash of all but `hash` itself, whatever the order of the keys."""
+    """Return the hash of everything but `hash`, in any order of the keys."""
     return hashlib.sha256(json.dumps(_sorted(content)).encode()).hexdigest()
 
 
 def _sorted(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with sorted keys; not within lists, where matbench does not sort."""
+    """Sort the keys; not within lists, where matbench does not sort either."""
     return {
         key: _sorted(value) if isinstance(value, Mapping) else value
         for key, value in sorted(content.items())
@@ -204,15 +204,15 @@ def check_matbench(
     """Read a results file and check all that `MatbenchBenchmark.from_file` checks.
 
     Args:
-        path: of the file; gzipped if its name ends in `.gz`.
+        path: the file; gzipped if its name ends in `.gz`.
         official: {task: {fold: ids of test rows}} of the tasks that may be in it;
             without it the rows are not compared.
 
     Returns:
-        Its content.
+        The content.
 
     Raises:
-        LeaderboardError: it is no such file; with every field that differs.
+        LeaderboardError: the file is not in the format; with every field that differs.
         OSError: it cannot be read.
     """
     try:
@@ -245,16 +245,16 @@ def check_matbench(
 
 
 def _differences(found: Any, expected: Any, place: str) -> list[str]:
-    """What in a value is not as the schema says, with its place."""
+    """List the differences between a value and the schema, with their places."""
     here = place or "the file"
     if isinstance(expected, dict):
         if not isinstance(found, dict):
             return [f"{here}: found {type(found).__name__}, expected an object"]
         if str in expected:
             expected = dict.fromkeys(found, expected[str])
-        wrong = [f"{here}: {key!r} is missing" for key in expected if key not in found]
+        wrong = [f"{here}: missing key {key!r}" for key in expected if key not in found]
         wrong += [
-            f"{here}: {key!r} is too many" for key in found if key not in expected
+            f"{here}: unexpected key {key!r}" for key in found if key not in expected
         ]
         for key in found.keys() & expected.keys():
             inner = f"{place}.{key}" if place else key
@@ -274,20 +274,20 @@ def merge_matbench(
     files: Iterable[Path],
     official: Mapping[str, Mapping[str, Sequence[str]]],
 ) -> dict[str, Any]:
-    """Write the tasks of several files as one.
+    """Merge the tasks of several files into one.
 
     Args:
-        path: of the file to write; gzipped.
-        files: results files, each of other tasks; what they tell about the method is
-            kept by task.
+        path: the file to write; gzipped.
+        files: results files of different tasks; the metadata of each is kept under
+            the names of its tasks.
         official: see `check_matbench`.
 
     Returns:
-        {task: {score: {"mean", "max", "min", "std"}}} over the folds, as MatBench's
-        leaderboard has them.
+        {task: {score: {"mean", "max", "min", "std"}}} over the folds, as on MatBench's
+        leaderboard.
 
     Raises:
-        LeaderboardError: one is no whole results file, or two have the same task.
+        LeaderboardError: one is not a whole results file, or two have the same task.
         OSError: one cannot be read or written.
     """
     tasks, metadata, origin = {}, {}, {}
@@ -300,17 +300,9 @@ def merge_matbench(
         origin |= dict.fromkeys(content["tasks"], file)
         metadata |= dict.fromkeys(content["tasks"], content["user_metadata"])
     save(path, tasks, metadata)
-    return {name: over_folds(tasks[name]) for name in sorted(tasks)}
-
-
-def over_folds(task: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """MatBench's statistics of each score over the five folds of a task's entry."""
     return {
-        score: {
-            name: float(
-                getattr(np, name)([task["results"][f]["scores"][score] for f in FOLDS])
-            )
-            for name in ("mean", "max", "min", "std")
-        }
-        for score in _FOLD["scores"]
+        name: over_folds(
+            [tasks[name]["results"][fold]["scores"] for fold in FOLDS], extremes=True
+        )
+        for name in sorted(tasks)
     }

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cloud_jax.datasets.matbench import MatbenchSource
-from cloud_jax.evaluation.matbench import (
+from cloud_jax.evaluation.leaderboard_file import (
     LeaderboardError,
     check_matbench,
     content_hash,
@@ -136,13 +136,13 @@ def test_a_part_of_a_task_is_refused_with_what_is_missing(tmp_path):
     with pytest.raises(LeaderboardError) as found:
         write_matbench(path, "matbench_phonons", predictions, true, PHONONS)
     head, *parts = str(found.value).split(": ", 2)[2].split("; ")
-    assert head == "no folds of the task: split"
+    assert head == "not folds of the task: split"
     nan = ", ".join(PHONONS["fold_2"][:3])
     assert parts == [
         "fold_0: 1 of 253 official test rows have no prediction (mb-phonons-0003)",
-        "fold_0: 1 predictions are of no official test row (mb-phonons-0001)",
+        "fold_0: 1 predictions are not of official test rows (mb-phonons-0001)",
         "fold_1: no predictions",
-        f"fold_2: 5 predictions are no finite number ({nan}, ...)",
+        f"fold_2: 5 predictions are not finite numbers ({nan}, ...)",
     ]
     assert not list(tmp_path.iterdir())
 
@@ -169,7 +169,7 @@ def broken(content, kind):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("keys", "the file: 'extra' is too many; the file: 'version' is missing"),
+        ("keys", "the file: missing key 'version'; the file: unexpected key 'extra'"),
         ("types", "data.mb-phonons-0002: found int 1, expected float; tasks.*mae"),
         ("values", "found 'matbench_v0.2', not 'matbench_v0.1'; .*found list, expect"),
         ("name", "tasks.matbench_phonons.dataset_name: found matbench_jdft2d"),
