@@ -1,26 +1,34 @@
-"""Speed of pretraining steps, as JSON lines; beside Hugging Face if asked.
+"""Measure the speed of pretraining steps, or of building batches, as JSON lines.
 
-    python -m scripts.bench_pretrain --config configs/bert3.py [--reference]
+    python -m scripts.bench_pretrain --config=configs/bert.py:3 [--reference]
         [--rounds 5] [--steps 2] [--config.data.batch_crystals=256]
+    python -m scripts.bench_pretrain --batches 1000000 [--lengths CSV]
 
-Ours is the step of `cloud_jax.pretrain` on packed rows of random tokens: masking,
-dropout, AdamW, clipping, all of it. With `--reference` (needs torch and transformers)
+Ours is the step of `cloud-jax pretrain` on packed rows of random tokens: masking,
+dropout, AdamW, clipping. With `--reference` (needs torch and transformers)
 `BertForMaskedLM` of the same architecture, vocabulary, dropout, optimizer, clipping,
 compute type and number of threads runs in alternation, on batches of as many crystals
-padded to 64, masked beforehand (which is not counted). Neither counts compilation, the
-first steps, or building batches. A round measures, one after another, a large matrix
-product in the compute type, ours, and the reference; the last lines hold medians over
-rounds. Rates by CPU time are fair where other programs use the machine, too.
-`fraction_of_peak` is what the model's matrix products need, padding included, over the
-best product seen.
+padded to 64 and masked beforehand (which is not counted). Neither counts compilation,
+the first steps, or building batches. A round measures in turn a large matrix product in
+the compute type, ours, and the reference; the last lines hold medians over rounds.
+Rates per second of CPU time are fair where other programs use the machine, too.
+`fraction_of_peak` is the work of the model's matrix products, padding included, over
+the best product measured.
+
+`--batches` instead builds batches of random crystals on one core: the share of filled
+positions, the time to make the recipe and an epoch's plan, and crystals per second,
+plan included. Lengths come from a CSV of sentences (first column), or from a gamma
+distribution like that of real crystals.
 """
 
 import argparse
+import csv
 import json
 import os
 import statistics
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -35,11 +43,56 @@ from cloud_jax.models.heads import MaskedLanguageModel
 from cloud_jax.training import sharding
 from cloud_jax.training.backend import compute_dtype
 from cloud_jax.training.run import make_batches, make_steps
-from scripts.bench_batches import draw_lengths, make_store
 
 VOCAB_SIZE = 600  # about that of both dialects
 PADDED_LENGTH = 64  # of the reference pipeline's sentences
 N_BATCHES = 4
+
+
+def draw_lengths(n_crystals: int, path: str | None) -> np.ndarray:
+    """Return sentence lengths, [CLS] and [SEP] included."""
+    rng = np.random.default_rng(0)
+    if path is None:
+        return np.clip(rng.gamma(12.0, 2.5, n_crystals), 12, 64).astype(np.int64)
+    with open(path, newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    return rng.choice([len(row[0].split()) + 2 for row in rows], n_crystals)
+
+
+def make_store(lengths: np.ndarray) -> SimpleNamespace:
+    """Return what PackedBatches reads of a TokenStore, with random tokens."""
+    rng = np.random.default_rng(1)
+    return SimpleNamespace(
+        tokens=rng.integers(5, VOCAB_SIZE, lengths.sum(), dtype=np.uint16),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        lengths=lengths,
+        ids=range(len(lengths)),
+    )
+
+
+def time_batches(lengths: np.ndarray, row_length: int, rounds: int) -> dict:
+    """Return fill, times and rate of building batches of 1,024 rows."""
+    store = make_store(lengths)
+    start = time.perf_counter()
+    batches = PackedBatches(store, rows=1024, row_length=row_length, seed=0)
+    recipe_s = time.perf_counter() - start
+    rates, plan_s = [], []
+    for epoch in range(rounds):
+        start = time.perf_counter()
+        batches(epoch * batches.steps_per_epoch)
+        plan_s.append(time.perf_counter() - start)
+        for step in range(1, batches.steps_per_epoch):
+            batches(epoch * batches.steps_per_epoch + step)
+        rates.append(batches.n_crystals / (time.perf_counter() - start))
+    return {
+        "benchmark": "batches",
+        "crystals": len(lengths),
+        "row_length": row_length,
+        "fill": round(batches.fill, 4),
+        "recipe_s": round(recipe_s, 3),
+        "plan_s": round(statistics.median(plan_s), 3),
+        "crystals_per_second": round(statistics.median(rates)),
+    }
 
 
 def matmul_flops(config: EncoderConfig, rows: int, length: int, queries: int) -> int:
@@ -161,11 +214,12 @@ def median_ratio(ours: list[float], theirs: list[float]) -> float:
 def parse() -> tuple[argparse.Namespace, Any]:
     """Return the arguments and the run's configuration."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--config", default="configs/bert3.py")
+    parser.add_argument("--config", default="configs/bert.py:3")
     parser.add_argument("--reference", action="store_true", help="run PyTorch too")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=2, help="in each round")
-    parser.add_argument("--lengths", help="CSV whose first column holds strings")
+    parser.add_argument("--lengths", help="CSV whose first column holds sentences")
+    parser.add_argument("--batches", type=int, metavar="N", help="of N crystals")
     arguments, overrides = parser.parse_known_args()
     return arguments, load_config(arguments.config, overrides, kind=pretraining)
 
@@ -207,6 +261,12 @@ def alternate(contenders: dict, dtype: str, arguments: argparse.Namespace) -> tu
 def main() -> None:
     """Alternate what was asked for, and print."""
     arguments, config = parse()
+    if arguments.batches:
+        lengths = draw_lengths(arguments.batches, arguments.lengths)
+        for row_length in (64, 128):
+            line = time_batches(lengths, row_length, arguments.rounds)
+            print(json.dumps(line), flush=True)
+        return
     encoder = make_encoder(config)
     length, n_crystals = config.data.row_length, config.data.batch_crystals
     lengths = draw_lengths(max(20_000, 2 * N_BATCHES * n_crystals), arguments.lengths)

@@ -1,4 +1,4 @@
-"""The command that imports released weights (files: scripts/make_bert_golden.py)."""
+"""The command that imports released weights (files: models/golden/make_bert.py)."""
 
 import json
 import shutil

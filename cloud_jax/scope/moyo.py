@@ -3,7 +3,7 @@
     pip install moyopy
 
 Wyckoff letters are those of the setting that spglib takes, the smallest Hall number of
-the group. The two differ in three ways (`scripts/compare_symmetry.py` counts them):
+the group. The two differ in three ways (`scripts/check_sentences.py` counts them):
 
 - of origins and axes that the group's normaliser makes equal they may take different
   ones, so the paper dialect may differ; the canonical one does not hang on it;

@@ -1,4 +1,4 @@
-"""The vocabulary of released weights (files: scripts/make_bert_golden.py)."""
+"""The vocabulary of released weights (files: models/golden/make_bert.py)."""
 
 import json
 import shutil

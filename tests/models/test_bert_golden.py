@@ -1,4 +1,4 @@
-"""The encoder equals a tiny Hugging Face BERT (scripts/make_bert_golden.py)."""
+"""The encoder equals a tiny Hugging Face BERT (models/golden/make_bert.py)."""
 
 import dataclasses
 from pathlib import Path

@@ -1,13 +1,13 @@
-"""Each kind of damage to a CIF is seen through, or named in words."""
+"""The CIF reader repairs each kind of damage, or says what it is."""
 
 import pytest
+from damage import DAMAGES, HARMLESS
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
 from cloud_jax.scope.pipeline import Options, Record, process
 from cloud_jax.structures.items import file_items
 from cloud_jax.structures.source import RawItem
-from scripts.damage import DAMAGES, HARMLESS
 
 PEROVSKITE = Structure.from_spacegroup(
     221,
@@ -37,13 +37,13 @@ CODES = {
     "too_many_sites": "million_rows many_images",
 }
 EXPECTED = {kind: code for code, kinds in CODES.items() for kind in kinds.split()}
-# Another crystal, and nothing in the file can tell: what it is not is flagged.
+# The file is valid and holds another crystal; only its formula tells.
 FLAGS = {
     "cut_after_row": ["formula_differs"],
     "no_symmetry": ["formula_differs"],
     "partial_occupancy": ["disordered", "formula_differs"],
 }
-# What the message must hold so that the place is found.
+# Words of the message by which the place is found.
 WORDS = {
     "cut_in_row": "line 66 'loop_': Wrong number of values in loop _atom_site_*",
     "unclosed_quote": 'line 15 "_chemical_name_common \'a mineral"',
@@ -71,12 +71,12 @@ def results(kind, **options):
 SOUND = process(RawItem("sound", TEXT, "cif"), "s", Options()).canonical
 
 
-def test_every_kind_of_damage_has_its_expectation():
+def test_every_kind_of_damage_has_an_expectation():
     assert DAMAGES.keys() == EXPECTED.keys() | HARMLESS | FLAGS.keys()
 
 
 @pytest.mark.parametrize("kind", EXPECTED)
-def test_damage_is_named(kind):
+def test_damage_is_rejected_with_its_reason(kind):
     (result,) = results(kind)
     assert result.code == EXPECTED[kind]
     assert WORDS.get(kind, "") in result.message
@@ -84,19 +84,19 @@ def test_damage_is_named(kind):
 
 
 @pytest.mark.parametrize("kind", sorted(HARMLESS))
-def test_what_does_not_harm_is_seen_through(kind):
+def test_harmless_damage_gives_the_sound_crystal(kind):
     found = results(kind)
     assert len(found) == (2 if kind == "two_blocks_of_one_name" else 1)
     assert {(result.canonical, *result.flags) for result in found} == {(SOUND,)}
 
 
 @pytest.mark.parametrize("kind", FLAGS)
-def test_a_record_that_is_not_what_its_formula_says_is_flagged(kind):
+def test_a_record_that_contradicts_its_formula_is_flagged(kind):
     (result,) = results(kind)
     assert isinstance(result, Record)
     assert result.flags == FLAGS[kind]
 
 
-def test_the_policy_decides_about_disorder():
+def test_the_policy_can_reject_disorder():
     (result,) = results("partial_occupancy", disorder="reject")
     assert result.code == "disordered"

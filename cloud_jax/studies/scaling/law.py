@@ -8,7 +8,7 @@ Intervals are percentiles of fits to points drawn with replacement, expanded for
 points (Hesterberg 2015, arXiv 1411.5279). Without that they held the true constants too
 rarely, and residuals drawn in place of points did worse still: a robust fit passes
 through about as many points as it has constants, and those residuals of zero make the
-noise look small (scripts/check_scaling.py measures it).
+noise look small (RESULTS.md has the shares held).
 
 Shape letters: P points, M samples.
 """

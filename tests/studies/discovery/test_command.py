@@ -1,6 +1,5 @@
 """`python -m cloud_jax.discovery` on small files of the real formats."""
 
-import bz2
 import csv
 import gzip
 import io
@@ -411,59 +410,3 @@ def test_as_a_process(run, tmp_path):
         [sys.executable, "-c", code], cwd=ROOT, text=True
     ).split()
     assert not {"jax", "numpy", "pandas", "matplotlib"} & {*loaded}
-
-
-def test_the_approximate_hull(tmp_path):
-    """Li-Mg-Al with one compound, and four elements with two."""
-    targets = {
-        "composition": {"0": "Li1 Mg1", "1": "Mg2", "2": "Li2 Mg2", "3": "Al2 O3"}
-    }
-    targets["e_form"] = {"0": -0.1, "1": 0.0, "2": -0.2, "3": -3.0}
-    folder = tmp_path / "data" / "matbench_v0.1_targets"
-    folder.mkdir(parents=True)
-    path = folder / "matbench_mp_e_form.json.bz2"
-    path.write_bytes(bz2.compress(json.dumps(targets).encode()))
-    cells = [([3, 12], -0.25), ([3, 12, 12, 12], 0.0), ([12, 3, 13, 13], -0.1)]
-    cells += [([3, 3, 12, 12, 8, 8, 8, 13, 13], -1.0)]
-    arrays = tmp_path / "data" / "wbm_matbench_discovery"
-    arrays.mkdir()
-    np.savez(
-        arrays / "wbm_initial_structures.npz",
-        material_id=[f"wbm-1-{i}" for i in range(len(cells))],
-        n_sites=[len(z) for z, _ in cells],
-        Z=np.concatenate([z for z, _ in cells]).astype(np.uint8),
-        e_form_per_atom_mp2020_corrected=[energy for _, energy in cells],
-    )
-    command = [sys.executable, "-m", "scripts.approximate_hull", tmp_path / "hull.csv"]
-    words = ["--data-dir", tmp_path / "data", "--processes", "1"]
-    subprocess.run([*command, *words], cwd=ROOT, check=True, capture_output=True)
-    note, header, *rows = (tmp_path / "hull.csv").read_text().splitlines()
-    assert note.startswith("# The hull is approximate")
-    assert header == "material_id,e_above_hull"
-    oxide = -3.0 + 0.6 * 0.0153  # with the oxygen of 2020
-    hull = [-0.2, -0.1, -0.1, (4 * -0.2 + 5 * oxide) / 9]
-    for row, expected, (_, energy) in zip(rows, hull, cells, strict=True):
-        distance = float(row.split(",")[1])
-        assert distance == pytest.approx(energy - expected, abs=2e-6)
-
-
-def test_a_hull_of_planes_is_the_least_energy_of_mixtures(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
-    hull = __import__("scripts.approximate_hull", fromlist=["hull_energies"])
-    rng = np.random.default_rng(0)
-
-    def crystals(n):
-        counts = rng.integers(1, 6, (n, 4))
-        return [hull.formula((3, 12, 13, 22), row) for row in counts.tolist()]
-
-    energies = {
-        hull.formula((3, 12), (1, 2)): -0.5,
-        hull.formula((13, 22), (1, 1)): 0.3,
-    }
-    energies |= {crystal: -float(rng.random()) for crystal in crystals(30)}
-    points, wanted = hull.by_elements(energies), crystals(20)
-    by_planes = hull.hull_energies(wanted, points)
-    monkeypatch.setattr(hull, "MOST_ELEMENTS", 0)
-    np.testing.assert_allclose(hull.hull_energies(wanted, points), by_planes, rtol=1e-9)
-    assert len({*by_planes}) > 10
-    assert hull.hull_energies([hull.formula((3,), (2,))], points) == [0.0]

@@ -8,7 +8,7 @@ the hidden states of every layer, and MLM logits. Needs torch and transformers, 
 the project itself does not use; an environment of its own will do:
 
     python -m venv golden && golden/bin/pip install torch transformers
-    golden/bin/python -m scripts.make_bert_golden tests/models/golden/bert_tiny
+    golden/bin/python tests/models/golden/make_bert.py tests/models/golden/bert_tiny
 """
 
 import argparse

@@ -22,7 +22,7 @@ def _named(function: Callable[[str], str]) -> Callable:
     return function
 
 
-# Of the cell.
+# The cell.
 
 
 def _edit(text: str, change: Callable[[gemmi.cif.Block], object]) -> str:
@@ -60,24 +60,24 @@ _with_cell("flat_cell", angle_alpha="60", angle_beta="60", angle_gamma="119.9999
 
 @_named
 def no_lengths(text: str) -> str:
-    """The lines with the cell's lengths are missing."""
+    """Leave out the lines with the cell's lengths."""
     lines = text.split("\n")
     return "\n".join(line for line in lines if not line.startswith("_cell_length"))
 
 
 @_named
 def two_lengths(text: str) -> str:
-    """One length twice, with different values."""
+    """Give one length twice, with different values."""
     return text.replace("\nloop_", "\n_cell_length_a 77.7\nloop_", 1)
 
 
 @_named
 def two_formulas(text: str) -> str:
-    """A tag twice that the structure does not depend on."""
+    """Repeat a tag on which the structure does not depend."""
     return text.replace("\nloop_", "\n_chemical_formula_structural ''\nloop_", 1)
 
 
-# Of the symmetry.
+# The symmetry.
 
 
 def _without_operations(text: str) -> str:
@@ -87,33 +87,33 @@ def _without_operations(text: str) -> str:
 
 @_named
 def no_symmetry(text: str) -> str:
-    """Neither operations nor a name nor a number."""
+    """Give neither operations nor the name or number of a group."""
     lines = _without_operations(text).split("\n")
     return "\n".join(line for line in lines if not line.startswith((_NAME, _NUMBER)))
 
 
 @_named
 def name_only(text: str) -> str:
-    """Operations are left to the name of the group."""
+    """Leave the operations to the name of the group."""
     return _without_operations(text)
 
 
 @_named
 def unknown_name(text: str) -> str:
-    """A name that no group has, and no operations."""
+    """Give a name that no group has, and no operations."""
     text = _without_operations(text)
     return _edit(text, lambda block: block.set_pair(_NAME, "'Q 7/m'"))
 
 
 @_named
 def contradicting_name(text: str) -> str:
-    """The name says one group, the operations another."""
+    """Name another group than that of the operations."""
     return _edit(text, lambda block: block.set_pair(_NAME, "'I 41/a m d'"))
 
 
 @_named
 def missing_operation(text: str) -> str:
-    """The second operation is missing: the others are no group."""
+    """Leave out the second operation: the others do not form a group."""
 
     def change(block: gemmi.cif.Block) -> None:
         block.find(["_symmetry_equiv_pos_site_id", _OPERATION]).remove_row(1)
@@ -123,30 +123,30 @@ def missing_operation(text: str) -> str:
 
 @_named
 def false_operation(text: str) -> str:
-    """One operation shifted by a quarter."""
+    """Shift one operation by a quarter."""
     return _edit(text, lambda b: _set(b, _OPERATION, "'-x+1/4, y, z'", 1))
 
 
 @_named
 def singular_operation(text: str) -> str:
-    """An operation that maps the crystal onto a plane."""
+    """Map the crystal onto a plane by one operation."""
     return _edit(text, lambda block: _set(block, _OPERATION, "'x, x, z'", 1))
 
 
 @_named
 def nonsense_operation(text: str) -> str:
-    """An operation that is none."""
+    """Write a word where an operation stands."""
     return _edit(text, lambda block: _set(block, _OPERATION, "'x, y, oops'", 1))
 
 
 @_named
 def many_operations(text: str) -> str:
-    """A hundred thousand operations."""
+    """List a hundred thousand operations."""
     rows = "".join(f"{i} 'x+{i % 24}/24, y, z'\n" for i in range(100_000))
     return text.replace(f"{_OPERATION}\n", f"{_OPERATION}\n{rows}", 1)
 
 
-# Of the atoms.
+# The atoms.
 
 
 def _with_atom(name: str, tag: str, value: str, row: int = 0) -> None:
@@ -176,7 +176,7 @@ _with_atom("partial_occupancy", _OCCUPANCY, "0.5")
 
 @_named
 def odd_numbers(text: str) -> str:
-    """Uncertainties, signs and missing zeros, all allowed."""
+    """Write uncertainties, signs and numbers without a leading zero: all valid."""
 
     def change(block: gemmi.cif.Block) -> None:
         for row in block.find([_X, _Y, _Z]):
@@ -189,20 +189,20 @@ def odd_numbers(text: str) -> str:
 
 @_named
 def missing_column(text: str) -> str:
-    """There is no column of z."""
+    """Leave out the column of z."""
     return _edit(text, lambda block: _drop(block, _Z))
 
 
 @_named
 def missing_symbols(text: str) -> str:
-    """There is neither a column of elements nor of labels."""
+    """Leave out the columns of elements and of labels."""
     text = _edit(text, lambda block: _drop(block, _SYMBOL))
     return _edit(text, lambda block: _drop(block, _LABEL))
 
 
 @_named
 def symbols_in_labels(text: str) -> str:
-    """Elements are named by the labels alone."""
+    """Name the elements by the labels alone."""
     return _edit(text, lambda block: _drop(block, _SYMBOL))
 
 
@@ -220,20 +220,20 @@ def _drop(block: gemmi.cif.Block, tag: str) -> None:
 
 @_named
 def swapped_columns(text: str) -> str:
-    """The heads of elements and of x are exchanged."""
+    """Exchange the headings of elements and of x."""
     text = text.replace(_SYMBOL, "@", 1).replace(_X, _SYMBOL, 1)
     return text.replace("@", _X, 1)
 
 
 @_named
 def atom_twice(text: str) -> str:
-    """The last row of atoms is there twice."""
+    """Repeat the last row of atoms."""
     return text.rstrip() + "\n" + text.rstrip().rpartition("\n")[2] + "\n"
 
 
 @_named
 def close_atoms(text: str) -> str:
-    """Another element a thousandth of an angstrom away from the last atom."""
+    """Put another element a thousandth of an angstrom from the last atom."""
     *_, label, multiplicity, x, y, z, occupancy = text.split()
     x = f"{float(x) + 2e-4:.6f}"
     return text.rstrip() + f"\n Au {label}b {multiplicity} {x} {y} {z} {occupancy}\n"
@@ -241,7 +241,7 @@ def close_atoms(text: str) -> str:
 
 @_named
 def equal_labels(text: str) -> str:
-    """All atoms have one label."""
+    """Give all atoms the same label."""
 
     def change(block: gemmi.cif.Block) -> None:
         for row in range(len(block.find([_LABEL]))):
@@ -252,7 +252,7 @@ def equal_labels(text: str) -> str:
 
 @_named
 def million_rows(text: str) -> str:
-    """A million atoms."""
+    """List a million atoms."""
     return (
         text.partition("loop_")[0]
         + f"loop_\n {_SYMBOL}\n {_X}\n {_Y}\n {_Z}\n"
@@ -262,7 +262,7 @@ def million_rows(text: str) -> str:
 
 @_named
 def many_images(text: str) -> str:
-    """Five thousand atoms in a group of 192 operations."""
+    """List five thousand atoms in a group of 192 operations."""
     lines = _without_operations(text)[: _without_operations(text).index("loop_")]
     lines = _edit(lines, lambda block: block.set_pair(_NAME, "'F m -3 m'"))
     rows = "".join(f"Si 0.{i:04d} 0.2{i:04d} 0.3{i:04d}\n" for i in range(5000))
