@@ -25,9 +25,10 @@ from jax.experimental.compilation_cache import compilation_cache
 
 import cloud_jax
 from cloud_jax import finetune
+from cloud_jax.cli import Exit
 from cloud_jax.config import finetuning, load_config
 from cloud_jax.finetuning.job import prepare
-from cloud_jax.finetuning.run import group_name
+from cloud_jax.finetuning.members import group_name
 from cloud_jax.models.folder import load_model
 from cloud_jax.training.metrics_log import TIMING_KEYS
 
@@ -209,7 +210,7 @@ def test_a_finished_run_says_so_and_other_settings_are_refused(command, whole, c
     assert command("--workdir=whole") == 0
     assert (whole / "results.json").read_text() == found
     code = command("--workdir=whole", "--config.optimizer.learning_rate=1e-4")
-    assert code == finetune.EXIT_FAILED
+    assert code == Exit.FAILED
     assert "optimizer.learning_rate: 0.003 -> 0.0001" in capsys.readouterr().err
     assert (whole / "config.json").read_text() == before
 
@@ -228,14 +229,14 @@ def test_a_terminated_run_refuses_other_settings_and_resumes_to_the_bit(
         return scores(*arguments)
 
     monkeypatch.setattr(finetuning, "validation_scores", stop_in_epoch_three)
-    assert command("--workdir=broken") == finetune.EXIT_INTERRUPTED
+    assert command("--workdir=broken") == Exit.RESUMABLE
     assert "run it again to resume" in capsys.readouterr().out
     assert not (place / "broken" / "results.json").exists()
 
-    assert command("--workdir=broken", "--config.seed=1") == finetune.EXIT_FAILED
+    assert command("--workdir=broken", "--config.seed=1") == Exit.FAILED
     assert "seed: 0 -> 1" in capsys.readouterr().err
     code = command("--workdir=broken", "--config.members_at_once=1")
-    assert code == finetune.EXIT_FAILED
+    assert code == Exit.FAILED
     assert command("--workdir=broken") == 0
     assert len(n) == 4  # one more epoch, not four
     assert_equal_to_the_bit(place / "broken", whole)
@@ -298,7 +299,7 @@ def test_groups_of_another_size_are_refused_and_say_their_size(
     shutil.copytree(whole, place / "other")
     (place / "other" / "results.json").unlink()
     code = command("--workdir=other", "--config.members_at_once=1")
-    assert code == finetune.EXIT_FAILED
+    assert code == Exit.FAILED
     assert "give --config.members_at_once=2" in capsys.readouterr().err
     assert command("--workdir=other", "--config.members_at_once=2") == 0
 
@@ -334,7 +335,7 @@ def test_structures_are_read_once_and_folds_come_from_a_file(place, monkeypatch)
     assert [len(fold.test) for fold in job.folds] == [4, 4]
     # Of 18 rows a quarter selects the checkpoint, and is trained on all the same.
     assert [(len(m.train), len(m.validation)) for m in job.members] == [(18, 4)] * 4
-    assert group_name(job, job.members) == "first%2Fone.0-second.1"
+    assert group_name(job.members) == "first%2Fone.0-second.1"
 
     def refuse(*_):
         raise AssertionError("the structures were read again")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from crystal_table import CONFIG, crystals, write_encoder, write_table
 
-from cloud_jax import finetune, import_hf, load, pretrain
+from cloud_jax import finetune, import_hf, load
 from cloud_jax.config import finetuning, load_config
 from cloud_jax.finetuning.job import prepare
 from cloud_jax.models.bert import EncoderConfig
@@ -20,6 +20,7 @@ from cloud_jax.models.folder import load_model, save_model
 from cloud_jax.models.heads import MaskedLanguageModel
 from cloud_jax.scope import build_vocabulary
 from cloud_jax.training.checkpoint import Checkpoints
+from cloud_jax.training.run import write_model
 
 GOLDEN = Path(__file__).parent / "models/golden/bert_tiny"
 
@@ -73,10 +74,10 @@ def test_scanned_layers_of_pretraining_are_exported_one_by_one(place):
         store=SimpleNamespace(manifest=manifest, vocabulary=vocabulary),
         hashes={},
     )
-    pretrain.write_model(job, {"best_checkpoint": "checkpoints/2"}, active=True)
+    write_model(job, {"best_checkpoint": "checkpoints/2"}, active=True)
 
     encoder, scanned = (
-        prepared("--config.model.checkpoint=pretrained").initial_encoder,
+        prepared("--config.model.checkpoint=pretrained").start.params,
         params["encoder"],
     )
     for layer in range(2):
@@ -101,7 +102,7 @@ def test_released_weights_are_fine_tuned_in_their_own_vocabulary(place):
         "--config.optimizer.epochs=1",
     )
     job = prepared(*arguments)
-    assert {row[0] for row in job.table.tokens} == {job.vocabulary.cls_id} == {0}
+    assert {row[0] for row in job.table.tokens} == {job.start.vocabulary.cls_id} == {0}
     assert finetune.main(["--config=tiny.py", "--workdir=run", *arguments]) == 0
     results = json.loads((place / "run" / "results.json").read_text())
     assert results["dialect"] == "paper"
@@ -131,7 +132,7 @@ def test_a_fine_tuned_model_gives_its_first_members_encoder(place):
 
     save("tuned")
     job = prepared("--config.model.checkpoint=tuned")
-    found = job.initial_encoder
+    found = job.start.params
     jax.tree.map(np.testing.assert_array_equal, found, model.params["encoder"])
     save("leaky", provenance={"hashes": {"table": job.hashes["table"]}})
     with pytest.raises(ValueError, match="fine-tuned on this very table"):

@@ -8,6 +8,7 @@ import pytest
 from crystal_table import CONFIG, PHYSICS, crystals, write_encoder, write_table
 
 from cloud_jax import finetune
+from cloud_jax.cli import Exit
 from cloud_jax.models.folder import load_model, save_model
 
 
@@ -72,7 +73,7 @@ def command(files, monkeypatch, tmp_path):
         (["data.table=flat.csv"], "target y: found 3.5 in all 29 training rows"),
         (["data.table=bad.csv"], "no usable row of 12; set aside: 12 vocabulary"),
         (["data.scope_column=sentence"], "found columns id, scope, paper"),
-        (["data.dataset=encoder"], "is no dataset of"),
+        (["data.dataset=encoder"], "not a data set of"),
         (["folds.column="], "give exactly one of column, file and random"),
         (["folds.random=3"], "give exactly one of column, file and random"),
         (["data.table=alone.csv"], "fold a: found 1 test rows, expected at least 2"),
@@ -81,7 +82,7 @@ def command(files, monkeypatch, tmp_path):
         (["folds.column=", "folds.file=folds.json"], "'y-2'"),
         (["folds.only=('other',)"], "there is no fold other; found split"),
         (["folds.validation_fraction=0.01"], "leaves 0 validation rows of 32"),
-        (["targets.columns=()"], "expected one entry a target in each list"),
+        (["targets.columns=()"], "expected one entry per target in each list"),
         (["targets.bases=('mol',)"], "config.targets.bases: found 'mol'"),
         (["head.law=newton"], "law 'newton' is neither"),
         (["head.law=debye"], "a law predicts one of"),
@@ -95,7 +96,7 @@ def command(files, monkeypatch, tmp_path):
 )
 def test_what_to_correct_is_said(command, capsys, tmp_path, arguments, message):
     arguments = [f"--config.{a.removeprefix('--config.')}" for a in arguments]
-    assert command(*arguments) == finetune.EXIT_FAILED
+    assert command(*arguments) == Exit.FAILED
     error = capsys.readouterr().err
     assert message in error
     assert error.startswith("error: ")
@@ -110,13 +111,13 @@ def test_rounded_fractions_are_no_formula(command, capsys):
         "--config.targets.bases=('formula', 'gram')",
         "--config.targets.units=('J/(mol K)', 'kJ/g')",
     )
-    assert command(*arguments) == finetune.EXIT_FAILED
+    assert command(*arguments) == Exit.FAILED
     assert "use the canonical dialect" in capsys.readouterr().err
 
 
 def test_a_task_that_is_one_of_several_is_refused(command, capsys, monkeypatch):
     monkeypatch.setenv("SLURM_PROCID", "3")
-    assert command() == finetune.EXIT_FAILED
+    assert command() == Exit.FAILED
     assert "srun --ntasks=1" in capsys.readouterr().err
 
 
@@ -128,7 +129,7 @@ def test_workers_that_cannot_work_are_an_error(command, capsys, monkeypatch):
 
     monkeypatch.setattr(workers.Pool, "run", fail)
     arguments = ("--config.data.scope_column=", "--config.data.structure_column=scope")
-    assert command(*arguments) == finetune.EXIT_FAILED
+    assert command(*arguments) == Exit.FAILED
     assert "column scope: a worker died 3 times" in capsys.readouterr().err
 
 
@@ -138,8 +139,8 @@ def test_without_pymatgen_structures_and_a_new_vocabulary_say_what_is_missing(
     def missing(_):
         raise ModuleNotFoundError("No module named 'pymatgen'")
 
-    monkeypatch.setattr("cloud_jax.finetuning.job.build_vocabulary", missing)
-    assert command() == finetune.EXIT_FAILED
+    monkeypatch.setattr("cloud_jax.finetuning.start.build_vocabulary", missing)
+    assert command() == Exit.FAILED
     assert "No module named 'pymatgen'" in capsys.readouterr().err
 
 
@@ -169,7 +170,7 @@ def test_a_prepared_dataset_brings_vocabulary_tolerances_and_sentences(
     ]
     pq.write_table(pa.Table.from_pylist(records), dataset / "records.parquet")
     monkeypatch.chdir(files)
-    monkeypatch.setattr("cloud_jax.finetuning.job.build_vocabulary", None)
+    monkeypatch.setattr("cloud_jax.finetuning.start.build_vocabulary", None)
     config = load_config(
         "tiny.py",
         [f"--config.data.dataset={dataset}", "--config.data.scope_column="],
@@ -177,6 +178,6 @@ def test_a_prepared_dataset_brings_vocabulary_tolerances_and_sentences(
     )
     job = prepare(config)
     search = {"symprec": 0.1, "angle_tolerance": 5.0, "symmetry": "moyopy"}
-    assert job.origin == search | {"max_tokens": 128}
+    assert job.start.origin == search | {"max_tokens": 128}
     assert job.table.sentences == [record.canonical for record, _ in crystals(40)]
     assert job.table.n_atoms.tolist() == [record.n_atoms for record, _ in crystals(40)]

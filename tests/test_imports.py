@@ -85,8 +85,6 @@ def room_of(module: str) -> str:
 @pytest.mark.parametrize("room", RULES)
 def test_a_room_uses_only_the_rooms_of_its_row(room):
     allowed = {*RULES[room][0], room, "files", "config", "progress", "cli"}
-    if room == "studies":
-        allowed |= {"finetune"}
     used = {
         (module, name) for module in modules_of(room) for name in imports_of(module)
     }

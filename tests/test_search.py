@@ -99,8 +99,8 @@ def test_a_trial_and_what_it_sees(place, monkeypatch, capsys):
     assert (place / "study" / "search.png").stat().st_size > 10_000
     assert not list(place.glob("study/trials/*/members/*/checkpoints"))
     printed = capsys.readouterr().out.splitlines()[-1].split()
-    assert printed[1:4] == ["-m", "cloud_jax.finetune", "--config"]
-    assert printed[5:] == best["arguments"]
+    assert printed[:3] == ["cloud-jax", "finetune", "--config"]
+    assert printed[4:] == best["arguments"]
     assert best["arguments"][:2] == list(small[:2])
 
 
@@ -157,7 +157,7 @@ def test_nothing_but_failures(place, scores, capsys):
         ('{"optimizer.loss": ["l1", "l3"]}', "one of l1, l2"),
         ('{"head.layers": Range(1, 5)}', "1, 2 or 3"),
         ('{"head.layers": [1.5]}', "takes a value of type int"),
-        ('{"optimizer.loss": Range(0, 1)}', "it is no number"),
+        ('{"optimizer.loss": Range(0, 1)}', "not a number"),
         ('{"model.dropout": Range(0.0, 0.1, log=True)}', "0 < low < high"),
         ('{"model.dropout": Range(0.2, 0.1)}', "low < high"),
         ('{"model.dropout": []}', "a list of choices or a Range"),

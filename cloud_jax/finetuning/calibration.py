@@ -1,10 +1,10 @@
-"""How far to trust a prediction: split-conformal quantiles from validation rows.
+"""Widths of prediction intervals: split-conformal quantiles from validation rows.
 
 A row's residual is that of the mean over the members that held the row out: they did
-not learn from it, though they chose their best epoch with it and others. Of a
-regression it is |predicted - true|. Of a law it is |ln s|, s the factor on all
-characteristic temperatures with which the prediction equals the label: a property at
-s theta is what one number can move at every temperature and for every property at once.
+not learn from it, though they chose their best epoch with it and others. For a
+regression it is |predicted - true|. For a law it is |ln s|, where s is the factor on
+all characteristic temperatures at which the prediction equals the label: one number
+that moves every property at every temperature.
 
 The quantile is that of n + 1 rows (Vovk et al. 2005; Angelopoulos & Bates 2021, arXiv
 2107.07511, section 1). The stated level is nominal: it holds for the label's property
@@ -21,15 +21,20 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from cloud_jax.finetuning.job import Job
+from cloud_jax.finetuning.loop import Trained
 from cloud_jax.finetuning.targets import Target
-from cloud_jax.finetuning.trained import Trained
 from cloud_jax.physics.laws import Law, constrain, evaluate, scale_temperatures
 
-_WIDEST = math.log(20)  # beyond this factor on theta a label says nothing
+# A label that needs a larger factor on theta lies outside what the law can give.
+_WIDEST = math.log(20)
 
 
 def calibrate(job: Job, trained: Trained) -> dict[str, Any]:
-    """The `calibration` entry of a model folder."""
+    """Return the `calibration` entry of a model folder.
+
+    It is empty where no member held a row out (protocol `paper`), and lacks a target
+    with too few rows for the level.
+    """
     held_out = np.zeros(trained.raw.shape[:2], bool)
     for index, member in enumerate(job.members):
         if job.config.folds.protocol == "strict":
@@ -56,15 +61,18 @@ def calibrate(job: Job, trained: Trained) -> dict[str, Any]:
             )
         quantile = conformal_quantile(residuals, level)
         if quantile is not None:
-            entry = {"level": level, "n": len(rows), "quantile": quantile}
-            targets[target.name] = entry
+            targets[target.name] = {
+                "level": level,
+                "n": len(rows),
+                "quantile": quantile,
+            }
     return {"targets": targets}
 
 
 def conformal_quantile(
     residuals: Float[np.ndarray, " n"], level: float
 ) -> float | None:
-    """The ceil((n + 1) level)-th smallest residual; None if there are not so many."""
+    """Return the ceil((n + 1) level)-th smallest residual; None of fewer residuals."""
     rank = math.ceil((len(residuals) + 1) * level)
     return float(np.sort(residuals)[rank - 1]) if rank <= len(residuals) else None
 
@@ -76,7 +84,7 @@ def log_factors(
     there: Bool[np.ndarray, "M n"],
     per_atom: Float[np.ndarray, " n"],
 ) -> Float[np.ndarray, " n"]:
-    """Find by how much, in ln, theta must change to give each label.
+    """Return by how much, in ln, theta must change to give each label.
 
     Args:
         law: of the head.
@@ -95,7 +103,8 @@ def log_factors(
             values = evaluate(law, target.property, scaled, target.temperature_k)
             return (values * weight).sum(axis=0)
 
-        # Every property moves one way with theta, so halving an interval finds it.
+        # Every property rises or falls with theta throughout, so bisection finds it.
+        # 50 halvings leave 2 ln 20 / 2**50, below the precision of a label.
         low, high = (jnp.full(len(per_atom), sign * _WIDEST) for sign in (-1.0, 1.0))
         rising = at(high) > at(low)
         for _ in range(50):

@@ -1,7 +1,7 @@
-"""The crystals of table rows: structures through the worker processes, or a dataset.
+"""The crystals of table rows: their structures read, or found in a prepared data set.
 
-What structures became can be kept in a file. Without structures to read nothing that
-parses them is imported.
+Structures are read by worker processes, and what they became can be kept in a file.
+Where there are none to read, nothing that parses them is imported.
 """
 
 import json
@@ -14,10 +14,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from tqdm import tqdm
 
 from cloud_jax.files import atomic_write
 from cloud_jax.finetuning.rows import LabelledTable, Row, TableError
+from cloud_jax.progress import progress
 from cloud_jax.scope.options import Options
 from cloud_jax.structures.items import kind_of
 from cloud_jax.structures.source import (
@@ -30,8 +30,14 @@ from cloud_jax.structures.source import (
 
 
 @dataclass(frozen=True)
-class _Structures(Source):
-    """The structure column of the rows that are good so far, named by row number."""
+class _StructureColumn(Source):
+    """A source of the structures of some rows, with row numbers as ids.
+
+    Attributes:
+        table: where the rows come from.
+        column: with the structures.
+        wanted: numbers of the rows.
+    """
 
     table: LabelledTable | None = None
     column: str = ""
@@ -47,7 +53,13 @@ class _Structures(Source):
 
 
 def _raw_item(name: str, value: Any, folder: Path) -> RawItem:
-    """Tell a path from text; read the file that a path leads to."""
+    """Return the structure of a cell, which may be one, or the path of a file.
+
+    Args:
+        name: id of the item.
+        value: of the cell.
+        folder: that paths start from.
+    """
     if isinstance(value, RawItem):
         return value._replace(id=name)
     if value is None or (isinstance(value, str) and not value.strip()):
@@ -56,9 +68,10 @@ def _raw_item(name: str, value: Any, folder: Path) -> RawItem:
         return RawItem(name, value, "auto")
     path = folder / value.strip()
     if not _is_file(path):
-        if "\\n" in value:  # line breaks as two characters
+        # Some tables write a line break as a backslash and an n.
+        if "\\n" in value:
             return RawItem(name, value.replace("\\n", "\n"), "auto")
-        problem = f"found {value[:80]!r}, which is no file beside the table and no text"
+        problem = f"found {value[:80]!r}, neither a file beside the table nor text"
         return RawItem(name, ("not_found", problem), "reject")
     try:
         if (size := path.stat().st_size) > MAX_ITEM_BYTES:
@@ -70,19 +83,20 @@ def _raw_item(name: str, value: Any, folder: Path) -> RawItem:
 
 
 def _is_file(path: Path) -> bool:
+    """Return whether a path leads to a file; text may be no path at all."""
     try:
         return path.is_file()
-    except (OSError, ValueError):  # text: too long for a name, or with a zero byte
+    except (OSError, ValueError):  # too long for a name, or with a zero byte
         return False
 
 
-# Of a crystal, beside its sentence, and of a row that is none.
+# Columns that are wanted of a crystal beside its sentence, and of a reject.
 _FACTS = ("n_atoms", "space_group", "volume_per_atom")
 _PROBLEM = ("code", "message")
 
 
 def _take(row: Row, crystal: dict[str, Any], dialect: str) -> None:
-    """Fill in what is known of a row's crystal."""
+    """Fill in the sentence and the facts of a row's crystal."""
     n_atoms, space_group, volume_per_atom = (crystal[name] or 0 for name in _FACTS)
     row.sentence = crystal[dialect]
     row.n_atoms = row.n_atoms or n_atoms
@@ -99,7 +113,7 @@ def encode_structures(
     *,
     keep_in: Path | None = None,
 ) -> None:
-    """Fill in what is known of the crystal of each row, or its problem.
+    """Read structures, and fill in the crystal of each row or its problem.
 
     Args:
         table: where the rows come from.
@@ -107,9 +121,9 @@ def encode_structures(
         rows: to fill in.
         options: dialect and tolerances.
         processes: that read structures.
-        keep_in: a file that keeps what came out. While the table and the options stay
-            the same it is read instead; structures that are files of their own may
-            then change or be gone.
+        keep_in: file for the outcome. While the table and the options stay the same
+            it is read instead; structures that are files of their own may then change
+            or be gone.
 
     Raises:
         TableError: the workers cannot work.
@@ -136,17 +150,17 @@ def _encode(
     options: Options,
     processes: int,
 ) -> dict[str, list]:
-    """Return for each row's number [its crystal, [code, message] or None]."""
+    """Return {row number: [crystal, None or [code, message]]}, numbers as text."""
     from cloud_jax.scope.chunks import CHUNK_ITEMS, chunks, read_part
     from cloud_jax.scope.pool import EngineError, Limits, Pool
 
     wanted = frozenset(row.number for row in rows)
-    source = _Structures(table.name, table=table, column=column, wanted=wanted)
+    source = _StructureColumn(table.name, table=table, column=column, wanted=wanted)
     names = [options.dialect, *_FACTS]
     results = {}
     with (
         tempfile.TemporaryDirectory(prefix="cloud_jax-") as directory,
-        tqdm(total=len(rows), desc="reading structures", unit=" crystals") as bar,
+        progress("reading structures", total=len(rows), unit="crystals") as bar,
         Pool(
             max(1, min(processes, -(-len(rows) // CHUNK_ITEMS))),
             directory=Path(directory),
@@ -168,7 +182,7 @@ def _encode(
 
 
 def _read_kept(file: Path, key: dict[str, Any]) -> dict[str, list]:
-    """What `_keep` wrote under the same key; nothing if there is no such thing."""
+    """Return what `_keep` wrote under the same key; empty if there is no such file."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         return content["rows"] if content["key"] == key else {}
@@ -177,15 +191,16 @@ def _read_kept(file: Path, key: dict[str, Any]) -> dict[str, list]:
 
 
 def _keep(file: Path, key: dict[str, Any], rows: dict[str, list]) -> None:
+    """Write what structures became, beside what it depends on."""
     file.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(file, json.dumps({"key": key, "rows": rows}))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a prepared dataset.
+    """Return the manifest of a prepared data set.
 
     Raises:
-        TableError: the folder is no such dataset.
+        TableError: the folder holds none.
     """
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
@@ -194,19 +209,28 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest.setdefault("symmetry", "spglib")  # before there was a choice
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TableError(
-            f"{folder}: is no dataset of `python -m cloud_jax.preprocess` ({error})"
+            f"{folder}: not a data set of `cloud-jax preprocess` ({error})"
         ) from None
     return manifest
 
 
 def join_dataset(folder: Path, rows: list[Row], options: Options) -> None:
-    """Fill in what a prepared dataset knows of each row's crystal, or the problem."""
+    """Find each row's crystal in a prepared data set, and fill it or its problem in.
+
+    Args:
+        folder: of the data set.
+        rows: to fill in, known by their ids.
+        options: dialect, and the symmetry search that the data set must share.
+
+    Raises:
+        TableError: the data set cannot be read, or has another symmetry search.
+    """
     manifest = read_manifest(folder)
     search = ("symprec", "angle_tolerance", "symmetry")
     made = {name: manifest[name] for name in search}
     asked = {name: getattr(options, name) for name in made}
     if made != asked:
-        raise TableError(f"{folder}: was made with {made}, this run has {asked}")
+        raise TableError(f"{folder}: made with {made}, this run has {asked}")
     wanted: dict[str, list[dict]] = {row.id: [] for row in rows}
     names = ["id", *_FACTS, options.dialect, "merged_ids"]
     try:
@@ -219,27 +243,36 @@ def join_dataset(folder: Path, rows: list[Row], options: Options) -> None:
                             wanted[key].append(record)
     except (OSError, pa.ArrowInvalid) as error:
         raise TableError(f"{folder}: cannot be read ({error})") from error
-    # Twins of equal canonical sentence were merged; no other rule makes them equal.
+    # A merged twin has an equal sentence only if equal sentences were merged.
     exact = manifest["deduplicate"] == options.dialect == "canonical"
     for row in rows:
         _take_record(row, wanted[row.id], options.dialect, exact)
 
 
 def _take_record(row: Row, found: list[dict], dialect: str, exact: bool) -> None:
+    """Fill in a row's crystal from the records that may be it.
+
+    Args:
+        row: to fill in.
+        found: records of its id.
+        dialect: of the sentence.
+        exact: whether merged twins have equal sentences.
+    """
     if not found:
-        row.problem = "not_in_dataset", f"the dataset has no crystal {row.id}"
+        row.problem = "not_in_dataset", f"the data set has no crystal {row.id}"
     elif len({record["id"] for record in found}) > 1:
         names = ", ".join(record["id"] for record in found)
         row.problem = "ambiguous_id", f"{row.id} may be {names}: write one of them"
     elif row.id not in _names(found[0]["id"]) and not exact:
-        row.problem = "merged", f"the dataset keeps only its twin {found[0]['id']}"
+        row.problem = "merged", f"the data set keeps only its twin {found[0]['id']}"
     elif found[0][dialect] is None:
-        row.problem = "no_sentence", f"the dataset has no {dialect} sentence of it"
+        row.problem = "no_sentence", f"the data set has no {dialect} sentence of it"
     else:
-        twin = row.id not in _names(found[0]["id"])  # it may be smaller or larger
+        # Of a twin the volume is not known: it may be smaller or larger.
+        twin = row.id not in _names(found[0]["id"])
         _take(row, found[0] | ({"volume_per_atom": None} if twin else {}), dialect)
 
 
 def _names(record_id: str) -> tuple[str, str]:
-    """A record's id, and the same without the name of its source."""
+    """Return a record's id, with and without the name of its source."""
     return record_id, record_id.partition("/")[2]

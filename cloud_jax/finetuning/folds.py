@@ -1,12 +1,11 @@
-"""Labelled tables to folds: who is trained on, who is tested, and target scaling.
+"""Folds: which rows are trained on, validate or test, and how targets are scaled.
 
 A fold is two lists of row numbers. They come from a column of the table, from a file
-(MatBench's for instance) or from a seed, and each fold is trained and tested on its
-own.
+(such as MatBench's) or from a seed. Each fold is trained and tested on its own.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +23,7 @@ class Fold(NamedTuple):
     """Rows of a table, as indices into it.
 
     Attributes:
-        name: of the fold, `split` where there is only one.
+        name: `split` where the table has train and test rows.
         train: rows that may be trained on and selected with.
         test: rows that only the final numbers see.
     """
@@ -35,15 +34,15 @@ class Fold(NamedTuple):
 
 
 def folds_from_column(values: Sequence[str]) -> list[Fold]:
-    """Make folds of a column.
+    """Return the folds that a column says.
 
     Args:
-        values: of each row `test` or one other word (`train`, `train_val`), which makes
-            one fold; or the name of the fold in which the row is tested, and then it
-            is trained on in all others.
+        values: one per row. Either `test` and one other word (`train`, `train_val`),
+            which makes one fold; or the name of the fold that tests the row, which is
+            then trained on in all others.
 
     Raises:
-        FoldError: `test` and several others, or too few rows.
+        FoldError: `test` and several other words, or too few rows.
     """
     column = np.array(values, dtype=str)
     names = sorted(set(column.tolist()), key=_natural)
@@ -60,7 +59,7 @@ def folds_from_column(values: Sequence[str]) -> list[Fold]:
 def folds_from_k(
     n: int, k: int, seed: int, groups: Sequence[str] | None = None
 ) -> list[Fold]:
-    """Make k folds at random.
+    """Return k folds at random.
 
     Without groups they are scikit-learn's `KFold(k, shuffle=True, random_state=seed)`,
     so that n, 5 and 18012019 give MatBench's own folds of a regression task.
@@ -69,7 +68,7 @@ def folds_from_k(
         n: rows of the table.
         k: folds.
         seed: of the shuffle.
-        groups: of each row its group; a group is never on both sides.
+        groups: one per row; a group is never on both sides.
 
     Raises:
         FoldError: fewer than two rows in a fold, or fewer groups than folds.
@@ -95,7 +94,7 @@ def folds_from_file(
     rows: Sequence[int] | None = None,
     rejected: Sequence[str] = (),
 ) -> list[Fold]:
-    """Read folds from JSON: `{"fold_0": [test rows], ...}`.
+    """Return the folds of a JSON file: `{"fold_0": [test rows], ...}`.
 
     A fold may also be `{"train": [rows], "test": [rows]}`, as MatBench publishes
     them; without `train` all rows that are not tested are trained on. A row is an id
@@ -104,8 +103,7 @@ def folds_from_file(
     Args:
         path: of the file.
         ids: of the table.
-        rows: of each row of the table its number in the table's file; counted from
-            0 without gaps by default.
+        rows: number of each row in the table's file; from 0 without gaps by default.
         rejected: ids of rows that were read and set aside; a fold may name them.
 
     Raises:
@@ -167,15 +165,17 @@ def _is_fold(entry: object) -> bool:
 
 
 def _natural(name: str) -> tuple[int, str]:
-    """Sort 2 before 10."""
+    """Return a key that sorts 2 before 10."""
     return (int(name) if name.isdecimal() else -1), name
 
 
 def _one_against_rest(test: np.ndarray, name: str) -> Fold:
+    """Return the fold that tests the rows of a mask and trains on the others."""
     return Fold(name, np.flatnonzero(~test), np.flatnonzero(test))
 
 
-def _checked(folds) -> list[Fold]:
+def _checked(folds: Iterable[Fold]) -> list[Fold]:
+    """Return folds as a list; raise FoldError for one that cannot be used."""
     folds = list(folds)
     for name, train, test in folds:
         for side, found in (("training", train), ("test", test)):
@@ -191,21 +191,19 @@ def _checked(folds) -> list[Fold]:
 def validation_rows(
     fold: Fold, *, protocol: str, fraction: float, seed: int, member: int
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " v"]]:
-    """Choose the rows that one member of an ensemble selects its checkpoint with.
+    """Return the training and validation rows of one member of an ensemble, sorted.
 
-    Members take turns through one shuffle of the training rows, so that their
-    validation rows do not meet while there are enough.
+    A member selects its best state with the validation rows. Members take turns
+    through one shuffle of the training rows, so that their validation rows do not
+    overlap while there are enough.
 
     Args:
-        fold: its test rows are not looked at.
+        fold: its test rows are not used.
         protocol: `strict`: validation rows leave the training rows; `paper`: they
             stay in, as the reference code has it.
         fraction: of the fold's training rows.
         seed: of the shuffle.
         member: number of the ensemble member, from 0.
-
-    Returns:
-        Training and validation rows, sorted.
 
     Raises:
         FoldError: fewer than two rows on either side.
@@ -237,7 +235,7 @@ def overlaps(sentences: Sequence[str], fold: Fold) -> Int[np.ndarray, " k"]:
 
 
 class Scaling(NamedTuple):
-    """Targets to zero mean and unit variance and back, by training rows only.
+    """Mean and deviation by which targets are scaled, from training rows only.
 
     Attributes:
         mean: of each target over the training rows.
@@ -254,11 +252,11 @@ class Scaling(NamedTuple):
         train: Int[np.ndarray, " n"],
         names: Sequence[str],
     ) -> "Scaling":
-        """Measure the training rows.
+        """Return the scaling of some rows.
 
         Args:
             targets: of the whole table.
-            train: rows to look at.
+            train: rows to measure.
             names: of the targets, for the error.
 
         Raises:
@@ -272,11 +270,3 @@ class Scaling(NamedTuple):
                     "rows, expected more than one value"
                 )
         return cls(rows.mean(axis=0), rows.std(axis=0))
-
-    def apply(self, targets: Float[np.ndarray, "*N P"]) -> Float[np.ndarray, "*N P"]:
-        """Scale targets."""
-        return (targets - self.mean) / self.scale
-
-    def undo(self, scaled: Float[np.ndarray, "*N P"]) -> Float[np.ndarray, "*N P"]:
-        """Return to the units of the targets."""
-        return scaled * self.scale + self.mean

@@ -1,18 +1,19 @@
-"""The loop of fine-tuning: some members side by side, from the first step to the last.
+"""The loop of fine-tuning: a group of members from the first epoch to the last.
 
 Order of an epoch, which is also the order in which a resumed run finds things: update,
-evaluate, select, log, checkpoint.
+evaluate, select, log, save.
 """
 
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Float, PyTree
+from tqdm import tqdm
 
 from cloud_jax.data.member_batches import MemberBatches
+from cloud_jax.finetuning.groups import Group
 from cloud_jax.finetuning.steps import PropertyState, PropertySteps, Scale
 from cloud_jax.training.checkpoint import Checkpoints
 from cloud_jax.training.errors import InterruptedRunError
@@ -20,67 +21,147 @@ from cloud_jax.training.metrics_log import MetricsLog
 from cloud_jax.training.stop import StopRequest
 
 
-class Member(NamedTuple):
-    """One model of the run.
-
-    Attributes:
-        fold: number of its fold.
-        number: of the member in its fold, from 0.
-        train: rows of the table it learns from.
-        validation: rows its best state is chosen with.
-    """
-
-    fold: int
-    number: int
-    train: Int[np.ndarray, " n"]
-    validation: Int[np.ndarray, " v"]
-
-
 class DivergedError(Exception):
-    """The loss of a member stopped being a number."""
+    """The loss of a member is infinite or NaN."""
 
 
-class Group(NamedTuple):
-    """What a group of M members trains with.
+class Records(NamedTuple):
+    """Where the states and the numbers of a group go.
 
     Attributes:
-        members: M of them.
-        steps: compiled for M members.
-        train: batches of their training rows.
-        validation: batches of their validation rows.
-        unseen: batches of all rows that they do not learn from, test rows included.
-        scale: of each member's targets, on the device.
-        keys: one a member, for initialisation and dropout.
-        targets: of the table.
+        checkpoints: of this group; their steps count epochs.
+        log: one event per member and epoch.
+        bar: of progress, advanced by one per epoch.
     """
 
-    members: Sequence[Member]
-    steps: PropertySteps
-    train: MemberBatches
-    validation: MemberBatches
-    unseen: MemberBatches
+    checkpoints: Checkpoints
+    log: MetricsLog
+    bar: tqdm
+
+
+class Trained(NamedTuple):
+    """Members at their best on validation rows, stacked.
+
+    Attributes:
+        params: [M, ...] on the host.
+        raw: outputs for the rows that a member did not train on, NaN for the others.
+        values: the same as targets in the units of the table.
+        scale: that was undone to get them.
+        score: validation error, see `validation_scores`.
+        epoch: after which the parameters were taken.
+    """
+
+    params: PyTree
+    raw: Float[np.ndarray, "M N O"]
+    values: Float[np.ndarray, "M N P"]
     scale: Scale
-    keys: PRNGKeyArray
-    targets: Float[np.ndarray, "N P"]
+    score: Float[np.ndarray, " M"]
+    epoch: Float[np.ndarray, " M"]
 
 
-def member_outputs(
-    steps: PropertySteps, params: PyTree, batches: MemberBatches, *, n_rows: int
-) -> Float[np.ndarray, "M N O"]:
-    """Raw outputs of each member for the rows in its batches; NaN for all others."""
-    found = None
-    for step in range(batches.steps_per_epoch):
-        batch = batches(step)
-        raw = np.asarray(steps.outputs(params, jax.device_put(batch, steps.sharding)))
-        if found is None:
-            found = np.full((len(raw), n_rows, raw.shape[-1]), np.nan, np.float32)
-        member, *slot = np.nonzero(batch["row"] >= 0)
-        found[member, batch["row"][member, *slot]] = raw[member, *slot]
-    return found
+def train_group(
+    group: Group,
+    records: Records,
+    stop: StopRequest,
+    *,
+    epochs: int,
+    every_epochs: int,
+) -> PropertyState:
+    """Train to the end, from the last checkpoint if there is one.
+
+    Args:
+        group: the members.
+        records: where states and numbers go.
+        stop: asked for at any time, also before the first step.
+        epochs: of every member's training rows.
+        every_epochs: how often to save.
+
+    Returns:
+        The last state, with the best of each member.
+
+    Raises:
+        DivergedError: a loss is not finite; no checkpoint holds the state after it.
+        InterruptedRunError: after saving.
+        OSError: a checkpoint or an event could not be written.
+    """
+    checkpoints, log, bar = records
+
+    # -------------------------------------------------------- start, or resume
+    if latest := checkpoints.latest():
+        state, _ = checkpoints.restore(group.steps.abstract, step=latest)
+    else:
+        state = group.steps.init(group.keys)
+    done = int(state.step) // group.train.steps_per_epoch
+    if stop.asked and done < epochs:
+        raise InterruptedRunError(done)
+
+    for epoch in range(done + 1, epochs + 1):
+        # ---------------------------------------------------- update, evaluate
+        begun = time.perf_counter()
+        state, losses = train_epoch(group, state, epoch)
+        scores = validation_scores(group, state.params)
+        check_finite(group, epoch, losses, scores)
+
+        # -------------------------------------------------------- select, log
+        state = group.steps.select(state, scores)
+        seconds = time.perf_counter() - begun
+        for member, loss, score in zip(group.members, losses, scores, strict=True):
+            log.write(
+                {
+                    "step": epoch,
+                    "split": member.name,
+                    "loss": float(loss),
+                    "validation_mae_over_mad": float(score),
+                    "seconds": seconds,
+                }
+            )
+        bar.set_postfix_str(f"validation {scores.mean():.4f}", refresh=False)
+        bar.update()
+
+        # --------------------------------------------------------------- save
+        # Asked once, so that what is saved and what is raised agree.
+        last, stopping = epoch == epochs, stop.asked
+        if last or stopping or epoch % every_epochs == 0:
+            log.sync()  # before the checkpoint: a resumed run trusts its events
+            checkpoints.save(state, {}, step=epoch)
+        if stopping and not last:
+            checkpoints.wait()
+            raise InterruptedRunError(epoch)
+    checkpoints.wait()
+    return state
+
+
+def train_epoch(
+    group: Group, state: PropertyState, epoch: int
+) -> tuple[PropertyState, Float[np.ndarray, " M"]]:
+    """Return the state after an epoch, counted from 1, and each member's mean loss."""
+    per_epoch = group.train.steps_per_epoch
+    losses = []
+    for step in range((epoch - 1) * per_epoch, epoch * per_epoch):
+        batch = jax.device_put(group.train(step), group.steps.sharding)
+        state, loss = group.steps.train(state, batch, group.scale, group.keys)
+        losses.append(loss)
+    # Fetched at the end, so that the device is not waited for after each step.
+    return state, np.mean([np.asarray(loss) for loss in losses], axis=0)
+
+
+def check_finite(
+    group: Group,
+    epoch: int,
+    losses: Float[np.ndarray, " M"],
+    scores: Float[np.ndarray, " M"],
+) -> None:
+    """Raise DivergedError for the first member whose numbers are not finite."""
+    for member, loss, score in zip(group.members, losses, scores, strict=True):
+        if not np.isfinite([loss, score]).all():
+            raise DivergedError(
+                f"member {member.name}, epoch {epoch}: loss {loss}, validation "
+                f"{score}; lower config.optimizer.learning_rate"
+            )
 
 
 def validation_scores(group: Group, params: PyTree) -> Float[np.ndarray, " M"]:
-    """Mean absolute error over validation rows, in parts of the training rows' MAD."""
+    """Return the mean absolute error over validation rows, per training rows' MAD."""
     n_rows = len(group.targets)
     raw = member_outputs(group.steps, params, group.validation, n_rows=n_rows)
     values = group.steps.predict(np.nan_to_num(raw), np.arange(n_rows), group.scale)
@@ -94,76 +175,36 @@ def validation_scores(group: Group, params: PyTree) -> Float[np.ndarray, " M"]:
     )
 
 
-def train_group(
-    group: Group,
-    *,
-    epochs: int,
-    checkpoints: Checkpoints,
-    every_epochs: int,
-    log: MetricsLog,
-    names: Sequence[str],
-    bar: Any,
-    stop: StopRequest,
-) -> PropertyState:
-    """Train to the end, from the last checkpoint if there is one.
+def member_outputs(
+    steps: PropertySteps, params: PyTree, batches: MemberBatches, *, n_rows: int
+) -> Float[np.ndarray, "M N O"]:
+    """Return each member's raw outputs for the rows in its batches, NaN for others."""
+    found = None
+    for step in range(batches.steps_per_epoch):
+        batch = batches(step)
+        raw = np.asarray(steps.outputs(params, jax.device_put(batch, steps.sharding)))
+        if found is None:
+            found = np.full((len(raw), n_rows, raw.shape[-1]), np.nan, np.float32)
+        member, *slot = np.nonzero(batch["row"] >= 0)
+        found[member, batch["row"][member, *slot]] = raw[member, *slot]
+    return found
 
-    Args:
-        group: the members.
-        epochs: of every member's training rows.
-        checkpoints: of this group.
-        every_epochs: how often to save.
-        log: where numbers go; its steps count epochs.
-        names: of the members.
-        bar: a tqdm bar, advanced by one an epoch.
-        stop: asked for at any time, also before the first step.
 
-    Raises:
-        DivergedError: a loss is not finite; no checkpoint holds the state after it.
-        InterruptedRunError: after saving.
-        OSError: a checkpoint or an event could not be written.
+def best_of(group: Group, state: PropertyState) -> Trained:
+    """Return the members of a trained group at their best, with what they predict.
+
+    Only rows that a member did not learn from are predicted.
     """
-    steps, per_epoch = group.steps, group.train.steps_per_epoch
-    if latest := checkpoints.latest():
-        state, _ = checkpoints.restore(steps.abstract, step=latest)
-    else:
-        state = steps.init(group.keys)
-    done = int(state.step) // per_epoch
-    bar.update(done)
-    if stop.asked and done < epochs:
-        raise InterruptedRunError(done)
-    for epoch in range(done, epochs):
-        begun = time.perf_counter()
-        losses = []
-        for step in range(epoch * per_epoch, (epoch + 1) * per_epoch):
-            batch = jax.device_put(group.train(step), steps.sharding)
-            state, loss = steps.train(state, batch, group.scale, group.keys)
-            losses.append(loss)
-        losses = np.mean([np.asarray(loss) for loss in losses], axis=0)
-        scores = validation_scores(group, state.params)
-        for name, loss, score in zip(names, losses, scores, strict=True):
-            if not np.isfinite([loss, score]).all():
-                raise DivergedError(
-                    f"member {name}, epoch {epoch + 1}: loss {loss}, validation "
-                    f"{score}; lower config.optimizer.learning_rate"
-                )
-            log.write(
-                {
-                    "step": epoch + 1,
-                    "split": name,
-                    "loss": float(loss),
-                    "validation_mae_over_mad": float(score),
-                    "seconds": time.perf_counter() - begun,
-                }
-            )
-        state = steps.select(state, scores)
-        bar.update()
-        bar.set_postfix_str(f"validation {scores.mean():.4f}", refresh=False)
-        last, stopping = epoch + 1 == epochs, stop.asked
-        if last or stopping or (epoch + 1) % every_epochs == 0:
-            log.sync()
-            checkpoints.save(state, {}, step=epoch + 1)
-        if stopping and not last:
-            checkpoints.wait()
-            raise InterruptedRunError(epoch + 1)
-    checkpoints.wait()
-    return state
+    n_rows = len(group.targets)
+    raw = member_outputs(group.steps, state.best_params, group.unseen, n_rows=n_rows)
+    values = group.steps.predict(np.nan_to_num(raw), np.arange(n_rows), group.scale)
+    values = np.asarray(values, float)
+    values[np.isnan(raw).any(-1)] = np.nan
+    return Trained(
+        params=jax.tree.map(np.asarray, state.best_params),
+        raw=raw,
+        values=values,
+        scale=jax.tree.map(np.asarray, group.scale),
+        score=np.asarray(state.best_score),
+        epoch=np.asarray(state.best_step) // group.train.steps_per_epoch,
+    )

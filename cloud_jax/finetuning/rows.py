@@ -1,4 +1,4 @@
-"""The rows of a labelled table, each with its line: what an error can point at.
+"""Rows of a labelled table, each with its line for messages.
 
 A table is a file, or a public data set with labels by its word (`matbench:phonons`).
 """
@@ -28,7 +28,22 @@ class TableError(ValueError):
 
 @dataclass
 class Row:
-    """What is known of one row while the table is made."""
+    """One row while the table is read: filled in step by step, or given a problem.
+
+    Attributes:
+        number: of the row in the file, from 0.
+        line: in the file, from 1.
+        id: empty until it is read.
+        targets: in the units of the file.
+        n_atoms: in the primitive cell, 0 while unknown.
+        space_group: number, 0 while unknown.
+        volume: of the primitive cell, angstrom^3.
+        split: value of the split column.
+        group: value of the group column.
+        sentence: of its crystal.
+        tokens: of the sentence.
+        problem: code and message of what makes the row unusable.
+    """
 
     number: int
     line: int
@@ -41,17 +56,22 @@ class Row:
     group: str = ""
     sentence: str = ""
     tokens: list[int] = field(default_factory=list)
-    problem: tuple[str, str] | None = None  # code, message
+    problem: tuple[str, str] | None = None
 
 
 class LabelledTable(Protocol):
-    """Where rows come from: a file, or a public data set."""
+    """A file or a public data set, as rows.
+
+    Attributes:
+        name: for messages.
+        folder: that paths in it start from.
+    """
 
     name: str
     folder: Path
 
     def rows(self, columns: Sequence[str]) -> Rows:
-        """Yield the line of each row and {column: value}, or what is wrong with it.
+        """Yield the line of each row and {column: value}, or a text about a bad row.
 
         The rows are the same, in the same order, whatever columns are wanted.
 
@@ -60,7 +80,7 @@ class LabelledTable(Protocol):
         """
 
     def sha256(self, columns: Sequence[str]) -> str:
-        """Hash of the files that some columns come from."""
+        """Return the hash of the files that some columns come from."""
 
 
 def open_table(where: str | Path, data_dir: str | Path = "data") -> LabelledTable:
@@ -72,7 +92,7 @@ def open_table(where: str | Path, data_dir: str | Path = "data") -> LabelledTabl
         data_dir: folder of public data sets.
 
     Raises:
-        TableError: a word of no such data set.
+        TableError: there is no such data set.
     """
     kind, _, text = str(where).partition(":")
     source_class = KINDS.get(kind)
@@ -92,17 +112,17 @@ class BenchmarkTable:
 
     @property
     def name(self) -> str:
-        """The word's text as a name."""
+        """Name of the data set."""
         return self.source.name
 
     @property
     def folder(self) -> Path:
-        """Where its files are."""
+        """Folder of its files."""
         return Path(self.source.data_dir)
 
     def rows(self, columns: Sequence[str]) -> Rows:
-        """Yield the number of each row, from 1, and its values."""
-        _check(columns, self.source.columns, self.source.name)
+        """Yield the number of each row, from 1, as its line, and its values."""
+        _check_columns(columns, self.source.columns, self.source.name)
         try:
             self.source.fetch(columns)
             for number, row in enumerate(self.source.rows(columns), 1):
@@ -112,7 +132,7 @@ class BenchmarkTable:
             raise TableError(str(error)) from error
 
     def sha256(self, columns: Sequence[str]) -> str:
-        """Hash of the files that some columns come from."""
+        """Return the hash of the files that some columns come from."""
         return self.source.table_sha256(columns)
 
 
@@ -124,23 +144,22 @@ class TableFile:
 
     @property
     def name(self) -> str:
-        """The file's name without suffixes."""
+        """Name of the file without suffixes."""
         return self.path.name.split(".")[0]
 
     @property
     def folder(self) -> Path:
-        """The file's folder: paths in it are relative to that."""
+        """Folder of the file."""
         return self.path.parent
 
     def sha256(self, columns: Sequence[str]) -> str:
-        """Hash of the file's bytes."""
+        """Return the hash of the file's bytes."""
         return file_sha256(self.path)
 
     def rows(self, columns: Sequence[str]) -> Rows:
-        """Yield the physical line on which a row begins, and its values.
+        """Yield the line on which each row starts, from 1, and its values.
 
-        Lines count from 1. Of JSON and Parquet, which have no lines, it is the number
-        of the row.
+        JSON and Parquet have no lines; there it is the number of the row.
         """
         suffixes = [suffix.lower() for suffix in self.path.suffixes]
         readers = {
@@ -167,7 +186,7 @@ class TableFile:
 
 def _csv_rows(path: Path, columns: Sequence[str]) -> Rows:
     with csv_rows(path) as (header, rows):
-        _check(columns, header, path)
+        _check_columns(columns, header, path)
         places = {name: header.index(name) for name in columns}
         for line, row in rows:
             if len(row) == len(header):
@@ -178,7 +197,7 @@ def _csv_rows(path: Path, columns: Sequence[str]) -> Rows:
 
 def _parquet_rows(path: Path, columns: Sequence[str]) -> Rows:
     with parquet_rows(path) as (names, rows):
-        _check(columns, names, path)
+        _check_columns(columns, names, path)
         yield from enumerate(rows(columns), 1)
 
 
@@ -193,12 +212,12 @@ def _json_lines(path: Path, columns: Sequence[str]) -> Rows:
 def _object_rows(
     path: Path, columns: Sequence[str], rows: Iterable[tuple[int, Any]]
 ) -> Rows:
-    """Take some columns of objects; the first good one stands for the header."""
+    """Yield some columns of objects; the first object stands for the header."""
     known = False
     for line, row in rows:
         if isinstance(row, dict):
             if not known:
-                _check(columns, list(row), path)
+                _check_columns(columns, list(row), path)
                 known = True
             missing = [name for name in columns if name not in row]
             if not missing:
@@ -212,7 +231,9 @@ def _object_rows(
         yield line, row
 
 
-def _check(columns: Sequence[str], found: Sequence[str], where: str | Path) -> None:
+def _check_columns(
+    columns: Sequence[str], found: Sequence[str], where: str | Path
+) -> None:
     missing = [name for name in columns if name not in found]
     if missing:
         raise TableError(

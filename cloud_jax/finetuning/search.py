@@ -1,7 +1,7 @@
 """Trials of a hyper-parameter search: chosen by Optuna, trained as fine-tuning trains.
 
 A trial sees training and validation rows only: no fold has test rows to predict, and
-the labels of rows that no member learns from or selects with are taken away.
+the labels of rows that no member learns from or selects with are removed.
 """
 
 import json
@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import optuna
-from jax.errors import JaxRuntimeError
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -22,10 +21,12 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from cloud_jax.config import differences, flatten
 from cloud_jax.finetuning.job import Job, prepare, read
 from cloud_jax.finetuning.loop import DivergedError
-from cloud_jax.finetuning.run import train
+from cloud_jax.finetuning.run import MemoryExhaustedError, train
 from cloud_jax.finetuning.space import Range, Space
+from cloud_jax.finetuning.start import Start
 from cloud_jax.finetuning.table import Table
 from cloud_jax.training.errors import RunMismatchError
 
@@ -35,11 +36,10 @@ class Search(NamedTuple):
 
     Attributes:
         folder: of the study and its trials.
-        space: keys to choices or ranges.
+        space: choices or a range for each key.
         configured: the configuration's own values of those keys, the first trial.
         configure: from values of those keys to a configuration.
-        identity: what must be the same when the search goes on.
-        differences: lines that say how two identities differ.
+        identity: what must be the same when the search resumes.
         seed: of the choices.
     """
 
@@ -48,7 +48,6 @@ class Search(NamedTuple):
     configured: dict[str, Any]
     configure: Callable[[dict[str, Any]], Any]
     identity: dict[str, Any]
-    differences: Callable[[dict[str, Any], dict[str, Any]], list[str]]
     seed: int
 
 
@@ -62,18 +61,42 @@ class SharedTable:
     def __init__(self):
         self._tables: dict[tuple, Table] = {}
 
-    def __call__(self, config: Any, vocabulary: Any, origin: dict[str, Any]) -> Table:
-        """Read as `tuning.job.read` does."""
-        key = vocabulary.sha256, *sorted(origin.items())
+    def __call__(self, config: Any, start: Start) -> Table:
+        """Return what `job.read` returns."""
+        key = start.vocabulary.sha256, *sorted(start.origin.items())
         if key not in self._tables:
-            self._tables[key] = read(config, vocabulary, origin)
+            self._tables[key] = read(config, start)
         return self._tables[key]
+
+
+def plan_search(
+    config: Any, space: Space, job: Job, configure: Callable[[dict[str, Any]], Any]
+) -> Search:
+    """Return the search of a configuration.
+
+    Args:
+        config: of the run, with the folder of the search as its work directory.
+        space: keys that vary.
+        job: of the configuration itself.
+        configure: from values of the keys to a configuration.
+    """
+    configured = flatten(config)
+    identity = {key: value for key, value in configured.items() if key not in space}
+    identity["space"] = {key: repr(values) for key, values in space.items()}
+    return Search(
+        folder=Path(config.workdir),
+        space=space,
+        configured={key: configured[key] for key in space},
+        configure=configure,
+        identity=identity | {"hashes": job.hashes},
+        seed=config.seed,
+    )
 
 
 def search(
     plan: Search, *, n_trials: int, reader: SharedTable, report: Callable
 ) -> optuna.Study:
-    """Run trials until so many have an answer, those of earlier calls included.
+    """Run trials until enough have an answer, those of earlier calls included.
 
     Args:
         plan: what is searched.
@@ -83,7 +106,7 @@ def search(
 
     Raises:
         RunMismatchError: the folder holds another search.
-        InterruptedRunError: a signal; the trial goes on in the next call.
+        InterruptedRunError: a signal; the trial resumes in the next call.
         OSError, JaxRuntimeError: not the fault of one trial.
     """
     study = open_study(plan)
@@ -93,7 +116,7 @@ def search(
         for key, values in plan.space.items()
     }
     while len(answered(study)) < n_trials:
-        # Of its number, so that a search that was interrupted chooses the same.
+        # Seeded by the trial's number, so that an interrupted search chooses the same.
         number = len(study.trials)
         entropy = np.random.SeedSequence([plan.seed, number]).generate_state(1)[0]
         study.sampler = optuna.samplers.TPESampler(seed=int(entropy))
@@ -104,7 +127,7 @@ def search(
 
 
 def open_study(plan: Search) -> optuna.Study:
-    """Make the study, or go on with the one in the folder.
+    """Return the study in the folder, made where there is none.
 
     Raises:
         RunMismatchError: with the lines that differ.
@@ -119,17 +142,17 @@ def open_study(plan: Search) -> optuna.Study:
     identity = json.loads(json.dumps(plan.identity))  # as the study keeps it
     had = study.user_attrs.get("identity")
     if had and study.trials:
-        if lines := plan.differences(had, identity):
+        if lines := differences(had, identity):
             raise RunMismatchError(
                 f"{plan.folder} holds a search with other settings (there -> here):\n  "
                 + "\n  ".join(lines)
-                + "\nUse those settings to go on with it, or another --workdir"
+                + "\nUse those settings to resume it, or another --workdir"
             )
         return study
     study.set_user_attr("identity", identity)
-    # Nothing is an improvement that is not better than what the file says.
+    # The configuration itself comes first: what is found must be better than it.
     outside = [
-        k for k, values in plan.space.items() if plan.configured[k] not in values
+        key for key, values in plan.space.items() if plan.configured[key] not in values
     ]
     if not outside:
         study.enqueue_trial(plan.configured)
@@ -142,21 +165,25 @@ def open_study(plan: Search) -> optuna.Study:
 
 
 def requeue_killed(study: optuna.Study) -> None:
-    """Let trials that were cut off go on where they last saved, under a new number."""
+    """Let trials that were cut off resume in their folder, under a new number."""
     for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        folder = trial.user_attrs.get("folder", f"{trial.number:04d}")
         study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params, user_attrs={"folder": folder})
+        study.enqueue_trial(trial.params, user_attrs={"folder": folder_name(trial)})
 
 
 def answered(study: optuna.Study) -> list[FrozenTrial]:
-    """Trials that finished, or failed by themselves."""
+    """Return the trials that finished, or failed by themselves."""
     ended = study.get_trials(states=(TrialState.COMPLETE, TrialState.FAIL))
     return [t for t in ended if t.value is not None or "error" in t.user_attrs]
 
 
+def folder_name(trial: Trial | FrozenTrial) -> str:
+    """Return the name of a trial's folder: the number under which it first ran."""
+    return trial.user_attrs.get("folder", f"{trial.number:04d}")
+
+
 def distribution(values: list | Range, like: Any) -> BaseDistribution:
-    """What Optuna draws from; `like` is a value of the key."""
+    """Return what Optuna draws from; `like` is a value of the key."""
     if not isinstance(values, Range):
         return CategoricalDistribution(values)
     kind = IntDistribution if type(like) is int else FloatDistribution
@@ -166,10 +193,9 @@ def distribution(values: list | Range, like: Any) -> BaseDistribution:
 def run_trial(
     study: optuna.Study, trial: Trial, plan: Search, reader: SharedTable
 ) -> None:
-    """Train with a trial's values and tell the study what came of it."""
+    """Train with a trial's values and tell the study the outcome."""
     config = plan.configure(trial.params)
-    name = trial.user_attrs.get("folder", f"{trial.number:04d}")
-    folder = plan.folder / "trials" / name
+    folder = plan.folder / "trials" / folder_name(trial)
     config.workdir = str(folder)
     try:
         score = validation_error(config, reader)
@@ -184,11 +210,11 @@ def run_trial(
 
 
 def validation_error(config: Any, reader: SharedTable) -> float:
-    """Mean MAE/MAD of the members over their validation rows.
+    """Return the mean MAE/MAD of the members over their validation rows.
 
     Raises:
-        FailedTrialError: these values do not go together, diverge, or need more memory
-            than there is.
+        FailedTrialError: these values do not fit each other, diverge, or need more
+            memory than there is.
     """
     try:
         job = without_test_rows(prepare(config, reader=reader))
@@ -198,21 +224,19 @@ def validation_error(config: Any, reader: SharedTable) -> float:
         return float(train(job).score.mean())
     except DivergedError as error:
         raise FailedTrialError(str(error)) from error
-    except JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
+    except MemoryExhaustedError as error:
         raise FailedTrialError("the device's memory does not hold it") from error
 
 
 def without_test_rows(job: Job) -> Job:
-    """Take away what a trial must not look at."""
+    """Return a job without what a trial must not see."""
     seen = [np.union1d(member.train, member.validation) for member in job.members]
     seen = np.unique(np.concatenate(seen))
-    # A constant instead of NaN, because steps multiply empty places by 0.
+    # A constant instead of NaN, because steps multiply unused places by 0.
     targets = np.tile(job.table.targets[seen].mean(axis=0), (len(job.table.ids), 1))
     targets[seen] = job.table.targets[seen]
-    nothing = np.zeros(0, int)
+    no_rows = np.zeros(0, int)
     return job._replace(
         table=job.table._replace(targets=targets),
-        folds=[fold._replace(test=nothing) for fold in job.folds],
+        folds=[fold._replace(test=no_rows) for fold in job.folds],
     )

@@ -1,4 +1,4 @@
-"""The space that a hyper-parameter search goes through, as a configuration declares it.
+"""The space of a hyper-parameter search, as a configuration file declares it.
 
 Beside `get_config()` a file defines
 
@@ -22,8 +22,8 @@ from cloud_jax.config import (
     load_config,
 )
 
-# The other keys change what is learned or which rows it is measured on, so that trials
-# could not be compared.
+# The other keys change what is learned or which rows it is measured on: trials that
+# differ in them could not be compared.
 SEARCHABLE = ("head.", "model.", "optimizer.")
 FIXED = ("model.max_tokens",)
 
@@ -32,9 +32,9 @@ class Range(NamedTuple):
     """All numbers between two, whole ones where the key takes whole numbers.
 
     Attributes:
-        low: the least.
-        high: the greatest.
-        log: equal ratios are equally likely, not equal differences.
+        low: the lowest.
+        high: the highest.
+        log: whether equal ratios are equally likely, not equal differences.
     """
 
     low: float
@@ -49,12 +49,12 @@ Space = dict[str, list | Range]
 
 
 def argument(key: str, value: Any) -> str:
-    """The command-line argument that gives a key its value."""
+    """Return the command-line argument that gives a key its value."""
     return f"--config.{key}={value if isinstance(value, str) else repr(value)}"
 
 
 def load_space(path: str, overrides: Iterable[str]) -> Space:
-    """Run `get_search_space()` of a configuration file and check every value in it.
+    """Return what `get_search_space()` of a configuration file declares, checked.
 
     Args:
         path: of the file, whose `get_config()` runs.
@@ -96,6 +96,7 @@ def load_space(path: str, overrides: Iterable[str]) -> Space:
 
 
 def _load(path: str, overrides: list[str]) -> Any:
+    """Return the configuration with some overrides; raise ConfigError for a bad one."""
     return load_config(path, overrides, kind=finetuning)
 
 
@@ -110,7 +111,7 @@ def _check_form(key: str, values: Any, default: Any) -> None:
     low, high, log = values
     number = type(default) in (int, float)
     if default is not None and not number:
-        raise ConfigError(f"{key}: it is no number, list its choices")
+        raise ConfigError(f"{key}: not a number, list its choices")
     if not low < high or (log and low <= 0):
         rule = "0 < low < high" if log else "low < high"
         raise ConfigError(f"{key}: expected {rule}, found {values}")

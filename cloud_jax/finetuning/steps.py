@@ -1,10 +1,10 @@
 """Steps of fine-tuning: many members at once, each on its own fold and seed.
 
-One member's step is a pure function; `jax.vmap` makes it a step of M members, and their
-axis is split over the devices. Members never exchange anything.
+The functions of one member are pure; `jax.vmap` makes them functions of M members,
+whose axis is split over the devices. Members never exchange anything.
 
-Shape letters: M members, B packed rows, S crystals of a packed row, N rows of the
-table, P targets.
+Shape letters: M members, B packed rows, S crystals per packed row, N rows of the
+table, P targets, O outputs of the head.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ LOSSES = {"l1": jnp.abs, "l2": jnp.square}
 
 
 class PropertyState(NamedTuple):
-    """Everything a step reads and writes, stacked over members but for `step`."""
+    """Everything that a step reads and writes, stacked over members but for `step`."""
 
     step: Int[Array, ""]
     params: PyTree
@@ -37,27 +37,66 @@ class PropertyState(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """The labelled table on the device.
+    """The labels of the table, on the device.
 
     Attributes:
-        values: targets.
-        atoms: atoms in a unit of each target's basis.
+        values: in the units of the table.
+        amounts: mol of atoms per unit of each target's basis, see `target_amounts`.
     """
 
     values: Float[Array, "N P"]
-    atoms: Float[Array, "N P"]
+    amounts: Float[Array, "N P"]
 
 
 class Scale(NamedTuple):
-    """Of each member's training rows: mean, standard deviation, mean abs. deviation."""
+    """Statistics of each member's training rows.
+
+    Attributes:
+        mean: of each target.
+        std: standard deviation.
+        mad: mean absolute deviation, the unit of losses and scores.
+    """
 
     mean: Float[Array, "M P"]
     std: Float[Array, "M P"]
     mad: Float[Array, "M P"]
 
 
+class StepSettings(NamedTuple):
+    """What the steps are made of, the same for all members.
+
+    Attributes:
+        model: module of one member.
+        optimizer: of one member.
+        predict: from raw outputs to targets.
+        labels: of the whole table.
+        loss: a key of `LOSSES`, of errors in units of the mean absolute deviation.
+        features: descriptors of the tokens, or None.
+        initial_encoder: parameters to start with; None starts at random.
+    """
+
+    model: PropertyModel
+    optimizer: optax.GradientTransformation
+    predict: Predict
+    labels: Labels
+    loss: str
+    features: Float[np.ndarray, "V F"] | None
+    initial_encoder: PyTree | None
+
+
 class PropertySteps(NamedTuple):
-    """What the loop calls, compiled."""
+    """Compiled steps of M members.
+
+    Attributes:
+        init: from keys [M] to the first state.
+        train: from state, batch, scale and keys to the next state and losses [M].
+        outputs: from parameters and a batch to raw outputs [M, B, S, O].
+        predict: from raw outputs [M, n, O], table rows [n] and scale to targets
+            [M, n, P].
+        select: from a state and validation scores [M] to a state with the best kept.
+        abstract: shapes, types and shardings of a state.
+        sharding: of an array whose first axis is that of the members.
+    """
 
     init: Callable[[PRNGKeyArray], PropertyState]
     train: Callable[..., tuple[PropertyState, Array]]
@@ -68,8 +107,160 @@ class PropertySteps(NamedTuple):
     sharding: NamedSharding
 
 
+# ----------------------------------------------------------------------- one member
+
+
+def init_params(settings: StepSettings, key: PRNGKeyArray) -> PyTree:
+    """Return the first parameters of a member: a head at random on the encoder."""
+    empty = jnp.zeros((1, 2), jnp.int32)
+    params = settings.model.init(
+        key,
+        *(empty, empty, empty),
+        features=settings.features,
+        query=empty[:, :1],
+        deterministic=True,
+    )["params"]
+    if settings.initial_encoder is not None:
+        params |= {"encoder": settings.initial_encoder}
+    return params
+
+
+def raw_outputs(
+    settings: StepSettings,
+    params: PyTree,
+    batch: Batch,
+    *,
+    key: PRNGKeyArray | None = None,
+) -> Float[Array, "B S O"]:
+    """Return the outputs of the head for each crystal; a key turns dropout on."""
+    return settings.model.apply(
+        {"params": params},
+        batch["tokens"],
+        batch["positions"],
+        batch["crystal"],
+        features=settings.features,
+        query=batch["query"],
+        deterministic=key is None,
+        rngs=None if key is None else {"dropout": key},
+    )
+
+
+def target_losses(
+    settings: StepSettings,
+    raw: Float[Array, "B S O"],
+    row: Int[Array, "B S"],
+    scale: Scale,
+) -> Float[Array, "B S P"]:
+    """Return the loss of each crystal and target, 1 for an error of one MAD."""
+    values = settings.predict(raw, settings.labels.amounts[row], scale.mean, scale.std)
+    return LOSSES[settings.loss]((values - settings.labels.values[row]) / scale.mad)
+
+
+def mean_loss(
+    settings: StepSettings,
+    params: PyTree,
+    batch: Batch,
+    scale: Scale,
+    key: PRNGKeyArray,
+) -> Float[Array, ""]:
+    """Return the mean loss over the crystals of a batch and over all targets."""
+    # Row -1 marks an unused place: it reads the labels of row 0 and counts for 0.
+    there = batch["row"] >= 0
+    raw = raw_outputs(settings, params, batch, key=key)
+    row = jnp.maximum(batch["row"], 0)
+    losses = target_losses(settings, raw, row, scale).mean(-1)
+    return jnp.sum(losses * there) / jnp.maximum(there.sum(), 1)
+
+
+def train_member(
+    settings: StepSettings,
+    params: PyTree,
+    opt_state: optax.OptState,
+    batch: Batch,
+    scale: Scale,
+    key: PRNGKeyArray,
+    step: Int[Array, ""],
+) -> tuple[PyTree, optax.OptState, Float[Array, ""]]:
+    """Return parameters and optimizer state after one update, and the loss before."""
+    # Dropout depends on the step alone, so a resumed run draws the same.
+    dropout_key = jax.random.fold_in(key, step)
+    loss_and_grads = jax.value_and_grad(partial(mean_loss, settings))
+    loss, grads = loss_and_grads(params, batch, scale, dropout_key)
+    updates, opt_state = settings.optimizer.update(grads, opt_state, params)
+    return optax.apply_updates(params, updates), opt_state, loss
+
+
+# ------------------------------------------------------------- M members side by side
+
+
+def init(settings: StepSettings, keys: PRNGKeyArray) -> PropertyState:
+    """Return the first state of as many members as there are keys."""
+    params = jax.vmap(partial(init_params, settings))(keys)
+    n_members = len(keys)
+    return PropertyState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=jax.vmap(settings.optimizer.init)(params),
+        best_params=params,
+        best_score=jnp.full(n_members, jnp.inf, jnp.float32),
+        best_step=jnp.zeros(n_members, jnp.int32),
+    )
+
+
+def train(
+    settings: StepSettings,
+    state: PropertyState,
+    batch: Batch,
+    scale: Scale,
+    keys: PRNGKeyArray,
+) -> tuple[PropertyState, Float[Array, " M"]]:
+    """Return the state after one update of every member, and their losses before."""
+    step = jax.vmap(partial(train_member, settings), in_axes=(0, 0, 0, 0, 0, None))
+    params, opt_state, losses = step(
+        state.params, state.opt_state, batch, scale, keys, state.step
+    )
+    state = state._replace(step=state.step + 1, params=params, opt_state=opt_state)
+    return state, losses
+
+
+def outputs(
+    settings: StepSettings, params: PyTree, batch: Batch
+) -> Float[Array, "M B S O"]:
+    """Return raw outputs of every member for its own batch, without dropout."""
+    return jax.vmap(partial(raw_outputs, settings))(params, batch)
+
+
+def predict_rows(
+    settings: StepSettings,
+    raw: Float[Array, "M n O"],
+    row: Int[Array, " n"],
+    scale: Scale,
+) -> Float[Array, "M n P"]:
+    """Return targets, in the units of the table, of raw outputs for rows of it."""
+    return jax.vmap(settings.predict, in_axes=(0, None, 0, 0))(
+        raw, settings.labels.amounts[row], scale.mean, scale.std
+    )
+
+
+def select(state: PropertyState, score: Float[Array, " M"]) -> PropertyState:
+    """Return the state with the parameters of each member kept if its score fell."""
+    better = score < state.best_score
+
+    def pick(new, old):
+        return jnp.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+    return state._replace(
+        best_params=jax.tree.map(pick, state.params, state.best_params),
+        best_score=jnp.where(better, score, state.best_score),
+        best_step=jnp.where(better, state.step, state.best_step),
+    )
+
+
+# ------------------------------------------------------------------------ compilation
+
+
 def member_mesh(n_members: int) -> Mesh:
-    """One axis over as many devices as divide the members evenly."""
+    """Return one axis over as many devices as divide the members evenly."""
     n_devices = max(n for n in range(1, jax.device_count() + 1) if n_members % n == 0)
     return jax.make_mesh(
         (n_devices,),
@@ -79,127 +270,31 @@ def member_mesh(n_members: int) -> Mesh:
     )
 
 
-def _outputs(model, features, params, batch, *, key=None):
-    return model.apply(
-        {"params": params},
-        batch["tokens"],
-        batch["positions"],
-        batch["crystal"],
-        features=features,
-        query=batch["query"],
-        deterministic=key is None,
-        rngs=None if key is None else {"dropout": key},
-    )
-
-
-def compile_property_steps(
-    model: PropertyModel,
-    optimizer: optax.GradientTransformation,
-    *,
-    predict: Predict,
-    labels: Labels,
-    loss: str,
-    features: Float[np.ndarray, "V F"] | None,
-    n_members: int,
-    initial_encoder: PyTree | None,
-) -> PropertySteps:
-    """Jit the steps of M members.
-
-    Args:
-        model: the module of one member.
-        optimizer: of one member.
-        predict: from raw outputs to targets.
-        labels: of the whole table.
-        loss: a key of `LOSSES`, of errors in units of the training rows' mean absolute
-            deviation.
-        features: token descriptors, or None.
-        n_members: M.
-        initial_encoder: parameters to begin with; None begins at random.
-    """
-    labels = Labels(*map(jnp.asarray, labels))
-    # Trained in float32, whatever they are stored in.
-    initial_encoder = jax.tree.map(
-        lambda leaf: jnp.asarray(leaf, jnp.float32), initial_encoder
-    )
+def compile_steps(settings: StepSettings, n_members: int) -> PropertySteps:
+    """Jit the steps of M members, with their axis sharded and states donated."""
     mesh = member_mesh(n_members)
     by_member = NamedSharding(mesh, PartitionSpec("member"))
     whole = NamedSharding(mesh, PartitionSpec())
-
-    def init_params(key):
-        empty = jnp.zeros((1, 2), jnp.int32)
-        params = model.init(
-            key,
-            *(empty, empty, empty),
-            features=features,
-            query=empty[:, :1],
-            deterministic=True,
-        )["params"]
-        if initial_encoder is not None:
-            params |= {"encoder": initial_encoder}
-        return params
-
-    def init(keys):
-        params = jax.vmap(init_params)(keys)
-        return PropertyState(
-            step=jnp.zeros((), jnp.int32),
-            params=params,
-            opt_state=jax.vmap(optimizer.init)(params),
-            best_params=params,
-            best_score=jnp.full(n_members, jnp.inf, jnp.float32),
-            best_step=jnp.zeros(n_members, jnp.int32),
-        )
-
-    def one_member(params, opt_state, batch, scale, key, step):
-        there = batch["row"] >= 0
-
-        def mean_loss(params):
-            dropout_key = jax.random.fold_in(key, step)
-            raw = _outputs(model, features, params, batch, key=dropout_key)
-            row = jnp.maximum(batch["row"], 0)
-            values = predict(raw, labels.atoms[row], scale.mean, scale.std)
-            errors = LOSSES[loss]((values - labels.values[row]) / scale.mad).mean(-1)
-            return jnp.sum(errors * there) / jnp.maximum(there.sum(), 1)
-
-        value, grads = jax.value_and_grad(mean_loss)(params)
-        updates, opt_state = optimizer.update(grads, opt_state, params)
-        return optax.apply_updates(params, updates), opt_state, value
-
-    def train(state, batch, scale, keys):
-        step = jax.vmap(one_member, in_axes=(0, 0, 0, 0, 0, None))
-        params, opt_state, losses = step(
-            state.params, state.opt_state, batch, scale, keys, state.step
-        )
-        state = state._replace(step=state.step + 1, params=params, opt_state=opt_state)
-        return state, losses
-
-    def outputs(params, batch):
-        return jax.vmap(partial(_outputs, model, features))(params, batch)
-
-    def predict_rows(raw, row, scale):
-        """Of raw outputs [M, n, O] of table rows [n]."""
-        return jax.vmap(predict, in_axes=(0, None, 0, 0))(
-            raw, labels.atoms[row], scale.mean, scale.std
-        )
-
-    def select(state, score):
-        better = score < state.best_score
-
-        def pick(new, old):
-            return jnp.where(better.reshape(-1, *[1] * (new.ndim - 1)), new, old)
-
-        return state._replace(
-            best_params=jax.tree.map(pick, state.params, state.best_params),
-            best_score=jnp.where(better, score, state.best_score),
-            best_step=jnp.where(better, state.step, state.best_step),
-        )
-
-    abstract = jax.eval_shape(init, jax.random.split(jax.random.key(0), n_members))
+    settings = settings._replace(
+        labels=Labels(*map(jnp.asarray, settings.labels)),
+        # Trained in float32, whatever they are stored in.
+        initial_encoder=jax.tree.map(
+            lambda leaf: jnp.asarray(leaf, jnp.float32), settings.initial_encoder
+        ),
+    )
+    abstract = jax.eval_shape(
+        partial(init, settings), jax.random.split(jax.random.key(0), n_members)
+    )
     shardings = jax.tree.map(lambda leaf: by_member if leaf.ndim else whole, abstract)
     return PropertySteps(
-        init=jax.jit(init, out_shardings=shardings),
-        train=jax.jit(train, donate_argnums=0, out_shardings=(shardings, by_member)),
-        outputs=jax.jit(outputs),
-        predict=jax.jit(predict_rows),
+        init=jax.jit(partial(init, settings), out_shardings=shardings),
+        train=jax.jit(
+            partial(train, settings),
+            donate_argnums=0,
+            out_shardings=(shardings, by_member),
+        ),
+        outputs=jax.jit(partial(outputs, settings)),
+        predict=jax.jit(partial(predict_rows, settings)),
         select=jax.jit(select, donate_argnums=0, out_shardings=shardings),
         abstract=jax.tree.map(
             lambda leaf, sharding: jax.ShapeDtypeStruct(

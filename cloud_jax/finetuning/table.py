@@ -1,7 +1,7 @@
-"""A labelled table to sentences and targets, bad rows set aside with their line.
+"""A labelled table to sentences and targets; bad rows are set aside with their line.
 
-The table is read twice: for ids, targets and columns, which stay in memory, and for
-the structures, which stream through the worker processes of preprocessing.
+The table is read twice: for ids, targets and other columns, which stay in memory, and
+for the structures, which stream through worker processes.
 """
 
 import csv
@@ -9,6 +9,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from cloud_jax.files import atomic_open
-from cloud_jax.finetuning.crystals import (
-    encode_structures,
-    join_dataset,
-)
+from cloud_jax.finetuning.crystals import encode_structures, join_dataset
 from cloud_jax.finetuning.rows import LabelledTable, Row, TableError, open_table
 from cloud_jax.scope import Rejection, Vocabulary, build_vocabulary
 from cloud_jax.scope.options import Options
@@ -27,8 +25,72 @@ from cloud_jax.scope.options import Options
 _MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-"))
 
 
+@dataclass(frozen=True)
+class TableSpec:
+    """Which table to read, and what its columns mean.
+
+    Exactly one of `structure_column`, `scope_column` and `dataset` says where the
+    sentences come from.
+
+    Attributes:
+        path: of a CSV, JSON (MatBench's, or a list of objects), JSON lines (each also
+            .gz, .bz2, .zip) or Parquet file; or the word of a public data set, such as
+            `matbench:phonons`, with columns `id`, `structure`, `fold` and its targets.
+        id_column: column with a different name in each row.
+        targets: columns with numbers.
+        structure_column: its cells are the path of a structure file, from the table's
+            folder; CIF or POSCAR text; or the JSON of pymatgen, ASE or JARVIS.
+        scope_column: its cells are sentences of the dialect.
+        dataset: folder made by `cloud-jax preprocess`; its crystals are found by id,
+            with or without the name of their source in front.
+        n_atoms_column: atoms in the primitive cell; otherwise the structure says.
+        split_column: for `folds_from_column`.
+        group_column: for `folds_from_k`.
+        options: dialect, symmetry search, longest sentence.
+        keep_in: file for what structures became, so that they are read once.
+        data_dir: folder of public data sets: looked in first, downloaded to.
+
+    Raises:
+        TableError: not exactly one place where sentences come from.
+    """
+
+    path: str | Path
+    id_column: str
+    targets: tuple[str, ...]
+    structure_column: str | None = None
+    scope_column: str | None = None
+    dataset: str | Path | None = None
+    n_atoms_column: str | None = None
+    split_column: str | None = None
+    group_column: str | None = None
+    options: Options = field(default_factory=Options)
+    keep_in: Path | None = None
+    data_dir: str | Path = "data"
+
+    def __post_init__(self):
+        ways = filter(None, (self.structure_column, self.scope_column, self.dataset))
+        if (n := len(list(ways))) != 1:
+            raise TableError(
+                f"{self.path}: found {n} of structure_column, scope_column and "
+                "dataset, expected exactly one: where the crystals come from"
+            )
+
+    @property
+    def label_columns(self) -> list[str]:
+        """All columns but those of the crystals."""
+        others = self.n_atoms_column, self.split_column, self.group_column
+        return [self.id_column, *self.targets, *filter(None, others)]
+
+
 class RowReject(NamedTuple):
-    """A row set aside: line in the file, id, machine-readable reason, in words."""
+    """A row that was set aside.
+
+    Attributes:
+        line: in the file, from 1.
+        id: empty where the row has none.
+        code: reason, for programs.
+        message: reason, in words.
+    """
 
     line: int
     id: str
@@ -40,17 +102,16 @@ class Table(NamedTuple):
     """The usable rows of a labelled table, in the order of the file.
 
     Attributes:
-        ids: of each row, all different.
+        ids: one per row, all different.
         sentences: in the dialect asked for.
         tokens: ids of each sentence, [CLS] and [SEP] included.
-        n_atoms: atoms in the primitive cell, 0 where nothing says.
-        space_group: numbers, 0 where nothing says.
-        volume: of the primitive cell, angstrom^3, NaN where nothing says.
+        n_atoms: atoms in the primitive cell, 0 where unknown.
+        space_group: number, 0 where unknown.
+        volume: of the primitive cell, angstrom^3, NaN where unknown.
         targets: in the units of the file.
-        target_names: their columns.
         split: values of the split column, or None.
         group: values of the group column, or None.
-        rows: number of each row in the file, from 0; bad ones counted.
+        rows: number of each row in the file, from 0, with rejects counted.
         rejects: the rows set aside, by line.
         sha256: of the file or files.
     """
@@ -62,7 +123,6 @@ class Table(NamedTuple):
     space_group: Int[np.ndarray, " N"]
     volume: Float[np.ndarray, " N"]
     targets: Float[np.ndarray, "N P"]
-    target_names: tuple[str, ...]
     split: list[str] | None
     group: list[str] | None
     rows: Int[np.ndarray, " N"]
@@ -70,105 +130,50 @@ class Table(NamedTuple):
     sha256: str
 
     def summary(self) -> str:
-        """Say how many rows are used and why the others are not."""
+        """Return a line with the number of usable rows and why others are not used."""
         n = len(self.ids) + len(self.rejects)
         text = f"{len(self.ids):,} of {n:,} rows are used"
         return text + (f"; set aside: {_reasons(self.rejects)}" if self.rejects else "")
 
 
-class _Columns(NamedTuple):
-    id: str
-    targets: tuple[str, ...]
-    n_atoms: str | None
-    split: str | None
-    group: str | None
-
-
 def read_table(
-    path: str | Path,
-    *,
-    id_column: str,
-    targets: Sequence[str],
-    structure_column: str | None = None,
-    scope_column: str | None = None,
-    dataset: str | Path | None = None,
-    n_atoms_column: str | None = None,
-    split_column: str | None = None,
-    group_column: str | None = None,
-    dialect: str = "canonical",
+    spec: TableSpec,
     vocabulary: Vocabulary | None = None,
-    symprec: float = 0.01,
-    angle_tolerance: float = 5.0,
-    symmetry: str = "spglib",
-    max_tokens: int = 128,
+    *,
     processes: int | None = None,
-    keep_in: Path | None = None,
-    data_dir: str | Path = "data",
 ) -> Table:
     """Read a table of labelled crystals.
 
-    It is a CSV, JSON (MatBench's, or a list of objects) or JSON lines file (each also
-    .gz, .bz2, .zip), a Parquet file, or a public data set by its word, such as
-    `matbench:phonons`, which has the columns `id`, `structure`, `fold` and its targets.
-
-    Exactly one of `structure_column`, `scope_column` and `dataset` says where the
-    sentences come from.
-
     Args:
-        path: of the table, or the word of a public data set.
-        id_column: column with a different name for each row.
-        targets: columns with numbers.
-        structure_column: its cells are the path of a structure file, from the table's
-            folder; CIF or POSCAR text; or the JSON of pymatgen, ASE or JARVIS.
-        scope_column: its cells are sentences of the dialect.
-        dataset: folder made by `cloud_jax.preprocess`; its crystals are found by id,
-            with or without the name of their source in front.
-        n_atoms_column: atoms in the primitive cell; otherwise the structure says.
-        split_column: column for `folds_from_column`.
-        group_column: column for `folds_from_k`.
-        dialect: `paper` or `canonical`.
+        spec: which table, and what its columns mean.
         vocabulary: of a model; the dialect's own by default.
-        symprec: distance tolerance of the symmetry search, angstrom.
-        angle_tolerance: degrees.
-        symmetry: who searches, `spglib` or `moyopy`.
-        max_tokens: longest sentence, [CLS] and [SEP] included.
-        processes: that read structures; all cores by default.
-        keep_in: file for what structures became, so that they are read once.
-        data_dir: folder of public data sets: looked in first, downloaded to.
+        processes: that read structures; one per core by default.
 
     Raises:
-        TableError: the file or a column is missing, a target is constant, the dataset
+        TableError: the file or a column is missing, a target is constant, the data set
             was made with another symmetry search, no row is left, or the processes
             that read structures cannot work.
     """
-    ways = [way for way in (structure_column, scope_column, dataset) if way]
-    if len(ways) != 1:
-        raise TableError(
-            f"{path}: found {len(ways)} of structure_column, scope_column and dataset, "
-            "expected exactly one: where the crystals come from"
-        )
-    options = Options(
-        dialect=dialect,
-        symprec=symprec,
-        angle_tolerance=angle_tolerance,
-        symmetry=symmetry,
-        max_tokens=max_tokens,
-    )
-    columns = _Columns(
-        id_column, tuple(targets), n_atoms_column, split_column, group_column
-    )
-    table = open_table(path, data_dir)
-    rows = _read_columns(table, columns, scope_column, structure_column)
+    table = open_table(spec.path, spec.data_dir)
+    rows = read_labels(table, spec)
+
+    # Rows that are bad by now are not worth a symmetry search.
     good = [row for row in rows if not row.problem]
-    if structure_column:
-        processes = processes or len(os.sched_getaffinity(0))
+    if spec.structure_column:
         encode_structures(
-            table, structure_column, good, options, processes, keep_in=keep_in
+            table,
+            spec.structure_column,
+            good,
+            spec.options,
+            processes or len(os.sched_getaffinity(0)),
+            keep_in=spec.keep_in,
         )
-    elif dataset:
-        join_dataset(Path(dataset), good, options)
-    _tokenise(good, vocabulary or build_vocabulary(dialect), max_tokens)
-    return _assemble(path, rows, columns, table.sha256(_names(columns)))
+    elif spec.dataset:
+        join_dataset(Path(spec.dataset), good, spec.options)
+    vocabulary = vocabulary or build_vocabulary(spec.options.dialect)
+    tokenise(good, vocabulary, spec.options.max_tokens)
+
+    return assemble(spec, rows, table.sha256(spec.label_columns))
 
 
 def write_rejects(path: str | Path, rejects: Sequence[RowReject]) -> None:
@@ -180,7 +185,7 @@ def write_rejects(path: str | Path, rejects: Sequence[RowReject]) -> None:
 
 
 def _reasons(rejects: Sequence[RowReject]) -> str:
-    """The most frequent codes, each with an example."""
+    """Return the most frequent codes, each with an example."""
     first = {reject.code: reject for reject in reversed(rejects)}
     counts = Counter(reject.code for reject in rejects)
     return "; ".join(
@@ -189,46 +194,45 @@ def _reasons(rejects: Sequence[RowReject]) -> str:
     )
 
 
-def _names(columns: _Columns) -> list[str]:
-    named = [columns.id, *columns.targets, columns.n_atoms, columns.split]
-    return list(filter(None, [*named, columns.group]))
-
-
-def _read_columns(
-    table: LabelledTable,
-    columns: _Columns,
-    scope_column: str | None,
-    structure: str | None,
-) -> list[Row]:
-    """Read everything but structures; a bad row gets its problem."""
-    named = [*_names(columns), *filter(None, (scope_column, structure))]
+def read_labels(table: LabelledTable, spec: TableSpec) -> list[Row]:
+    """Return all rows with everything but structures; a bad row gets its problem."""
+    structure = filter(None, (spec.scope_column, spec.structure_column))
     rows: list[Row] = []
     lines: dict[str, int] = {}
-    for number, (line, values) in enumerate(table.rows(named)):
+    columns = [*spec.label_columns, *structure]
+    for number, (line, values) in enumerate(table.rows(columns)):
         row = Row(number, line)
         rows.append(row)
         try:
             if isinstance(values, str):
                 raise Rejection("bad_row", values)
-            row.id = _text(values[columns.id], columns.id, "missing_id")
-            earlier = lines.setdefault(row.id, line)
-            if earlier != line:
+            row.id = _text(values[spec.id_column], spec.id_column, "missing_id")
+            # Before the labels, so that a row without labels also claims its id.
+            if (earlier := lines.setdefault(row.id, line)) != line:
                 raise Rejection(
                     "duplicate_id", f"{row.id} is already the id of line {earlier}"
                 )
-            row.targets = [_number(values[name], name) for name in columns.targets]
-            if columns.n_atoms:
-                row.n_atoms = _count(values[columns.n_atoms], columns.n_atoms)
-            if columns.split:
-                row.split = _text(values[columns.split], columns.split, "missing_split")
-            if columns.group:
-                row.group = _text(values[columns.group], columns.group, "missing_group")
-            if scope_column:
-                text = _text(values[scope_column], scope_column, "missing_sentence")
-                row.sentence = " ".join(text.split())
+            _take_labels(row, values, spec)
         except Rejection as rejection:
             row.problem = rejection.code, rejection.message
     return rows
+
+
+def _take_labels(row: Row, values: dict[str, Any], spec: TableSpec) -> None:
+    """Fill in the labels of a row and the other columns.
+
+    Raises:
+        Rejection: a cell is empty, or not what its column holds.
+    """
+    row.targets = [_number(values[name], name) for name in spec.targets]
+    if name := spec.n_atoms_column:
+        row.n_atoms = _count(values[name], name)
+    if name := spec.split_column:
+        row.split = _text(values[name], name, "missing_split")
+    if name := spec.group_column:
+        row.group = _text(values[name], name, "missing_group")
+    if name := spec.scope_column:
+        row.sentence = " ".join(_text(values[name], name, "missing_sentence").split())
 
 
 def _text(value: Any, column: str, code: str) -> str:
@@ -239,7 +243,7 @@ def _text(value: Any, column: str, code: str) -> str:
 
 
 def _number(value: Any, column: str) -> float:
-    """Read a target.
+    """Return a target.
 
     Raises:
         Rejection: `missing_target`, `bad_target` or `infinite_target`.
@@ -270,7 +274,8 @@ def _count(value: Any, column: str) -> int:
     return int(number)
 
 
-def _tokenise(rows: list[Row], vocabulary: Vocabulary, max_tokens: int) -> None:
+def tokenise(rows: list[Row], vocabulary: Vocabulary, max_tokens: int) -> None:
+    """Fill in the tokens of each good row; too many of them are a problem."""
     for row in rows:
         if row.problem:
             continue
@@ -283,9 +288,12 @@ def _tokenise(rows: list[Row], vocabulary: Vocabulary, max_tokens: int) -> None:
             row.problem = "too_long", f"found {n} tokens, expected at most {max_tokens}"
 
 
-def _assemble(
-    path: str | Path, rows: list[Row], columns: _Columns, sha256: str
-) -> Table:
+def assemble(spec: TableSpec, rows: list[Row], sha256: str) -> Table:
+    """Return the good rows as a table, with the others as its rejects.
+
+    Raises:
+        TableError: no row is left, or a target is the same in all of them.
+    """
     used = [row for row in rows if not row.problem]
     rejects = [
         RowReject(row.line, row.id, row.problem[0], " ".join(row.problem[1].split()))
@@ -294,15 +302,15 @@ def _assemble(
     ]
     if not used:
         raise TableError(
-            f"{path}: no usable row of {len(rows)}"
+            f"{spec.path}: no usable row of {len(rows)}"
             + (f"; set aside: {_reasons(rejects)}" if rejects else "")
         )
-    values = np.array([row.targets for row in used], dtype=float)
-    for name, column in zip(columns.targets, values.T, strict=True):
+    targets = np.array([row.targets for row in used], dtype=float)
+    for name, column in zip(spec.targets, targets.T, strict=True):
         if np.ptp(column) == 0:
             raise TableError(
-                f"{path}: target {name} is {column[0]:g} in all {len(used)} usable "
-                "rows, expected more than one value"
+                f"{spec.path}: target {name} is {column[0]:g} in all {len(used)} "
+                "usable rows, expected more than one value"
             )
     return Table(
         ids=[row.id for row in used],
@@ -311,10 +319,9 @@ def _assemble(
         n_atoms=np.array([row.n_atoms for row in used], dtype=np.int64),
         space_group=np.array([row.space_group for row in used], dtype=np.int64),
         volume=np.array([row.volume for row in used], dtype=float),
-        targets=values,
-        target_names=columns.targets,
-        split=[row.split for row in used] if columns.split else None,
-        group=[row.group for row in used] if columns.group else None,
+        targets=targets,
+        split=[row.split for row in used] if spec.split_column else None,
+        group=[row.group for row in used] if spec.group_column else None,
         rows=np.array([row.number for row in used], dtype=np.int64),
         rejects=rejects,
         sha256=sha256,

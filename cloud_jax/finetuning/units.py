@@ -1,4 +1,4 @@
-"""How many atoms a labelled amount of substance holds: what a law is multiplied by."""
+"""Amounts: mol of atoms per unit of a label, by which a law is multiplied."""
 
 from collections.abc import Iterable, Sequence
 
@@ -17,7 +17,9 @@ _KILO = {"": 1.0, "k": 1000.0}
 def target_amounts(
     law: Law | None, targets: Sequence[Target], table: Table, *, dialect: str
 ) -> Float[np.ndarray, "N P"]:
-    """Mol of atoms in a unit of each target's basis, divided by its unit's factor to J.
+    """Return mol of atoms per unit of each target's basis, per J of its unit.
+
+    A law counts per mol of atoms and in J; times this amount it is the label.
 
     Args:
         law: of the head; without one all amounts are 1.
@@ -27,16 +29,16 @@ def target_amounts(
 
     Raises:
         ValueError: a law does not give that unit, a basis is missing, or the table
-            cannot say how many atoms it holds.
+            does not hold the number of atoms.
     """
     if law is None:
         return np.ones(table.targets.shape)
     columns = []
     for target in targets:
-        kilo = _factor(target)
+        factor = joule_per_unit(target)
         if target.basis == "cell" and not table.n_atoms.all():
             raise ValueError(
-                f"target {target.name} is of a mol of primitive cells: name the column "
+                f"target {target.name} is per mol of primitive cells: name the column "
                 "with their numbers of atoms in config.data.n_atoms_column"
             )
         if target.basis in ("formula", "gram") and dialect != "canonical":
@@ -45,12 +47,16 @@ def target_amounts(
                 "sentences give rounded fractions: use the canonical dialect, or "
                 "convert the column to basis 'cell' or 'atom'"
             )
-        columns.append(_atoms(target.basis, table) / kilo)
+        columns.append(atoms_per_basis(target.basis, table) / factor)
     return np.stack(columns, axis=1)
 
 
-def _factor(target: Target) -> float:
-    """Joule in the target's unit of energy."""
+def joule_per_unit(target: Target) -> float:
+    """Return how many J the target's unit of energy is.
+
+    Raises:
+        ValueError: a unit that is not J or kJ of the property and the basis.
+    """
     if not target.basis:
         raise ValueError(
             f"target {target.name}: a law needs to know what a mol of it counts: name "
@@ -67,7 +73,8 @@ def _factor(target: Target) -> float:
     return units[target.unit]
 
 
-def _atoms(basis: str, table: Table) -> Float[np.ndarray, " N"]:
+def atoms_per_basis(basis: str, table: Table) -> Float[np.ndarray, " N"]:
+    """Return the atoms per primitive cell, atom, formula or gram (mol) of each row."""
     if basis == "atom":
         return np.ones(len(table.ids))
     if basis == "cell":
@@ -84,12 +91,12 @@ def _atoms(basis: str, table: Table) -> Float[np.ndarray, " N"]:
 
 
 def composition(sentence: str) -> dict[str, int]:
-    """Elements and counts of the reduced formula of a canonical sentence."""
+    """Return the elements and counts of the formula of a canonical sentence."""
     words = sentence.rpartition("|")[2].split()
     return {e: int(n) for e, n in zip(words[::2], words[1::2], strict=True)}
 
 
 def _masses(formulas: Iterable[dict[str, int]]) -> dict[str, float]:
-    """Atomic masses, g/mol, of the elements that occur."""
+    """Return the atomic masses, g/mol, of the elements that occur."""
     elements = {element for formula in formulas for element in formula}
     return {element: tables.element(element).mass for element in elements}

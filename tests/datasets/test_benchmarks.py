@@ -14,7 +14,7 @@ from cloud_jax.datasets import discovery, matbench, phonon, unconvbench
 from cloud_jax.datasets.corpus import read_sources
 from cloud_jax.finetuning.folds import folds_from_column, folds_from_k
 from cloud_jax.finetuning.rows import TableError, open_table
-from cloud_jax.finetuning.table import read_table
+from cloud_jax.finetuning.table import TableSpec, read_table
 from cloud_jax.scope.options import Options
 from cloud_jax.scope.pipeline import process
 from cloud_jax.structures.source import SourceError
@@ -79,16 +79,16 @@ def test_the_fold_column_makes_the_folds_of_matbench():
 
 
 def test_a_word_is_a_labelled_table(phonons):
-    table = read_table(
+    spec = TableSpec(
         "matbench:phonons",
         id_column="id",
         targets=("last phdos peak",),
         structure_column="structure",
         split_column="fold",
         data_dir=phonons,
-        processes=1,
         keep_in=phonons / "kept.json",
     )
+    table = read_table(spec, processes=1)
     assert table.ids == [f"mb-phonons-{i:02d}" for i in range(1, 11)]
     assert table.targets[:, 0].tolist() == [i / 2 for i in range(10)]
     folds = folds_from_column(table.split)

@@ -9,7 +9,7 @@ from benchmark_files import encoded, put, take_any_hash, write_csv
 from cloud_jax.datasets import phonon
 from cloud_jax.datasets.corpus import read_sources
 from cloud_jax.finetuning.rows import TableError, open_table
-from cloud_jax.finetuning.table import read_table
+from cloud_jax.finetuning.table import TableSpec, read_table
 from cloud_jax.structures.source import SourceError
 
 FREQUENCIES = [20.0 * i for i in range(51)]
@@ -59,14 +59,15 @@ def test_a_crystal_without_labels_shifts_no_other(phonon_data):
     other = first[1].replace("[3, 3]", "[11, 17]")
     rows = [("mp-0", other, *first[2:]), first, *rest]
     put(phonon_data, "data.csv", write_csv(",".join(header), rows))
-    table = read_table(
+    spec = TableSpec(
         "phonon",
         id_column="id",
-        targets=[phonon.CV],
+        targets=(phonon.CV,),
         structure_column="structure",
         split_column="fold",
         data_dir=phonon_data,
     )
+    table = read_table(spec, processes=1)
     assert table.ids == ["mp-1", "mp-2", "mp-3"]
     assert {sentence.rpartition("| ")[2] for sentence in table.sentences} == {"Li 1"}
     assert [reject.code for reject in table.rejects] == ["missing_target"] * 2

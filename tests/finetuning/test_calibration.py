@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cloud_jax.finetuning.calibration import calibrate, conformal_quantile, log_factors
-from cloud_jax.finetuning.loop import Member
+from cloud_jax.finetuning.members import Member
 from cloud_jax.finetuning.targets import Target
 from cloud_jax.physics.laws import constrain, evaluate, get_law
 
@@ -93,8 +93,8 @@ def test_only_members_that_held_a_row_out_judge_it():
     values[1, [1, 2], 0] = 1.0, 3.25
     values[0, 3] = 100.0  # a test row of the first fold
     members = [
-        Member(0, 0, np.array([2]), np.array([0, 1])),
-        Member(1, 0, np.array([0]), np.array([1, 2])),
+        Member("a.0", 0, 0, np.array([2]), np.array([0, 1])),
+        Member("b.0", 1, 0, np.array([0]), np.array([1, 2])),
     ]
     trained = SimpleNamespace(raw=values, values=values)
     found = calibrate(job_of(members, targets), trained)["targets"]["y"]

@@ -166,8 +166,6 @@ def test_scaling_looks_at_training_rows_only():
     scaling = Scaling.fit(targets, np.array([0, 1]), ("a", "b"))
     assert scaling.mean.tolist() == [2, 20]
     assert scaling.scale.tolist() == [1, 10]
-    assert scaling.apply(targets[:2]).tolist() == [[-1, -1], [1, 1]]
-    assert scaling.undo(scaling.apply(targets[:2])).tolist() == targets[:2].tolist()
 
 
 def test_a_target_that_is_constant_in_training_is_refused():

@@ -13,7 +13,8 @@ from cloud_jax.finetuning.steps import (
     LOSSES,
     Labels,
     Scale,
-    compile_property_steps,
+    StepSettings,
+    compile_steps,
     member_mesh,
 )
 from cloud_jax.finetuning.targets import Target, check_physics, n_outputs, prediction
@@ -35,6 +36,15 @@ SENTENCES = Sentences.pack(
 )
 LABELS = Labels(RNG.normal(size=(N, 1)).astype(np.float32), np.ones((N, 1), np.float32))
 ROWS = [np.arange(0, N, 2), np.arange(N), np.arange(0, N, 3)]
+SETTINGS = StepSettings(
+    model=PropertyModel(CONFIG, 1, 1),
+    optimizer=optax.adam(1e-2),
+    predict=prediction(None, [CV]),
+    labels=LABELS,
+    loss="l1",
+    features=None,
+    initial_encoder=None,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,20 +56,7 @@ def compile_quickly():
 
 @cache
 def compiled(members):
-    return compile_steps(members)
-
-
-def compile_steps(members, *, initial_encoder=None):
-    return compile_property_steps(
-        PropertyModel(CONFIG, 1, 1),
-        optax.adam(1e-2),
-        predict=prediction(None, [CV]),
-        labels=LABELS,
-        loss="l1",
-        features=None,
-        n_members=members,
-        initial_encoder=initial_encoder,
-    )
+    return compile_steps(SETTINGS, members)
 
 
 def parts(members):
@@ -197,7 +194,7 @@ def test_the_best_state_on_validation_rows_is_kept(together):
 def test_pretrained_parameters_begin_in_float32_and_the_head_at_random(together):
     encoder = take(together[0].params, 0)["encoder"]
     half = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), encoder)
-    steps = compile_steps(2, initial_encoder=half)
+    steps = compile_steps(SETTINGS._replace(initial_encoder=half), 2)
     state = steps.init(jax.random.split(jax.random.key(0)))
     for a, b in zip(
         jax.tree.leaves(half), jax.tree.leaves(state.params["encoder"]), strict=True

@@ -11,7 +11,8 @@ import pytest
 from crystals import LITHIUM, LITHIUM_POSCAR, paper_string, rock_salt, run, write_rows
 
 from cloud_jax.finetuning.rows import TableError, open_table
-from cloud_jax.finetuning.table import read_table, write_rejects
+from cloud_jax.finetuning.table import TableSpec, read_table, write_rejects
+from cloud_jax.scope.options import Options
 
 SALT = "1 6 a O D D a D O D b O O O c O O O d O O O e O O O 0 | Na 4a Cl 4b | Na 1 Cl 1"
 ASE = {
@@ -22,8 +23,11 @@ ASE = {
 }
 
 
+STRUCTURES = {"id_column": "id", "structure_column": "s", "targets": ("y",)}
+
+
 def strings(path, rows, columns=("id", "scope", "y")):
-    """Write a CSV of ready strings; return `read_table`'s arguments for it."""
+    """Write a CSV of sentences; return the settings of its `TableSpec`."""
     lines = [",".join(columns), *(",".join(map(str, row)) for row in rows)]
     path.write_text("\n".join(lines) + "\n")
     return {
@@ -36,7 +40,11 @@ def strings(path, rows, columns=("id", "scope", "y")):
 
 
 def read(arguments, **others):
-    return read_table(**{**arguments, **others})
+    """Read a table; some of the arguments belong to its options."""
+    arguments = arguments | others
+    names = ("dialect", "max_tokens", "symprec")
+    options = {name: arguments.pop(name) for name in names if name in arguments}
+    return read_table(TableSpec(**arguments, options=Options(**options)), processes=1)
 
 
 def test_structures_are_paths_text_or_json_and_bad_ones_have_their_line(tmp_path):
@@ -55,13 +63,8 @@ def test_structures_are_paths_text_or_json_and_bad_ones_have_their_line(tmp_path
         "empty": " ",
     }
     rows = [{"id": k, "s": v, "y": i} for i, (k, v) in enumerate(cells.items())]
-    table = read_table(
-        write_rows(tmp_path / "t.csv", rows),
-        id_column="id",
-        structure_column="s",
-        targets=("y",),
-        processes=1,
-    )
+    path = write_rows(tmp_path / "t.csv", rows)
+    table = read(STRUCTURES | {"path": path})
     assert table.ids == ["path", "cif", "pymatgen", "ase", "other name", "escaped"]
     assert table.sentences[:2] == [SALT, SALT]
     assert len(set(table.sentences[2:])) == 1
@@ -81,14 +84,7 @@ def test_structures_are_paths_text_or_json_and_bad_ones_have_their_line(tmp_path
 def test_a_parquet_table_may_hold_structures_as_objects(tmp_path):
     rows = [{"id": i, "s": LITHIUM, "y": y} for i, y in ((7, 1.0), (8, 2.0), (9, None))]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "t.parquet")
-    table = read_table(
-        tmp_path / "t.parquet",
-        id_column="id",
-        structure_column="s",
-        targets=("y",),
-        n_atoms_column=None,
-        processes=1,
-    )
+    table = read(STRUCTURES | {"path": tmp_path / "t.parquet"})
     assert table.ids == ["7", "8"]
     assert table.n_atoms.tolist() == [1, 1]
     assert [(r.line, r.code) for r in table.rejects] == [(3, "missing_target")]
@@ -100,8 +96,7 @@ def test_json_lines_and_lists_are_tables_too(tmp_path):
     lines[1:1] = ["", "{broken", '{"id": 7}', "[1]", '"text"']
     (tmp_path / "t.jsonl").write_text("\n".join(lines))
     (tmp_path / "t.json").write_text(json.dumps([*rows, 5]))
-    arguments = {"id_column": "id", "structure_column": "s", "targets": ("y",)}
-    table = read_table(tmp_path / "t.jsonl", processes=1, **arguments)
+    table = read(STRUCTURES | {"path": tmp_path / "t.jsonl"})
     assert table.ids == ["0", "1", "2"]
     assert table.n_atoms.tolist() == [1, 1, 1]
     assert [(r.line, r.code) for r in table.rejects] == [
@@ -258,5 +253,5 @@ def test_a_prepared_dataset_is_joined_by_id(tmp_path):
     assert {r.code for r in read(arguments).rejects} == {"merged", "not_in_dataset"}
     with pytest.raises(TableError, match=r"made with .*0\.01.* this run has .*0\.1"):
         read(arguments, symprec=0.1)
-    with pytest.raises(TableError, match="is no dataset"):
+    with pytest.raises(TableError, match="not a data set"):
         read(arguments, dataset=tmp_path)

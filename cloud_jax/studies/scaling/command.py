@@ -18,15 +18,10 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from cloud_jax.cli import parse_settings
+from cloud_jax.cli import Exit, parse_settings
 from cloud_jax.config import load_config, pretraining
 from cloud_jax.files import atomic_write
-from cloud_jax.finetune import (
-    EXIT_DIVERGED,
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    refuse_several_processes,
-)
+from cloud_jax.training.backend import refuse_several_processes
 
 EPILOG = """\
 exit codes
@@ -88,10 +83,10 @@ def main(argv: list[str] | None = None) -> int:
             print("stopped: nothing was written", file=sys.stderr)
             return 130
         print("every finished step is saved; run it again to go on")
-        return EXIT_INTERRUPTED
+        return Exit.RESUMABLE
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return Exit.FAILED
 
 
 def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
@@ -106,7 +101,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
     folder = Path(arguments.workdir or config.workdir)
     cells = load_grid(arguments.config, overrides)
     check(arguments, cells, overrides)
-    refuse_several_processes()
+    refuse_several_processes("a grid")
     refuse_object_store(folder)
     refuse_other_results(folder, "scaling")
     folder.mkdir(parents=True, exist_ok=True)
@@ -115,7 +110,7 @@ def run(arguments: argparse.Namespace, overrides: list[str]) -> int:
         points, failed, hashes = earlier_points(folder), [], {}
         for number, (name, cell) in enumerate(cells.items(), 1):
             code, point = train(arguments.config, overrides, cell, folder / name)
-            if code in (EXIT_FAILED, EXIT_INTERRUPTED):
+            if code in (Exit.FAILED, Exit.RESUMABLE):
                 return code
             if point is None:
                 points.pop(name, None)
@@ -215,10 +210,10 @@ def train(
         try:
             found = pretrain(job)
         except InterruptedRunError:
-            return EXIT_INTERRUPTED, None
+            return Exit.RESUMABLE, None
         except NonFiniteLossError as error:
             print(f"error: {error}", file=sys.stderr)
-            return EXIT_DIVERGED, None
+            return Exit.DOUBTFUL, None
     parameters = found["parameters_non_embedding"]
     tokens = round(found["steps"] * a_step)
     return 0, {

@@ -1,0 +1,154 @@
+"""Groups: members that train side by side, with everything that they train on."""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+
+from cloud_jax.data.member_batches import MemberBatches, Sentences, packed_rows_of
+from cloud_jax.finetuning.folds import Scaling
+from cloud_jax.finetuning.job import Job
+from cloud_jax.finetuning.members import Member, groups_of
+from cloud_jax.finetuning.steps import (
+    Labels,
+    PropertySteps,
+    Scale,
+    StepSettings,
+    compile_steps,
+)
+from cloud_jax.finetuning.targets import prediction
+from cloud_jax.training import optim
+
+
+class Group(NamedTuple):
+    """What a group of M members trains with.
+
+    Attributes:
+        members: M of them.
+        steps: compiled for M members.
+        train: batches of their training rows.
+        validation: batches of their validation rows.
+        unseen: batches of all rows that they do not learn from, test rows included.
+        scale: of each member's targets, on the device.
+        keys: one per member, for initialisation and dropout.
+        targets: of the table.
+    """
+
+    members: Sequence[Member]
+    steps: PropertySteps
+    train: MemberBatches
+    validation: MemberBatches
+    unseen: MemberBatches
+    scale: Scale
+    keys: PRNGKeyArray
+    targets: Float[np.ndarray, "N P"]
+
+
+def make_groups(job: Job, size: int) -> Iterator[Group]:
+    """Yield the groups of a job, each ready to train.
+
+    Args:
+        job: with the members of all folds.
+        size: members per group; the last group may have fewer.
+    """
+    config = job.config
+    sentences = Sentences.pack(job.table.tokens, job.table.ids)
+    # Multiples of 32 tokens, so that tables of similar sentences share programs.
+    row_length = max(64, -(-int(sentences.lengths.max()) // 32) * 32)
+    packed_rows = packed_rows_of(
+        sentences,
+        row_length=row_length,
+        batch_crystals=config.optimizer.batch_crystals,
+    )
+
+    def batches(members: Sequence[Member], rows: list[np.ndarray]) -> MemberBatches:
+        return MemberBatches(
+            sentences,
+            rows,
+            seeds=[data_seed(config.seed, member) for member in members],
+            packed_rows=packed_rows,
+            row_length=row_length,
+        )
+
+    # Of all members, so that the schedule does not depend on who trains beside whom.
+    per_epoch = batches(job.members, [m.train for m in job.members]).steps_per_epoch
+    settings = step_settings(job, steps_per_epoch=per_epoch)
+    compiled = cache(lambda n_members: compile_steps(settings, n_members))
+    for members in groups_of(job.members, size):
+        steps = compiled(len(members))
+        train = batches(members, [m.train for m in members])
+        train.steps_per_epoch = per_epoch
+        unseen = [np.union1d(m.validation, job.folds[m.fold].test) for m in members]
+        yield Group(
+            members=members,
+            steps=steps,
+            train=train,
+            validation=batches(members, [m.validation for m in members]),
+            unseen=batches(members, unseen),
+            scale=jax.device_put(make_scale(job, members), steps.sharding),
+            keys=jax.device_put(member_keys(config.seed, members), steps.sharding),
+            targets=job.table.targets,
+        )
+
+
+def step_settings(job: Job, *, steps_per_epoch: int) -> StepSettings:
+    """Return what the steps of a job's members are made of."""
+    options = job.config.optimizer
+    encoder = job.start.encoder
+    optimizer = optim.finetuning_adamw(
+        optim.schedule(
+            learning_rate=options.learning_rate,
+            warmup_fraction=options.warmup_fraction,
+            total_steps=options.epochs * steps_per_epoch,
+        ),
+        weight_decay=options.weight_decay,
+        clip_norm=options.clip_norm,
+        n_layers=encoder.layers,
+        layer_decay=options.layer_decay,
+        frozen_steps=options.frozen_epochs * steps_per_epoch,
+    )
+    return StepSettings(
+        model=job.model,
+        optimizer=optimizer,
+        predict=prediction(job.law, job.targets),
+        labels=Labels(
+            np.asarray(job.table.targets, np.float32),
+            np.asarray(job.amounts, np.float32),
+        ),
+        loss=options.loss,
+        features=job.start.vocabulary.features if encoder.token_features else None,
+        initial_encoder=job.start.params,
+    )
+
+
+def make_scale(job: Job, members: Sequence[Member]) -> Scale:
+    """Return statistics of each member's training rows, float32."""
+    names = [target.name for target in job.targets]
+    mean, std, mad = [], [], []
+    for member in members:
+        fitted = Scaling.fit(job.table.targets, member.train, names)
+        mean.append(fitted.mean)
+        std.append(fitted.scale)
+        rows = job.table.targets[member.train]
+        mad.append(np.abs(rows - fitted.mean).mean(axis=0))
+    return Scale(*(np.array(x, np.float32) for x in (mean, std, mad)))
+
+
+def data_seed(seed: int, member: Member) -> int:
+    """Return the seed of a member's order of rows, whoever trains beside it."""
+    entropy = [seed, member.fold, member.number]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
+
+
+def member_keys(seed: int, members: Sequence[Member]) -> PRNGKeyArray:
+    """Return one key per member, whoever trains beside it."""
+    root = jax.random.key(seed)
+    return jax.numpy.stack(
+        [
+            jax.random.fold_in(jax.random.fold_in(root, member.fold), member.number)
+            for member in members
+        ]
+    )
