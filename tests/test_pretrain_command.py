@@ -1,4 +1,4 @@
-"""The real command, in a temporary directory, on a tiny data set."""
+"""The real command in a temporary directory, on a tiny data set."""
 
 import json
 import os
@@ -31,7 +31,7 @@ TIMEOUT_S = 120
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a data set and a configuration of 24 steps."""
+    """Return a folder with a data set and a configuration of 24 steps."""
     folder = tmp_path_factory.mktemp("pretrain")
     write_dataset(folder / "dataset")
     (folder / "tiny.py").write_text(CONFIG)
@@ -85,7 +85,7 @@ def final_parameters(place, workdir, step):
 
 @pytest.fixture(scope="module")
 def reference(place):
-    """The uninterrupted run, by the real command."""
+    """Return the output of the uninterrupted run, by the real command."""
     code, out, err = finish(start(place, "--workdir=whole", program=("-c", LEAN)))
     assert code == 0, err
     return out
@@ -113,7 +113,7 @@ def test_killed_and_terminated_run_equals_the_whole_one_to_the_bit(place, refere
     process = start(place, *arguments)
     n_lines = random.randint(1, 8)
     print(f"to repeat: kill after {n_lines} lines")  # pytest shows it on a failure
-    n_lines = kill_when(process, place, signal.SIGKILL, n_lines=n_lines)
+    n_lines = kill_when(process, place, None, n_lines=n_lines)
     process = start(place, *arguments)
     print(f"to repeat: terminate after {n_lines + 1} lines")
     kill_when(process, place, signal.SIGTERM, n_lines=n_lines + 1)
@@ -128,7 +128,14 @@ def test_killed_and_terminated_run_equals_the_whole_one_to_the_bit(place, refere
 
 
 def kill_when(process, place, number, *, n_lines):
-    """Send a signal once metrics.jsonl has so many lines; return how many it has."""
+    """Stop a run once its log has `n_lines` lines; return their number.
+
+    Args:
+        process: the run.
+        place: its current directory.
+        number: of the signal; None kills.
+        n_lines: of metrics.jsonl.
+    """
     path = place / "broken" / "metrics.jsonl"
     deadline = time.monotonic() + TIMEOUT_S
     found = 0
@@ -137,8 +144,8 @@ def kill_when(process, place, number, *, n_lines):
         found = len(path.read_text().splitlines()) if path.exists() else 0
     assert time.monotonic() < deadline, f"{found} of {n_lines} lines came"
     if process.poll() is None:
-        process.send_signal(number)
-    if number == signal.SIGKILL:
+        process.send_signal(number) if number else process.kill()
+    if number is None:
         process.communicate(timeout=TIMEOUT_S)
     return found
 

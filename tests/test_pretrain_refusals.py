@@ -1,6 +1,7 @@
-"""What stops a run: a message, an exit code, and nothing half-written."""
+"""How a run is refused or stopped: a message, an exit code, nothing half-written."""
 
 import json
+import math
 import re
 import sys
 
@@ -14,7 +15,7 @@ from cloud_jax.cli import Exit
 
 @pytest.fixture(scope="module", autouse=True)
 def compile_quickly():
-    """Most of the time of these tests is the compilation of programs that run once."""
+    """Skip optimisation: most programs of these tests run once."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
@@ -22,7 +23,7 @@ def compile_quickly():
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """The working directory of a command: a data set and a short configuration."""
+    """Return the current directory, with a data set and a short configuration."""
     monkeypatch.chdir(tmp_path)
     write_dataset(tmp_path / "dataset", n_train=80, n_validation=10)
     text = CONFIG.replace("steps = 24", "steps = 2")
@@ -67,6 +68,40 @@ def test_a_loss_that_is_not_finite_names_the_crystals(place, capsys):
     assert all(name.startswith("made-") for name in found["record_ids"])
     assert found["record_ids"][0] in capsys.readouterr().err
     assert not (place / "run" / "results.json").exists()
+
+
+def test_a_validation_loss_that_is_not_finite_is_never_saved(
+    place, capsys, monkeypatch
+):
+    monkeypatch.setattr(
+        "cloud_jax.training.run.evaluate", lambda *_, **__: {"loss": math.nan}
+    )
+    assert command() == Exit.DOUBTFUL
+    assert "step 2: validation loss nan. No checkpoint" in capsys.readouterr().err
+    assert json.loads((place / "run" / "nonfinite.json").read_text())["step"] == 2
+    assert not list((place / "run" / "checkpoints").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("function", "code", "message"),
+    [
+        ("make_steps", Exit.STOPPED, "nothing was kept"),
+        ("baseline_means", Exit.RESUMABLE, "run it again to resume"),
+    ],
+)
+def test_ctrl_c_outside_the_loop_says_whether_something_is_kept(
+    place, capsys, monkeypatch, function, code, message
+):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"cloud_jax.training.run.{function}", stop)
+    assert command() == code
+    found = capsys.readouterr()
+    assert message in found.out + found.err
+    monkeypatch.undo()
+    monkeypatch.chdir(place)
+    assert command() == Exit.DONE
 
 
 def test_an_empty_split_is_named_before_anything_is_written(place, capsys):

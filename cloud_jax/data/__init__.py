@@ -1,1 +1,1 @@
-"""Prepared datasets to batches: token store, packing, prefetch."""
+"""From token shards to batches: token store, packing, prefetch."""

@@ -1,10 +1,11 @@
 """Batches of packed rows as a pure function of (seed, step).
 
 Sentences are short (about 30 tokens), so several whole crystals share a row. Which
-lengths go together is a recipe, made once from the histogram of lengths; an epoch then
-permutes the crystals of each length over the recipe's slots and permutes the rows. So
-every epoch has the same number of rows, holds every crystal exactly once, and costs a
-few vectorised permutations: no state, and any step at any time.
+lengths share one is a recipe, made once from the histogram of lengths; an epoch then
+permutes the crystals of each length over the slots of the recipe, and permutes the
+rows. So every epoch has the same number of rows and holds every crystal exactly once,
+and the batch of any step follows from its number: there is no iterator to save, and a
+resumed run sees what the whole run would have seen.
 """
 
 from typing import NamedTuple
@@ -18,7 +19,7 @@ Batch = dict[str, np.ndarray]
 
 
 class Recipe(NamedTuple):
-    """Rows with equal contents: how many of them, and the lengths in each."""
+    """A number of rows that hold crystals of the same lengths."""
 
     n_rows: int
     lengths: tuple[int, ...]
@@ -29,19 +30,20 @@ def pack_histogram(histogram: Int[np.ndarray, " n"], row_length: int) -> list[Re
 
     Longest first, each into the fullest row that has room: best-fit decreasing, on the
     histogram instead of on crystals ("longest-pack-first histogram packing", Krell et
-    al. 2021, arXiv 2107.02027), so the cost depends on the number of lengths only.
+    al. 2021, arXiv 2107.02027), so that the cost depends on the number of lengths only.
 
     Args:
-        histogram: Number of crystals of each length, from 0.
-        row_length: Tokens of a row; no crystal is longer.
+        histogram: number of crystals by length, from length 0.
+        row_length: tokens per row; no crystal is longer.
     """
     by_room = [[] for _ in range(row_length + 1)]  # open rows by the room they have
     for length in reversed(range(1, len(histogram))):
         left, room = int(histogram[length]), length
         while left:
+            # The fullest open row that has room.
             while room <= row_length and not by_room[room]:
                 room += 1
-            if room > row_length:
+            if room > row_length:  # no open row: new ones, as full as this length goes
                 each = min(row_length // length, left)
                 n_rows, lengths = left // each, (length,) * each
                 used = n_rows * each
@@ -59,28 +61,28 @@ def pack_histogram(histogram: Int[np.ndarray, " n"], row_length: int) -> list[Re
 class PackedBatches:
     """The global batches of a run, numbered by step over all epochs.
 
-    ``batches(step)`` is a pure function of (store, rows, row_length, seed, step).
+    `batches(step)` is a pure function of (store, rows, row_length, seed, step).
 
     Attributes:
-        rows: Rows of a global batch, B.
-        row_length: Tokens of a row, L.
-        n_crystals: Crystals of an epoch.
-        n_rows: Rows of an epoch; its last batch is filled up with empty rows.
-        steps_per_epoch: Batches of an epoch.
-        fill: Share of the positions of those rows that hold a token.
+        rows: rows per global batch, B.
+        row_length: tokens per row, L.
+        n_crystals: crystals per epoch.
+        n_rows: rows per epoch; its last batch is filled up with empty rows.
+        steps_per_epoch: batches per epoch.
+        fill: share of the positions of those rows that hold a token.
     """
 
     def __init__(self, store: TokenStore, *, rows: int, row_length: int, seed: int):
         """Make the recipe.
 
         Args:
-            store: The crystals.
-            rows: Rows of a global batch.
-            row_length: Tokens of a row.
-            seed: Of the order of crystals.
+            store: the crystals.
+            rows: rows per global batch.
+            row_length: tokens per row.
+            seed: of the order of crystals.
 
         Raises:
-            ValueError: There is no crystal, or one that is longer than a row.
+            ValueError: there is no crystal, or one is longer than a row.
         """
         lengths = np.asarray(store.lengths)
         if not len(lengths):
@@ -106,15 +108,15 @@ class PackedBatches:
         self._plans = {}
 
     def __call__(self, step: int) -> Batch:
-        """Return the whole global batch of a step; see ``slice``."""
+        """Return the whole global batch of a step; see `slice`."""
         return self.slice(step, 0, self.rows)
 
     def slice(self, step: int, start: int, stop: int) -> Batch:
         """Return rows [start, stop) of a step's global batch.
 
         Returns:
-            Int32 arrays [stop - start, L]: ``tokens`` (0 on padding), ``positions``
-            (restarting at 0 in each crystal) and ``crystal`` (1, 2, ... along a row, 0
+            Int32 arrays [stop - start, L]: `tokens` (0 on padding), `positions`
+            (restarting at 0 in each crystal) and `crystal` (1, 2, ... along a row, 0
             on padding).
         """
         chosen = self.crystals(step, start, stop)
@@ -140,12 +142,12 @@ class PackedBatches:
         return batch
 
     def record_ids(self, step: int) -> list[str]:
-        """Return the ids of the crystals of a step's global batch, row by row."""
+        """Return the ids of the crystals in a step's global batch, row by row."""
         chosen = self.crystals(step, 0, self.rows)
         return [self._store.ids[i] for i in chosen[chosen >= 0]]
 
     def _make_slots(self) -> Int[np.ndarray, "R S"]:
-        """Return for each row the ranks, by length, of its crystals; -1 where none."""
+        """Return the crystals of each row of the recipe as ranks by length, or -1."""
         histogram = np.bincount(self._lengths)
         recipes = pack_histogram(histogram, self.row_length)
         width = max(len(recipe.lengths) for recipe in recipes)
@@ -170,18 +172,20 @@ class PackedBatches:
         return self._plans[epoch]
 
     def _make_plan(self, epoch: int) -> Int[np.ndarray, "R S"]:
+        # A seed of its own per epoch: no epoch depends on the one before.
         rng = np.random.default_rng([self._seed, epoch])
         order = rng.permutation(np.arange(self.n_crystals, dtype=np.int32))
         rows = rng.permutation(self.n_rows)
-        # Stable, so that crystals of one length stay in their permuted order.
+        # By rank: sorted by length, and stable, so that those of one length keep their
+        # permuted order.
         order = order[np.argsort(self._lengths[order], kind="stable")]
-        # Rank -1 reads this last entry: no crystal.
+        # Rank -1 reads the appended last entry: no crystal.
         return np.append(order, np.int32(-1))[self._slots[rows]]
 
     def crystals(self, step: int, start: int, stop: int) -> Int[np.ndarray, "b S"]:
-        """Return the crystals of rows [start, stop) of a step; -1 where none.
+        """Return the crystals of rows [start, stop) of a step, -1 where there is none.
 
-        They are numbers in the store, in the order in which they lie in the row.
+        Crystals are numbers in the store, in their order in the row.
         """
         epoch, index = divmod(step, self.steps_per_epoch)
         plan = self._plan(epoch)

@@ -1,9 +1,8 @@
 """Batches of labelled crystals for several models that train side by side.
 
-Each member (a fold and a seed) has rows of its own and an order of its own; their
-batches have one shape, so that they stack on a leading axis M. Crystals are packed as
-in pretraining. What is added is where each crystal's [CLS] lies and which row of the
-table it is.
+Each member (a fold and a seed) has its own rows and its own order. All batches have one
+shape, so that they stack on a leading axis M. Crystals are packed as in pretraining;
+batches also hold the position of each crystal's [CLS] and its row in the table.
 
 Shape letters: M members, B packed rows, L tokens, S crystals of a packed row.
 """
@@ -27,18 +26,18 @@ class Sentences:
 
     @classmethod
     def pack(cls, sentences: Sequence[Sequence[int]], ids: Sequence[str]):
-        """Lay out lists of token ids."""
+        """Return sentences laid out from lists of token ids."""
         offsets = np.cumsum([0, *map(len, sentences)])
         tokens = np.fromiter((t for s in sentences for t in s), np.uint16, offsets[-1])
         return cls(tokens, offsets, ids)
 
     @property
     def lengths(self) -> Int[np.ndarray, " N"]:
-        """Tokens of each sentence."""
+        """Number of tokens of each sentence."""
         return np.diff(self.offsets)
 
     def take(self, rows: Int[np.ndarray, " n"]) -> "Sentences":
-        """The sentences of some rows."""
+        """Return the sentences of some rows."""
         chosen = [self.tokens[self.offsets[i] : self.offsets[i + 1]] for i in rows]
         return Sentences.pack(chosen, [self.ids[i] for i in rows])
 
@@ -47,8 +46,8 @@ class MemberBatches:
     """Stacked batches of M members, as a pure function of the step.
 
     Attributes:
-        steps_per_epoch: of the member that needs most; the others begin their next
-            epoch earlier.
+        steps_per_epoch: of the member with the most batches; the others begin their
+            next epoch earlier.
     """
 
     def __init__(
@@ -64,10 +63,10 @@ class MemberBatches:
 
         Args:
             sentences: of the whole table.
-            rows_of_members: which of its rows each member sees.
-            seeds: of each member's order.
-            packed_rows: B, of one member's batch.
-            row_length: L; no sentence is longer.
+            rows_of_members: rows of the table that each member sees.
+            seeds: of the order of each member.
+            packed_rows: B, rows per batch of one member.
+            row_length: L, tokens per row; no sentence is longer.
         """
         self._rows = rows_of_members
         self._batches = [
@@ -77,8 +76,8 @@ class MemberBatches:
             for rows, seed in zip(rows_of_members, seeds, strict=True)
         ]
         self._lengths = [sentences.lengths[rows] for rows in rows_of_members]
-        # Of the whole table: the shape, and with it what dropout draws, is then the
-        # same whoever trains beside whom.
+        # From the whole table, not from a member's rows: the shape, and with it what
+        # dropout draws, does not depend on which members train side by side.
         self._slots = row_length // int(sentences.lengths.min())
         self.steps_per_epoch = max(b.steps_per_epoch for b in self._batches)
 
@@ -110,6 +109,6 @@ class MemberBatches:
 def packed_rows_of(
     sentences: Sentences, *, row_length: int, batch_crystals: int
 ) -> int:
-    """Rows of a batch that hold `batch_crystals` crystals on average, one at least."""
+    """Return the rows per batch of `batch_crystals` crystals on average, at least 1."""
     packed = PackedBatches(sentences, rows=1, row_length=row_length, seed=0)
     return max(1, round(batch_crystals * packed.n_rows / packed.n_crystals))

@@ -1,4 +1,4 @@
-"""Batches made and sent to the devices in the background, a few steps ahead."""
+"""Makes batches and sends them to the devices in the background, a few steps ahead."""
 
 import queue
 import threading
@@ -14,15 +14,15 @@ from cloud_jax.data.batches import PackedBatches
 def make_global(
     batches: PackedBatches, step: int, sharding: Sharding
 ) -> dict[str, jax.Array]:
-    """Return a step's batch as global arrays; each device asks for its rows only.
+    """Return a step's batch as global arrays, of which each process makes its own rows.
 
     Args:
-        batches: The source.
-        step: Which batch.
-        sharding: Of the arrays [B, L]; each process builds what its devices hold.
+        batches: the source.
+        step: which batch.
+        sharding: of the arrays [B, L].
     """
 
-    @cache  # the three arrays share one slice of a device
+    @cache  # the three arrays of a device are parts of one slice
     def rows(start: int, stop: int):
         return batches.slice(step, start, stop)
 
@@ -49,20 +49,21 @@ def prefetch(
 ) -> Iterator[dict[str, jax.Array]]:
     """Yield the batches of steps [start, stop), made by a background thread.
 
-    An exception in the thread is raised here, by the step it belongs to. Closing the
-    iterator, or leaving it behind, ends the thread.
+    An exception in the thread is raised here, at the step that it belongs to. The
+    thread ends when the iterator is closed or garbage-collected.
 
     Args:
-        batches: The source.
-        start: First step.
-        stop: The step after the last.
-        sharding: Of the arrays [B, L].
-        depth: Batches kept ready.
+        batches: the source.
+        start: first step.
+        stop: the step after the last.
+        sharding: of the arrays [B, L].
+        depth: batches kept ready.
     """
     ready = queue.Queue(maxsize=depth)
     closed = threading.Event()
 
     def offer(item) -> None:
+        # In short waits: put() alone would never see that nobody takes the item.
         while not closed.is_set():
             try:
                 return ready.put(item, timeout=0.1)

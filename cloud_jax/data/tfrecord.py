@@ -1,4 +1,4 @@
-"""TFRecord shards of `tf.train.Example` without TensorFlow."""
+"""Reads TFRecord shards of `tf.train.Example` without TensorFlow."""
 
 import struct
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from google.protobuf import (
 
 _HEADER, _FOOTER = 12, 4  # length (uint64) and its CRC; CRC of the payload
 
-# tensorflow/core/example/{example,feature}.proto without floats, which we never write.
+# tensorflow/core/example/{example,feature}.proto without floats, which no shard holds.
 _EXAMPLE = """
 name: "example.proto" package: "cloud_jax" syntax: "proto3"
 message_type { name: "BytesList"
@@ -51,7 +51,7 @@ def read_records(path: Path) -> Iterator[bytes]:
     The CRCs are not checked: shards are verified whole, by their SHA-256.
 
     Raises:
-        ValueError: The file ends inside a record.
+        ValueError: the file ends inside a record.
     """
     data = path.read_bytes()
     at = 0

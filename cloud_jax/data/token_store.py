@@ -1,8 +1,8 @@
 """A prepared dataset as one flat array of tokens in memory.
 
-The corpus is small (6.3 million crystals are about 0.4 GB as uint16), so a split is
-one memory-mapped array and the offsets of its crystals. It is made from the TFRecord
-shards on the first opening and kept beside them, with hashes: shards and cache are
+The corpus is small (6.3 million crystals are about 0.4 GB as uint16), so a split is one
+memory-mapped array and the offsets of its crystals. The array is made from the TFRecord
+shards at the first opening and kept beside them, with hashes; shards and cache are
 verified at every opening.
 """
 
@@ -23,11 +23,12 @@ from jaxtyping import Int, UInt8, UInt16
 
 from cloud_jax.data.tfrecord import example_class, read_records
 from cloud_jax.files import file_sha256
+from cloud_jax.progress import progress
 from cloud_jax.scope.vocabulary import Vocabulary
 from cloud_jax.scope.vocabulary_file import load_vocabulary
 
 FORMAT, VERSION = "cloud_jax.dataset", 1
-_AGAIN = "prepare the dataset again with python -m cloud_jax.preprocess"
+_AGAIN = "prepare the dataset again with `cloud-jax preprocess`"
 _ARRAYS = ("tokens", "offsets", "id_text", "id_offsets")
 _HASHES = "sha256.json"  # of the files of a cache folder
 
@@ -41,8 +42,8 @@ class Strings:
     """Many strings in two arrays: indexable, and as small as their text.
 
     Attributes:
-        text: The UTF-8 bytes of all strings.
-        offsets: Where each begins, and the end of the last.
+        text: the UTF-8 bytes of all strings.
+        offsets: where each string begins, and the end of the last.
     """
 
     text: UInt8[np.ndarray, " bytes"]
@@ -61,11 +62,11 @@ class TokenStore:
     """The crystals of one split.
 
     Attributes:
-        tokens: Ids of all crystals, one after another, with [CLS] and [SEP].
-        offsets: Where each crystal begins in ``tokens``, and the end of the last.
-        ids: Name of each crystal.
-        vocabulary: What the ids mean.
-        manifest: Content of the dataset's manifest.json.
+        tokens: ids of all crystals, end to end, with [CLS] and [SEP].
+        offsets: where each crystal begins in `tokens`, and the end of the last.
+        ids: name of each crystal.
+        vocabulary: of the token ids.
+        manifest: content of manifest.json.
     """
 
     tokens: UInt16[np.ndarray, " tokens"]
@@ -87,7 +88,7 @@ class TokenStore:
         """Verify a dataset and open one of its splits.
 
         Raises:
-            DatasetError: No dataset there, or one whose manifest, vocabulary and
+            DatasetError: no dataset there, or one whose manifest, vocabulary and
                 shards do not agree; the message names the file and what to do.
         """
         folder = Path(dataset_dir)
@@ -159,7 +160,7 @@ def _read_vocabulary(folder: Path, manifest: dict) -> Vocabulary:
 
 
 def _verify(path: Path, expected: str) -> None:
-    """Raise unless the file is there and has the SHA-256."""
+    """Raise DatasetError unless the file is there and has the SHA-256."""
     try:
         digest = file_sha256(path)
     except FileNotFoundError:
@@ -175,22 +176,26 @@ def _verify(path: Path, expected: str) -> None:
 
 
 def _read_shards(folder: Path, entry: dict, vocab_size: int) -> dict[str, np.ndarray]:
-    """Decode a split's shards, in order, into the arrays of a store."""
+    """Return the arrays of a store, decoded from the shards of a split in order."""
     example = example_class()
     tokens, lengths, ids = array("H"), array("I"), []
-    for shard in entry["shards"]:
-        before = len(ids)
-        for record in read_records(folder / shard["file"]):
-            feature = example.FromString(record).features.feature
-            values = feature["tokens"].int64_list.value
-            tokens.extend(values)
-            lengths.append(len(values))
-            ids.append(feature["id"].bytes_list.value[0])
-        if len(ids) - before != shard["n_records"]:
-            raise DatasetError(
-                f"{folder / shard['file']}: found {len(ids) - before} records, the "
-                f"manifest states {shard['n_records']}; {_AGAIN}"
-            )
+    total = entry["n_records"]
+    large = total > 100_000  # half a second
+    with progress("reading shards", total=total, unit="crystals", show=large) as bar:
+        for shard in entry["shards"]:
+            before = len(ids)
+            for record in read_records(folder / shard["file"]):
+                feature = example.FromString(record).features.feature
+                values = feature["tokens"].int64_list.value
+                tokens.extend(values)
+                lengths.append(len(values))
+                ids.append(feature["id"].bytes_list.value[0])
+            if len(ids) - before != shard["n_records"]:
+                raise DatasetError(
+                    f"{folder / shard['file']}: found {len(ids) - before} records, the "
+                    f"manifest states {shard['n_records']}; {_AGAIN}"
+                )
+            bar.update(shard["n_records"])
     flat = np.array(tokens, np.uint16)
     if len(flat) and flat.max() >= vocab_size:
         raise DatasetError(
@@ -210,7 +215,7 @@ def _offsets(lengths) -> Int[np.ndarray, " N+1"]:
 
 
 def _read_cache(cache: Path) -> dict[str, np.ndarray] | None:
-    """Map the arrays of a cache folder, or remove it unless they are as written."""
+    """Map the arrays of a cache folder; remove a damaged one and return None."""
     if not cache.is_dir():
         return None
     try:
@@ -227,8 +232,7 @@ def _read_cache(cache: Path) -> dict[str, np.ndarray] | None:
 def _write_cache(cache: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write the arrays and their hashes into a folder, whole or not at all.
 
-    A dataset on a read-only or full disk can be used all the same, from memory.
-    Another process that was faster wrote the same arrays.
+    On a read-only or full disk nothing is written, and the arrays are used from memory.
     """
     partial = cache.with_name(f"{cache.name}.{uuid.uuid4().hex}.partial")
     try:
@@ -243,11 +247,11 @@ def _write_cache(cache: Path, arrays: dict[str, np.ndarray]) -> None:
             json.dump(hashes, file)
             _sync(file)
         os.replace(partial, cache)
-    except OSError:
+    except OSError:  # no room, or another process was faster with the same arrays
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def _sync(file: IO) -> None:
-    """Put a file's content on the disk before a rename vouches for it."""
+    """Force a file's content onto the disk, so that a rename cannot come before it."""
     file.flush()
     os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""One prepared dataset and its opened training split."""
+"""A prepared dataset and its opened training split."""
 
 import pytest
 from tiny_dataset import make_crystals, write_dataset

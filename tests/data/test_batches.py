@@ -1,4 +1,4 @@
-"""Packing loses nothing and mixes nothing, and a batch depends on its number alone."""
+"""Packing loses nothing and mixes nothing; a batch follows from its step alone."""
 
 from itertools import pairwise
 
@@ -20,7 +20,7 @@ def batches(store):
 
 
 def unpack(batch):
-    """Every crystal of a batch as a tuple of tokens, checking the row's layout."""
+    """Return the crystals of a batch as tuples of tokens; check the layout of rows."""
     found = []
     for tokens, positions, crystal in zip(
         batch["tokens"], batch["positions"], batch["crystal"], strict=True
@@ -44,7 +44,7 @@ def assert_equal(a, b):
         np.testing.assert_array_equal(a[name], b[name])
 
 
-def test_every_crystal_exactly_once_an_epoch(batches, crystals):
+def test_every_crystal_exactly_once_per_epoch(batches, crystals):
     expected = sorted(tuple(tokens) for _, tokens in crystals)
     for epoch in range(3):
         first = epoch * batches.steps_per_epoch
@@ -97,13 +97,13 @@ def test_a_batch_is_a_pure_function_of_its_step(store, batches):
 
 
 def test_the_first_batch_is_pinned(store):
-    """Resuming a run relies on this order: a change of it is a breaking change."""
+    """A resumed run relies on this order: to change it is a breaking change."""
     batches = PackedBatches(store, rows=2, row_length=L, seed=0)
     found = [int(name.split("-")[1]) for name in batches.record_ids(0)]
     assert found == [1272, 1350, 1367]
 
 
-def test_too_long_a_crystal_and_an_empty_split_are_errors(store, tmp_path):
+def test_a_crystal_longer_than_a_row_and_an_empty_split_are_errors(store, tmp_path):
     with pytest.raises(
         ValueError, match=r"crystal-\d+-é.* has 50 tokens, rows have 40"
     ):

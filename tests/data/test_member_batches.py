@@ -1,4 +1,4 @@
-"""Batches of members side by side: each its own rows, order and epochs."""
+"""Batches of members side by side: each has its own rows, order and epochs."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def rows_seen(made, member, steps):
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 7])
-def test_a_member_sees_each_of_its_rows_once_an_epoch(epoch):
+def test_a_member_sees_each_of_its_rows_once_per_epoch(epoch):
     few, many = np.arange(0, 50, 7), np.arange(1, 50)
     made = batches(few, many)
     for member, rows in enumerate((few, many)):
@@ -49,8 +49,8 @@ def test_query_is_where_each_crystal_begins():
     assert {array.dtype for array in batch.values()} == {np.dtype(np.int32)}
 
 
-def test_company_changes_neither_content_nor_shape():
-    """Dropout draws by shape, so that a member learns the same beside whomever."""
+def test_other_members_change_neither_content_nor_shape():
+    """Dropout draws by shape: a member learns the same whichever train beside it."""
     rows = np.flatnonzero(LENGTHS > 8)  # alone it would need fewer slots
     alone, beside = batches(rows), batches(rows, np.arange(50), seeds=(1, 9))
     for step in range(5):

@@ -1,4 +1,4 @@
-"""Prefetched global arrays, their slices, errors and closing."""
+"""Prefetched global arrays: their order, slices, errors and end."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""Opening a prepared dataset, and every way it can be wrong."""
+"""Opening a prepared dataset, and every way in which it can be wrong."""
 
 import hashlib
 import json
@@ -89,7 +89,7 @@ def test_a_dataset_where_nothing_can_be_written_is_read_from_memory(folder):
     assert not isinstance(store.tokens, np.memmap)
 
 
-def test_flipped_byte_in_a_shard_even_after_caching(folder):
+def test_a_flipped_byte_in_a_shard_is_found_even_after_caching(folder):
     TokenStore.open(folder, "train")
     shard = next(folder.glob("*-train*"))
     data = bytearray(shard.read_bytes())
@@ -115,7 +115,7 @@ def test_missing_manifest_and_missing_split(folder):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format": "other"}'])
-def test_manifest_that_is_none(folder, text):
+def test_a_file_that_is_not_a_manifest(folder, text):
     (folder / "manifest.json").write_text(text)
     with pytest.raises(DatasetError, match=r"not a dataset manifest"):
         TokenStore.open(folder, "train")
@@ -135,7 +135,7 @@ def test_manifest_of_another_version(folder):
         ("size", lambda manifest: manifest["vocabulary"].update(size=7)),
     ],
 )
-def test_vocabulary_that_is_not_the_manifests(folder, field, edit):
+def test_a_vocabulary_other_than_the_manifest_states(folder, field, edit):
     edit_manifest(folder, edit)
     with pytest.raises(DatasetError, match=rf"vocabulary.json: its {field} is"):
         TokenStore.open(folder, "train")

@@ -1,4 +1,4 @@
-"""Writes prepared datasets for tests, independently of the preprocess package."""
+"""Writes prepared datasets for tests, independently of `preprocess`."""
 
 import hashlib
 import json
@@ -10,7 +10,11 @@ from cloud_jax.data.tfrecord import example_class
 
 
 def write_shard(path, crystals):
-    """TFRecord framing around Examples; CRCs left zero, since hashes verify shards."""
+    """Write Examples as a TFRecord file; CRCs stay zero, since hashes verify shards.
+
+    Returns:
+        The entry of the manifest.
+    """
     with path.open("wb") as file:
         for name, tokens in crystals:
             example = example_class()()
@@ -28,7 +32,7 @@ def write_shard(path, crystals):
 
 
 def write_folder(folder, vocabulary, splits, *, n_shards=1, max_tokens=128):
-    """A dataset of {split: [(id, tokens), ...]} as preprocessing would leave it."""
+    """Write a dataset of {split: [(id, tokens), ...]} as preprocessing would."""
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary.save(folder / "vocabulary.json")
     manifest = {

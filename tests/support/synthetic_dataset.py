@@ -1,4 +1,4 @@
-"""A tiny prepared dataset with something to learn, for tests of training."""
+"""A tiny prepared dataset with something to learn, for the tests of training."""
 
 import numpy as np
 from dataset_folder import write_folder
@@ -16,7 +16,7 @@ VOCABULARY = Vocabulary(
 
 
 def crystals(n, seed=0):
-    """(id, tokens) of n sentences whose three parts depend on each other."""
+    """Yield (id, tokens) of n sentences whose three parts depend on each other."""
     rng = np.random.default_rng(seed)
     for i in range(n):
         first = int(rng.integers(10))
@@ -27,7 +27,7 @@ def crystals(n, seed=0):
 
 
 def write_dataset(folder, n_train=400, n_validation=60):
-    """A dataset folder with a training and a validation split."""
+    """Write a dataset folder with a training and a validation split; return it."""
     splits = {
         "train": list(crystals(n_train, 0)),
         "validation": list(crystals(n_validation, 1)),

@@ -1,4 +1,4 @@
-"""Prepared datasets of random sentences, for tests of the data package."""
+"""Prepared datasets of random sentences, for the tests of `data`."""
 
 import numpy as np
 from dataset_folder import write_folder
@@ -23,7 +23,7 @@ LENGTHS = np.clip(np.random.default_rng(0).gamma(12.0, 2.5, 1500), 12, 50).astyp
 
 
 def make_crystals(lengths=LENGTHS):
-    """One (id, tokens) for each length: [CLS], random tokens, [SEP]."""
+    """Return (id, tokens) for each length: [CLS], random tokens, [SEP]."""
     rng = np.random.default_rng(1)
     return [
         (f"crystal-{i}-é", [1, *rng.integers(5, 100, n - 2).tolist(), 2])

@@ -1,4 +1,4 @@
-"""A mesh of the first CPU device, which most tests of training are content with."""
+"""The tiny data set that the tests of training share."""
 
 import pytest
 from synthetic_dataset import write_dataset

@@ -14,7 +14,7 @@ MANUAL = {"coordinator": "127.0.0.1:1234", "num_processes": 2, "process_id": 0}
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Arguments of `jax.distributed.initialize`, which is not run."""
+    """Collect the arguments of `jax.distributed.initialize`, which does not run."""
     found = []
     monkeypatch.setattr(
         jax.distributed, "initialize", lambda *a, **k: found.append((a, k))
@@ -91,8 +91,8 @@ def test_contradictions_are_refused(calls, mode, values, message):
         distributed.initialize(mode, timeout_s=5, **values)
 
 
-def test_a_missing_process_0_is_named_with_the_time_it_had(tmp_path):
-    """By the real command: jax ends a process where Python cannot catch it."""
+def test_a_missing_process_0_is_named_with_the_timeout(tmp_path):
+    """Runs the real command: jax would end the process where Python cannot catch it."""
     address = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "cloud_jax.pretrain", "--config=configs/bert.py:1"]
     command += [f"--workdir={tmp_path}/run", "--config.distributed.timeout_s=1"]

@@ -1,4 +1,4 @@
-"""jax 0.10.2 is excluded in requirements.txt for this: it must never come back."""
+"""The wrong result for which requirements.txt excludes jax 0.10.2."""
 
 import jax
 import jax.numpy as jnp

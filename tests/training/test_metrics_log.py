@@ -18,7 +18,7 @@ def test_truncation_drops_later_and_torn_lines(tmp_path):
     assert lines(path) == [{"step": 1}, {"step": 2}]
 
 
-def test_a_log_continues_where_the_checkpoint_stood(tmp_path):
+def test_a_log_continues_after_the_step_of_the_checkpoint(tmp_path):
     for start in (0, 2):
         log = MetricsLog(tmp_path, step=start, active=True)
         for step in range(start + 1, 4):

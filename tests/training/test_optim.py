@@ -62,7 +62,7 @@ def test_only_kernels_and_embeddings_decay():
 
 
 def finetuning(params, grads, n_steps, **options):
-    """Updates of each step; constant gradients."""
+    """Return the updates of each step on constant gradients."""
     settings = {
         "weight_decay": 0.0,
         "clip_norm": 1e9,
@@ -100,8 +100,8 @@ def test_layer_decay_slows_each_layer_and_the_embeddings_most():
 
 
 def test_a_frozen_encoder_stays_and_then_begins_as_adam_begins():
-    """With the head's count for bias correction its first step would be 3 times as long
-    and the tenth 6 times."""
+    """With the head's step count, the first update would be 3 times as long and the
+    tenth 6 times."""
     options = {"frozen_steps": 30, "weight_decay": 0.5}
     updates = finetuning(ENCODER, ONES, 40, **options)
     for update in updates[:30]:
@@ -122,7 +122,7 @@ def test_frozen_gradients_do_not_count_in_the_norm():
     assert second["head"]["kernel"] == pytest.approx(-0.067, rel=1e-2)
 
 
-def test_the_schedule_runs_on_while_the_encoder_waits():
+def test_frozen_steps_count_in_the_schedule():
     rate = schedule(learning_rate=1.0, warmup_fraction=0.0, total_steps=4)
     optimizer = finetuning_adamw(
         rate,

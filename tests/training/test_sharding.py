@@ -59,7 +59,7 @@ def steps_on(mesh):
 
 
 def curve(stores, mesh):
-    """Loss of each step, and the last state, trained on a mesh."""
+    """Return the loss of each step, and the last state, after training on a mesh."""
     steps = steps_on(mesh)
     batches = PackedBatches(stores[0], rows=16, row_length=64, seed=0)
     losses = []
@@ -74,7 +74,7 @@ def curve(stores, mesh):
 
 
 def bytes_per_device(tree):
-    """What the first device holds of it."""
+    """Return the number of bytes on the first device."""
     leaves = jax.tree.leaves(tree)
     return sum(leaf.addressable_shards[0].data.nbytes for leaf in leaves)
 
@@ -121,7 +121,7 @@ def test_parameter_bytes_fall_as_an_axis_grows(single, axis):
     assert sizes[-1] < sizes[0] / 3  # what is left whole is biases and layer norms
 
 
-def test_moments_lie_as_their_parameters_do():
+def test_moments_are_sharded_like_their_parameters():
     abstract = steps_on(mesh_of((2, 2, 2))).abstract
     specs = {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf.sharding.spec

@@ -32,7 +32,7 @@ def test_settings_are_bound_to_a_folder_only_once_a_state_is_saved(tmp_path, cap
     assert (folder / "metrics.jsonl").exists()
 
 
-def test_processes_but_the_first_write_nothing(tmp_path):
+def test_other_processes_than_the_first_write_nothing(tmp_path):
     enter(tmp_path, seed=1)
     assert enter(tmp_path, active=False, seed=2) == {"seed": 1}
 
