@@ -5,8 +5,8 @@
 Labels and structures are the public data set `phonon`, 2.5 MB, downloaded to data/.
 Ensembles on the published split, MAE/MAD of the 299 test rows:
 
-    cv        0.0550, four members on two shared CPU cores, from the package's encoder
-    u         0.0512, likewise
+    cv        0.0554, from the package's encoder; 708 s on two shared CPU cores
+    u         0.0510, likewise; 736 s
     cv_bert3  0.0505, single 0.0559 ± 0.0036; 139 s on one shared NVIDIA H100
     u_bert3   0.0467, single 0.0518 ± 0.0014; 85 s on the same
     cv_paper  the paper's dialect, model, rate and protocol, from scratch, for an
