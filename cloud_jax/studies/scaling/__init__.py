@@ -1,1 +1,1 @@
-"""The scaling law: a grid of models and its fit."""
+"""The scaling law: train a grid of models, fit L(N, D) to their losses."""

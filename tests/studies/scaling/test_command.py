@@ -1,4 +1,4 @@
-"""The real command: a tiny grid, killed and gone on with; points of others."""
+"""The real command: a tiny grid, killed and resumed; points of others."""
 
 import csv
 import json
@@ -16,8 +16,10 @@ from synthetic_dataset import CONFIG, write_dataset
 
 from cloud_jax.studies.paper import read_paper
 from cloud_jax.studies.scaling import command as scaling
+from cloud_jax.studies.scaling import run as scaling_run
 from cloud_jax.studies.scaling.grid import load_grid
 from cloud_jax.studies.scaling.law import CONSTANTS, Law
+from cloud_jax.training.errors import InterruptedRunError
 
 PAPER = Law(*(read_paper()["scaling"][name] for name in CONSTANTS))
 ROOT = Path(__file__).resolve().parents[3]
@@ -44,7 +46,7 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-def test_a_killed_grid_goes_on_where_it_was(place, monkeypatch, capsys):
+def test_a_killed_grid_resumes(place, monkeypatch, capsys):
     text = (place / "tiny.py").read_text()  # the first two cells compile alike
     text = text.replace('cells += [("1x8", 3000), ', "cells += [")
     (place / "tiny.py").write_text(
@@ -70,14 +72,14 @@ def test_a_killed_grid_goes_on_where_it_was(place, monkeypatch, capsys):
     results = place / "grid" / "1x8_1500" / "results.json"
     first = results.stat().st_mtime_ns
     assert len(rows(place / "grid" / "points.csv")) == 1
-    real = scaling.train
+    real = scaling_run.train
 
     def train(path, overrides, cell, folder):
         if cell["model.preset"] == "1x8" and cell["tokens"] < 6000:
             return real(path, overrides, cell, folder)
-        return 0, made_up(cell, folder)
+        return made_up(cell, folder)
 
-    monkeypatch.setattr(scaling, "train", train)
+    monkeypatch.setattr(scaling_run, "train", train)
     jax.config.update("jax_disable_most_optimizations", True)
     try:
         assert scaling.main([*COMMAND]) == 0
@@ -112,16 +114,17 @@ def made_up(cell, folder):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Cells without training; `trained[cell]` is the exit code of one that ends so."""
-    codes = {}
+    """Cells without training; `trained[cell]` is how one ends: diverged or an error."""
+    ends = {}
 
     def train(path, overrides, cell, folder):
-        if code := codes.get(folder.name):
-            return code, None
-        return 0, made_up(cell, folder)
+        end = ends.get(folder.name)
+        if isinstance(end, Exception):
+            raise end
+        return None if end == "diverged" else made_up(cell, folder)
 
-    monkeypatch.setattr(scaling, "train", train)
-    return codes
+    monkeypatch.setattr(scaling_run, "train", train)
+    return ends
 
 
 def test_a_cell_that_diverged_is_listed_and_the_rest_is_fitted(place, trained, capsys):
@@ -129,7 +132,7 @@ def test_a_cell_that_diverged_is_listed_and_the_rest_is_fitted(place, trained, c
     (place / "tiny.py").write_text(
         text.replace('("1x8", 6', '("1x16", 6000), ("1x8", 6')
     )
-    trained["1x12_1500"] = 3
+    trained["1x12_1500"] = "diverged"
     assert scaling.main([*COMMAND]) == 0
     assert "2 of 7, 1x12_1500: diverged" in capsys.readouterr().out
     found = json.loads((place / "grid" / "results.json").read_text())
@@ -146,17 +149,20 @@ def test_a_cell_that_diverged_is_listed_and_the_rest_is_fitted(place, trained, c
 
 
 def test_an_interruption_or_a_wrong_setting_ends_the_grid(place, trained, capsys):
-    for code in (75, 1):
-        trained["1x8_3000"] = code
+    for end, code in ((InterruptedRunError(9), 75), (ValueError("no such data"), 1)):
+        trained["1x8_3000"] = end
         assert scaling.main([*COMMAND]) == code
+        printed = capsys.readouterr()
+        words = "run it again to resume" if code == 75 else "error: no such data"
+        assert words in printed.out + printed.err
         assert len(rows(place / "grid" / "points.csv")) == 3
         assert not (place / "grid" / "results.json").exists()
 
 
-def test_a_grid_that_goes_on_keeps_the_points_it_has(place, trained, capsys):
+def test_a_resumed_grid_keeps_the_points_it_has(place, trained, capsys):
     assert scaling.main([*COMMAND]) == 0
     before = (place / "grid" / "points.csv").read_text()
-    trained["1x8_3000"] = 75
+    trained["1x8_3000"] = InterruptedRunError(9)
     assert scaling.main([*COMMAND]) == 75
     assert (place / "grid" / "points.csv").read_text() == before
 
@@ -188,17 +194,29 @@ def test_the_folder_of_another_run_is_refused(place, trained, points, capsys):
         assert "give another folder" in capsys.readouterr().err
 
 
-def test_fit_that_is_stopped_has_written_nothing(points, monkeypatch, capsys):
+def test_fit_that_is_stopped_has_written_nothing(place, points, monkeypatch, capsys):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cloud_jax.studies.scaling.law.fit", stop)
-    assert scaling.main(["fit", str(points)]) == 130
-    assert capsys.readouterr().err == "stopped: nothing was written\n"
+    monkeypatch.setattr(scaling_run, "fit", stop)
+    assert scaling.main(["fit", str(points), "--output", "out"]) == 130
+    assert capsys.readouterr().err == "stopped: nothing was kept\n"
+    assert not Path("out").exists()
+
+
+def test_a_grid_that_is_stopped_between_steps_can_be_resumed(
+    place, monkeypatch, capsys
+):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scaling_run, "train", stop)
+    assert scaling.main([*COMMAND]) == 75
+    assert "run it again to resume" in capsys.readouterr().out
 
 
 def test_nothing_but_divergence(place, trained, capsys):
-    trained |= dict.fromkeys(load_grid("tiny.py", []), 3)
+    trained |= dict.fromkeys(load_grid("tiny.py", []), "diverged")
     assert scaling.main([*COMMAND]) == 1
     assert "all 6 cells diverged" in capsys.readouterr().err
 

@@ -5,9 +5,10 @@ import pytest
 from scipy.optimize import approx_fprime, minimize, minimize_scalar
 
 from cloud_jax.studies.paper import read_paper
-from cloud_jax.studies.scaling import law as scaling
+from cloud_jax.studies.scaling import fitting as scaling
 from cloud_jax.studies.scaling.figures import scaling_figure
-from cloud_jax.studies.scaling.law import Law, ScalingError, fit, optimum
+from cloud_jax.studies.scaling.fitting import ScalingError, fit, optimum
+from cloud_jax.studies.scaling.law import Law
 
 PAPER = Law(*(read_paper()["scaling"][name] for name in scaling.CONSTANTS))
 
@@ -176,7 +177,7 @@ def test_figure_has_both_panels_with_units(tmp_path):
     for label in (
         "parameters N, without embeddings",
         "tokens seen D",
-        "contours: loss (nats a masked token)",
+        "contours: loss (nats per masked token)",
         "training compute 6ND (FLOPs)",
         "trained models",
         "best for the compute",
