@@ -4,13 +4,12 @@
     python -m scripts.bench_preprocess --limit 2000 table:wbm.npz cif:folder
     python -m scripts.bench_preprocess --symmetry spglib moyopy --every 50 table:wbm.npz
 
-`search` is the symmetry search alone on cells that are already arrays, that of spglib
-is the floor; `process` is everything that happens to one crystal, in one process;
-`command` is the whole `python -m cloud_jax.preprocess` with its processes, imports,
-shards and tables, its peak memory summed over all of them, and its rates in the first
-and the last tenth of the crystals (`search` says what these tenths cost spglib alone).
-The first two are CPU time and alternate in blocks of crystals, so that a busy machine
-slows both.
+`search` is the symmetry search alone on cells that are already arrays; spglib's is the
+floor. `process` is all the work on a crystal, in one process. `command` is the whole
+`cloud-jax preprocess` with processes, imports, shards and tables, the peak memory of all
+processes, and its rates in the first and the last tenth of the crystals (`search` gives
+the cost of these tenths with spglib alone). The first two are CPU time and alternate in
+blocks of crystals, so that a busy machine slows both.
 """
 
 import argparse
@@ -32,7 +31,7 @@ BLOCK = 100
 def measure_crystals(
     words: list[str], limit: int, every: int, dialect: str, searches: list[str]
 ) -> list[dict]:
-    """Time the searches alone and the whole per-crystal work on the same crystals."""
+    """Return CPU times of the searches alone and of all the work per crystal."""
     from cloud_jax.datasets.corpus import read_sources
     from cloud_jax.scope import pipeline
     from cloud_jax.structures.rejection import Rejection
@@ -45,7 +44,7 @@ def measure_crystals(
     for name in searches:
         pipeline.process(pairs[0][1], "warm", options[name])
     alone = dict.fromkeys(("spglib", *searches), 0.0)
-    floors = []  # of each block, s a crystal
+    floors = []  # per block, s per crystal
     whole = dict.fromkeys(searches, 0.0)
     n_records: Counter = Counter()
     n_cells = n_sites = 0
@@ -96,7 +95,7 @@ def measure_crystals(
 
 
 def _search(name: str, cells: list[tuple]) -> float:
-    """Seconds that the symmetry search of some cells takes, and nothing else."""
+    """Return the seconds of CPU time of a symmetry search on some cells."""
     import spglib
 
     from cloud_jax.scope import moyo
@@ -116,7 +115,7 @@ def _search(name: str, cells: list[tuple]) -> float:
 def measure_command(
     words: list[str], workers: int, dialect: str, symmetry: str
 ) -> dict:
-    """Run the command in a scratch folder and watch its memory."""
+    """Return wall time, memory and rates of the command in a scratch folder."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "cloud_jax.preprocess", *words]
         command += ["--output", f"{folder}/dataset", "--workers", str(workers)]
@@ -125,7 +124,7 @@ def measure_command(
         began = time.perf_counter()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         peak = {"total": 0, "parent": 0, "worker": 0}
-        done = [(began, 0)]  # when, chunks
+        done = [(began, 0)]  # time, chunks finished by then
         parts = Path(folder, "dataset", ".work", "parts")
         while process.poll() is None:
             for name, size in _resident(process.pid).items():
@@ -152,7 +151,7 @@ def measure_command(
 
 
 def _tenths(done: list[tuple[float, int]], n_read: int) -> list[float]:
-    """Rates in the first and the last tenth of the chunks; the start-up is left out."""
+    """Return the rates in the first and the last tenth of the chunks."""
     (first, start), (last, total) = done[min(1, len(done) - 1)], done[-1]
     early = next(when for when, n in done if n >= start + (total - start) / 10)
     late = next(when for when, n in done if n >= total - (total - start) / 10)
@@ -161,7 +160,7 @@ def _tenths(done: list[tuple[float, int]], n_read: int) -> list[float]:
 
 
 def _resident(pid: int) -> dict[str, int]:
-    """Resident bytes of a process, of its largest child, and of all together."""
+    """Return resident bytes of a process, its largest child, and all together."""
     try:
         parent = psutil.Process(pid)
         own = parent.memory_info().rss
@@ -179,7 +178,9 @@ def main() -> None:
     """Parse the command line and print the measurements."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sources", nargs="*", default=["embedded"])
-    parser.add_argument("--limit", type=int, default=5000, help="crystals timed singly")
+    parser.add_argument(
+        "--limit", type=int, default=5000, help="of crystals timed one by one"
+    )
     parser.add_argument("--every", type=int, default=1, help="time each n-th crystal")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument(

@@ -99,15 +99,15 @@ def matmul_flops(config: EncoderConfig, rows: int, length: int, queries: int) ->
     """Return the operations of a step's matrix products, forward and backward.
 
     Args:
-        config: Architecture.
-        rows: Rows of a batch.
-        length: Tokens of a row.
-        queries: Positions of a row at which the last layer and the head are evaluated.
+        config: architecture.
+        rows: per batch.
+        length: tokens per row.
+        queries: positions per row at which the last layer and the head are evaluated.
     """
     width, mlp, tokens, asked = config.width, config.mlp_width, rows * length, queries
 
     def layer(n: int) -> int:
-        """Keys and values everywhere; the rest, attention included, at n positions."""
+        """Return keys and values everywhere; attention and the rest at n positions."""
         each = 2 * width**2 + 2 * width * mlp + 2 * length * width
         return tokens * 2 * width**2 + n * each
 
@@ -259,7 +259,7 @@ def alternate(contenders: dict, dtype: str, arguments: argparse.Namespace) -> tu
 
 
 def main() -> None:
-    """Alternate what was asked for, and print."""
+    """Parse the command line, measure and print."""
     arguments, config = parse()
     if arguments.batches:
         lengths = draw_lengths(arguments.batches, arguments.lengths)

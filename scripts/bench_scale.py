@@ -1,23 +1,20 @@
 """Measure what follows the symmetry search at scale, as JSON lines.
 
     python -m scripts.bench_scale                          # 100,000, 1 and 10 million
-    python -m scripts.bench_scale --records 1000000 --profile
+    python -m scripts.bench_scale --records 1000000
 
-It is `local.assemble` that is measured: de-duplicating, splitting and sharding. The
-records are synthetic: sentences of the embedded crystals with their elements exchanged,
-so that words and lengths are real and each distinct crystal has a sentence of its own.
-Every crystal comes twice, from 14 sources of which one is reserved, and two rows in a
-hundred are rejects. Part files are of the size that workers write; making them is not
-measured. Each size runs in a fresh process that has TensorFlow imported already.
-10 million records need 5 GB of disk and a quarter of an hour, half of it to make them.
+Measured is `local.assemble`: de-duplicating, splitting and sharding. The records are
+synthetic: sentences of the embedded crystals with their elements exchanged, so that
+words and lengths are real and each distinct crystal has its own sentence. Every crystal
+comes twice, from 14 sources of which one is reserved, and two rows in a hundred are
+rejects. Part files have the size that workers write; making them is not measured. Each
+number of records runs in a fresh process. 10 million need 5 GB of disk and a quarter of
+an hour, half of it to make them.
 """
 
 import argparse
-import cProfile
-import itertools
 import json
 import math
-import pstats
 import subprocess
 import sys
 import tempfile
@@ -35,13 +32,13 @@ from cloud_jax.scope.schemas import RESULTS
 from cloud_jax.structures.cell import ELEMENTS
 
 N_SOURCES = 14
-REJECTED = 50  # every so many rows there is a reject
-_BLOCK = 128 * chunks.CHUNK_ITEMS  # rows that are made at a time
+REJECTED = 50  # one row in so many is a reject
+_BLOCK = 128 * chunks.CHUNK_ITEMS  # rows made at a time
 _DIALECTS = ("paper", "canonical")
 
 
 def make_parts(folder: Path, n_records: int) -> None:
-    """Write the part files of so many rows."""
+    """Write the part files of a number of rows."""
     folder.mkdir()
     templates = _templates()
     for start in range(0, n_records, _BLOCK):
@@ -53,7 +50,7 @@ def make_parts(folder: Path, n_records: int) -> None:
 
 
 def _templates() -> pa.Table:
-    """The embedded crystals as rows of `RESULTS`, their sentences as token ids."""
+    """Return the embedded crystals as rows of `RESULTS`, sentences as token ids."""
     items = list(EmbeddedSource("embedded").items())
     results = [pipeline.process(item, "embedded", Options()) for item in items]
     records = [r for r in results if isinstance(r, pipeline.Record)]
@@ -68,7 +65,7 @@ def _templates() -> pa.Table:
 
 
 def _rows(row: np.ndarray, n_records: int, templates: pa.Table) -> pa.Table:
-    """Rows of schema `RESULTS` with these numbers."""
+    """Return rows of schema `RESULTS`, given their numbers."""
     shares = 0.71 ** np.arange(N_SOURCES)  # the last source has 0.25 %
     ends = np.cumsum(shares / shares.sum()) * n_records
     source = np.minimum(np.searchsorted(ends, row, side="right"), N_SOURCES - 1)
@@ -79,8 +76,8 @@ def _rows(row: np.ndarray, n_records: int, templates: pa.Table) -> pa.Table:
         "piece": pa.array(np.zeros(len(row)), pa.int32()),
         "number": pa.array(row, pa.int32()),
     }
-    # A step that shares no factor with the number of rows meets every place once: the
-    # two rows of a crystal stand far apart.
+    # A step without a common factor with the number of rows visits every place once
+    # and puts the two rows of a crystal far apart.
     step = int(0.618 * n_records)
     step = next(s for s in range(step, 2 * step + 2) if math.gcd(s, n_records) == 1)
     crystal = row * step % n_records // 2
@@ -113,7 +110,7 @@ def _rows(row: np.ndarray, n_records: int, templates: pa.Table) -> pa.Table:
 
 
 def _exchange(dialect: str, crystal: np.ndarray, templates: pa.Table) -> pa.ListArray:
-    """Token ids of each crystal: those of its template, with other elements."""
+    """Return token ids of each crystal: its template's, with other elements."""
     n = len(ELEMENTS)  # 103, a prime number: e -> a e + b exchanges the elements
     first = pipeline.vocabulary_of(dialect).tokens.index(f"element:{ELEMENTS[0]}")
     lists = templates[dialect].take(pa.array(crystal % len(templates)))
@@ -129,7 +126,7 @@ def _exchange(dialect: str, crystal: np.ndarray, templates: pa.Table) -> pa.List
 
 
 def _text(dialect: str, ids: pa.ListArray) -> pa.Array:
-    """The sentences of token ids."""
+    """Return the sentences of token ids."""
     tokens = pipeline.vocabulary_of(dialect).tokens
     words = pa.array([token.rpartition(":")[2] for token in tokens])
     lists = pa.ListArray.from_arrays(ids.offsets, words.take(ids.values))
@@ -137,77 +134,52 @@ def _text(dialect: str, ids: pa.ListArray) -> pa.Array:
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
-    """Numbers without pattern (splitmix64), [N]."""
+    """Return numbers without a pattern, [N], by splitmix64."""
     x = values.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
 
 
-def measure(folder: Path, n_records: int, profile: bool) -> dict:
-    """Assemble the part files of a folder and say what each stage cost a record."""
+def measure(folder: Path, n_records: int) -> dict:
+    """Assemble the part files of a folder; return times, memory and counts."""
     from cloud_jax.preprocess import local, shards
     from cloud_jax.preprocess.dataset import source_counts
 
-    clocks = {}
-
-    def note(stage: str) -> None:
-        clocks[stage] = (time.perf_counter(), time.process_time(), _most_memory())
-
-    def bar(iterable, desc, **_):
-        yield from iterable
-        note(desc)
-
-    local.tqdm = bar  # the progress bars of the stages tell when they end
     sources = [
         EmbeddedSource(f"source{i}", reserved=i == N_SOURCES - 1)
         for i in range(N_SOURCES)
     ]
     parts = sorted((folder / "parts").iterdir())
-    scratch = folder / f"dataset-{time.time_ns()}"
+    scratch = folder / "dataset"
     (scratch / shards.TABLES).mkdir(parents=True)
-    profiler = cProfile.Profile()
-    if profile:
-        profiler.enable()
-    note("start")
+    start = np.array([time.perf_counter(), time.process_time()])
     written = local.assemble(
         parts, n_records, Request(Options()), sources, folder / "shuffle", scratch
     )
-    note("writing")
-    profiler.disable()
-    if profile:
-        pstats.Stats(profiler, stream=sys.stderr).sort_stats("tottime").print_stats(30)
+    took = np.array([time.perf_counter(), time.process_time()]) - start
     entries = source_counts(written.counts, sources)
     fates = {
         name: sum(entry[f"n_{name}"] for entry in entries)
         for name in ("kept", "duplicates", "reserved", "rejected")
     }
     assert sum(fates.values()) == n_records, fates
-    bytes_ = sum(path.stat().st_size for path in scratch.rglob("*") if path.is_file())
-    stages = list(clocks.items())
+    n_bytes = sum(path.stat().st_size for path in scratch.rglob("*") if path.is_file())
+    wall_us, cpu_us = (1e6 * took / n_records).round(2).tolist()
     return {
         "records": n_records,
-        "seconds": round(clocks["writing"][0] - clocks["start"][0], 1),
-        "us_a_record": _cost(clocks["start"], clocks["writing"], n_records),
-        **{
-            stage: _cost(earlier, clock, n_records)
-            for (_, earlier), (stage, clock) in itertools.pairwise(stages)
-        },
-        "peak_mib": {stage: memory for stage, (*_, memory) in stages},
+        "seconds": round(took[0], 1),
+        "us_per_record": wall_us,
+        "cpu_us_per_record": cpu_us,
+        "peak_mib": _peak_mib(),
         **fates,
         "shards": len(written.shards),
-        "bytes_a_kept_record": round(bytes_ / fates["kept"], 1),
+        "bytes_per_kept_record": round(n_bytes / fates["kept"], 1),
     }
 
 
-def _cost(begin: tuple, end: tuple, n_records: int) -> dict[str, float]:
-    """Microseconds a record between two clocks."""
-    wall, cpu, _ = 1e6 * np.subtract(end, begin) / n_records
-    return {"wall": round(wall, 2), "cpu": round(cpu, 2)}
-
-
-def _most_memory() -> int:
-    """The most MiB this process has had in memory, by Linux's account."""
+def _peak_mib() -> int:
+    """Return the most MiB that this process has had in memory, as Linux counts."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) >> 10 for line in lines if "VmHWM" in line)
 
@@ -217,27 +189,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     sizes = [100_000, 1_000_000, 10_000_000]
     parser.add_argument("--records", type=int, nargs="+", default=sizes)
-    parser.add_argument("--folder", help="for the files; they stay, and are used again")
-    parser.add_argument(
-        "--profile", action="store_true", help="what is slow, to stderr"
-    )
-    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         (n_records,) = arguments.records
-        line = measure(Path(arguments.folder), n_records, arguments.profile)
-        print(json.dumps(line), flush=True)
+        print(json.dumps(measure(arguments.measure, n_records)), flush=True)
         return
-    with tempfile.TemporaryDirectory() as scratch:
-        for n_records in arguments.records:
-            folder = Path(arguments.folder or scratch, f"{n_records}")
-            if not (folder / "made").exists():
-                folder.mkdir(parents=True)
-                make_parts(folder / "parts", n_records)
-                (folder / "made").touch()
-            command = [sys.executable, "-m", "scripts.bench_scale", "--measure"]
-            command += ["--folder", str(folder), "--records", str(n_records)]
-            subprocess.run(command + ["--profile"] * arguments.profile, check=True)
+    for n_records in arguments.records:
+        with tempfile.TemporaryDirectory() as folder:
+            make_parts(Path(folder, "parts"), n_records)
+            command = [sys.executable, "-m", "scripts.bench_scale"]
+            command += ["--measure", folder, "--records", str(n_records)]
+            subprocess.run(command, check=True)
 
 
 if __name__ == "__main__":
