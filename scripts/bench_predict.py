@@ -3,9 +3,9 @@
     python -m scripts.bench_predict FOLDER [--checkpoint DIR] [--rounds 3]
 
 JSON lines out. The first, `start_up`, is what a run pays once for any number of files:
-imports, loading the model, and compilation (all files once, less the time of the fastest
-later round). Then one line per round, `reading` (workers started, files parsed) and
-`predicting` (network, law at 300 K, rows) in seconds, and last the median rate.
+imports, loading the model, and compilation (all files once, less the time of the
+fastest later round). Then one line per round, `reading` (workers started, files parsed)
+and `predicting` (network, law at 300 K, rows) in seconds, and last the median rate.
 """
 
 import argparse

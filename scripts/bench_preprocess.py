@@ -6,10 +6,10 @@
 
 `search` is the symmetry search alone on cells that are already arrays; spglib's is the
 floor. `process` is all the work on a crystal, in one process. `command` is the whole
-`cloud-jax preprocess` with processes, imports, shards and tables, the peak memory of all
-processes, and its rates in the first and the last tenth of the crystals (`search` gives
-the cost of these tenths with spglib alone). The first two are CPU time and alternate in
-blocks of crystals, so that a busy machine slows both.
+`cloud-jax preprocess` with processes, imports, shards and tables, the peak memory of
+all processes, and its rates in the first and the last tenth of the crystals (`search`
+gives the cost of these tenths with spglib alone). The first two are CPU time and
+alternate in blocks of crystals, so that a busy machine slows both.
 """
 
 import argparse
