@@ -171,26 +171,13 @@ def benchmark(name: str, table: str, column: str, unit: str) -> ConfigDict:
 
 
 # Keys that may change when a run resumes: where things are and how often they are
-# written, not what is computed. What data.table, folds.file and model.checkpoint point
-# to is compared by hash, data.dataset by its manifest.
+# written, not what is computed. A run knows its data, folds and checkpoint by their
+# hashes, wherever they are.
 RESUMABLE_KEYS = (
-    "benchmark",
-    "checkpoint",
-    "data.build",
-    "data.dataset",
-    "data.folder",
-    "data.path",
-    "data.table",
-    "distributed",
-    "evaluate.every_steps",
-    "folds.file",
-    "log",
-    "members_at_once",
-    "mesh",
-    "model.checkpoint",
-    "note",
-    "workdir",
-)
+    "benchmark", "checkpoint", "data.build", "data.dataset", "data.folder", "data.path",
+    "data.table", "distributed", "evaluate.every_steps", "folds.file", "log",
+    "members_at_once", "mesh", "model.checkpoint", "note", "workdir",
+)  # fmt: skip
 
 COUNT = "a whole number from 1", lambda value: value >= 1
 COUNT_OR_NONE = "a whole number from 0", lambda value: value >= 0
@@ -199,51 +186,44 @@ POSITIVE = "a finite number above 0", lambda value: 0 < value < math.inf
 NOT_NEGATIVE = "a finite number from 0", lambda value: 0 <= value < math.inf
 SHARE = "a number above 0 and below 1", lambda value: 0 < value < 1
 RATE = "a number from 0 and below 1", lambda value: 0 <= value < 1
+RATIO = "a number above 0 and at most 1", lambda value: 0 < value <= 1
 
 
-def _one_of(*names: str) -> tuple[str, Any]:
-    return f"one of {', '.join(names)}", lambda value: value in names
+def _one_of(*choices: str) -> tuple[str, Any]:
+    return f"one of {', '.join(choices)}", lambda value: value in choices
 
 
 # What a value must be, beyond its type. Keys that are not here are checked where they
 # meet what they must fit: folders, devices, presets of the model.
 RULES = {
-    "seed": SEED,
     "data.dialect": _one_of("canonical", "paper"),
-    "data.batch_crystals": COUNT,
-    "data.row_length": COUNT,
-    "folds.random": COUNT_OR_NONE,
-    "folds.seed": SEED,
     "folds.protocol": _one_of("strict", "paper"),
-    "folds.validation_fraction": SHARE,
-    "members": COUNT,
-    "members_at_once": COUNT_OR_NONE,
-    "model.max_tokens": COUNT,
     "model.dtype": _one_of("auto", "float32", "bfloat16", "float16"),
-    "model.dropout": RATE,
-    "model.attention_dropout": RATE,
-    "mask_fraction": SHARE,
     "head.layers": ("1, 2 or 3", lambda value: value in (1, 2, 3)),
     "optimizer.loss": _one_of("l1", "l2"),
-    "optimizer.learning_rate": POSITIVE,
-    "optimizer.warmup_fraction": RATE,
+    "optimizer.layer_decay": RATIO,
     "optimizer.weight_decay": NOT_NEGATIVE,
-    "optimizer.clip_norm": POSITIVE,
-    "optimizer.epochs": COUNT,
-    "optimizer.steps": COUNT_OR_NONE,
-    "optimizer.batch_crystals": COUNT,
-    "optimizer.layer_decay": ("above 0 and at most 1", lambda value: 0 < value <= 1),
-    "optimizer.frozen_epochs": COUNT_OR_NONE,
-    "evaluate.every_steps": COUNT,
-    "evaluate.max_batches": COUNT_OR_NONE,
-    "evaluate.mask_seed": SEED,
-    "checkpoint.every_steps": COUNT,
-    "checkpoint.every_epochs": COUNT,
-    "checkpoint.keep": COUNT,
-    "log.every_steps": COUNT,
-    "distributed.timeout_s": COUNT,
+    "mask_fraction": SHARE,
+    "folds.validation_fraction": SHARE,
     "confidence": SHARE,
-}
+    **dict.fromkeys(("optimizer.learning_rate", "optimizer.clip_norm"), POSITIVE),
+    **dict.fromkeys(("seed", "folds.seed", "evaluate.mask_seed"), SEED),
+    **dict.fromkeys(
+        ("model.dropout", "model.attention_dropout", "optimizer.warmup_fraction"), RATE
+    ),
+    **dict.fromkeys(
+        ("folds.random", "members_at_once", "optimizer.steps", "evaluate.max_batches",
+         "optimizer.frozen_epochs"),
+        COUNT_OR_NONE,
+    ),
+    **dict.fromkeys(
+        ("data.batch_crystals", "data.row_length", "members", "model.max_tokens",
+         "optimizer.epochs", "optimizer.batch_crystals", "evaluate.every_steps",
+         "checkpoint.every_steps", "checkpoint.every_epochs", "checkpoint.keep",
+         "log.every_steps", "distributed.timeout_s"),
+        COUNT,
+    ),
+}  # fmt: skip
 
 
 def load_config(
@@ -284,7 +264,7 @@ def load_config(
                 f"give --config.{key}=VALUE or correct {file}"
             )
     if not config.workdir:
-        config.workdir = f"runs/{file.stem}_{task}" if task else f"runs/{file.stem}"
+        config.workdir = f"runs/{file.stem}" + (f"_{task}" if task else "")
     return config
 
 
@@ -332,10 +312,7 @@ def call_config_function(path: str, name: str, example: str = "") -> Any:
 
 
 def _check_task(file: Path, task: str, tasks: list[str]) -> None:
-    """Raise ConfigError unless a file has the task, or has no tasks and none is given.
-
-    The message lists the tasks.
-    """
+    """Raise ConfigError, which lists the tasks, unless a file has the one asked for."""
     if task in tasks or not (task or tasks):
         return
     if not tasks:
@@ -413,9 +390,8 @@ def flatten(config: ConfigDict | dict[str, Any], prefix: str = "") -> dict[str, 
 def settings_help(kind: Callable[[], ConfigDict]) -> str:
     """Return the keys and defaults of a kind of run, one per line, for `--help`."""
     lines = [f"  --config.{key}={value!r}" for key, value in flatten(kind()).items()]
-    return "\n".join(
-        ["settings, with the defaults that configs/*.py change", *lines, ""]
-    )
+    heading = "settings, with the defaults that configs/*.py change"
+    return "\n".join([heading, *lines, ""])
 
 
 def is_resumable(key: str) -> bool:
@@ -431,11 +407,3 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
         for key in sorted(old.keys() | new.keys())
         if not is_resumable(key) and old.get(key) != new.get(key)
     ]
-
-
-def parse_arguments(parser: Any, argv: Sequence[str] | None) -> tuple[Any, list[str]]:
-    """Return the arguments and the overrides, see `cli.parse_settings`."""
-    from cloud_jax.cli import parse_settings
-
-    arguments = parse_settings(parser, argv)
-    return arguments, arguments.overrides
