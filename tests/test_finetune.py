@@ -27,8 +27,8 @@ import cloud_jax
 from cloud_jax import finetune
 from cloud_jax.cli import Exit
 from cloud_jax.config import finetuning, load_config
+from cloud_jax.finetuning.groups import group_name
 from cloud_jax.finetuning.job import prepare
-from cloud_jax.finetuning.members import group_name
 from cloud_jax.models.folder import load_model
 from cloud_jax.training.metrics_log import TIMING_KEYS
 

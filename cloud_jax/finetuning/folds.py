@@ -1,4 +1,4 @@
-"""Folds: which rows are trained on, validate or test, and how targets are scaled.
+"""Folds and their members: which rows train, validate and test; how targets scale.
 
 A fold is two lists of row numbers. They come from a column of the table, from a file
 (such as MatBench's) or from a seed. Each fold is trained and tested on its own.
@@ -31,6 +31,24 @@ class Fold(NamedTuple):
     name: str
     train: Int[np.ndarray, " n"]
     test: Int[np.ndarray, " m"]
+
+
+class Member(NamedTuple):
+    """One model of the run.
+
+    Attributes:
+        name: fold and number, as in `fold_0.2`.
+        fold: index of its fold.
+        number: of the member in its fold, from 0.
+        train: rows of the table that it learns from.
+        validation: rows that its best state is chosen with.
+    """
+
+    name: str
+    fold: int
+    number: int
+    train: Int[np.ndarray, " n"]
+    validation: Int[np.ndarray, " v"]
 
 
 def folds_from_column(values: Sequence[str]) -> list[Fold]:
@@ -226,6 +244,32 @@ def validation_rows(
                 f"{len(found)} {side} rows of {n}, expected at least 2"
             )
     return train, validation
+
+
+def plan_members(
+    folds: Sequence[Fold], n_members: int, *, protocol: str, fraction: float, seed: int
+) -> list[Member]:
+    """Return the members of all folds, fold by fold.
+
+    Args:
+        folds: that run.
+        n_members: per fold.
+        protocol: see `validation_rows`, as the other arguments.
+        fraction: of the training rows that validate.
+        seed: of the choice of validation rows.
+
+    Raises:
+        FoldError: too few rows on one side.
+    """
+    members = []
+    for index, fold in enumerate(folds):
+        for number in range(n_members):
+            train, validation = validation_rows(
+                fold, protocol=protocol, fraction=fraction, seed=seed, member=number
+            )
+            name = f"{fold.name}.{number}"
+            members.append(Member(name, index, number, train, validation))
+    return members
 
 
 def overlaps(sentences: Sequence[str], fold: Fold) -> Int[np.ndarray, " k"]:

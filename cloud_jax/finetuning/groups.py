@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 import jax
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from cloud_jax.data.member_batches import MemberBatches, Sentences, packed_rows_of
-from cloud_jax.finetuning.folds import Scaling
+from cloud_jax.finetuning.folds import Member, Scaling
 from cloud_jax.finetuning.job import Job
-from cloud_jax.finetuning.members import Member, groups_of
 from cloud_jax.finetuning.steps import (
     Labels,
     PropertySteps,
@@ -21,6 +22,7 @@ from cloud_jax.finetuning.steps import (
 )
 from cloud_jax.finetuning.targets import prediction
 from cloud_jax.training import optim
+from cloud_jax.training.errors import RunMismatchError
 
 
 class Group(NamedTuple):
@@ -152,3 +154,49 @@ def member_keys(seed: int, members: Sequence[Member]) -> PRNGKeyArray:
             for member in members
         ]
     )
+
+
+def groups_of(members: Sequence[Member], size: int) -> list[list[Member]]:
+    """Cut the members into groups that train side by side."""
+    starts = range(0, len(members), size)
+    return [list(members[start : start + size]) for start in starts]
+
+
+def group_name(members: Sequence[Member]) -> str:
+    """Return the name of a group's folder, whatever letters a fold's name has."""
+    return quote(f"{members[0].name}-{members[-1].name}", safe="")
+
+
+def saved_epochs(folder: Path) -> dict[str, int]:
+    """Return the last saved epoch of each group that has saved one.
+
+    Args:
+        folder: `members/` of the work directory.
+    """
+    saved: dict[str, int] = {}
+    for path in folder.glob("*/checkpoints/*"):
+        if path.name.isdecimal():
+            group = path.parents[1].name
+            saved[group] = max(int(path.name), saved.get(group, 0))
+    return saved
+
+
+def check_groups(folder: Path, members: Sequence[Member], size: int) -> None:
+    """Refuse to resume with groups of another size than the run started with.
+
+    Their states would not be found, and all would start again without a word.
+
+    Raises:
+        RunMismatchError: with the size that they had.
+    """
+    found = saved_epochs(folder).keys()
+
+    def fits(size: int) -> bool:
+        return found <= {group_name(group) for group in groups_of(members, size)}
+
+    if not fits(size):
+        was = next(filter(fits, range(1, len(members) + 1)), "what it was")
+        raise RunMismatchError(
+            f"{folder} was trained {was} members at once, this run has {size} (one per "
+            f"device by default): give --config.members_at_once={was} to resume it"
+        )

@@ -10,16 +10,22 @@ from jaxtyping import Float
 
 from cloud_jax.finetuning.folds import (
     Fold,
+    Member,
     Scaling,
     folds_from_column,
     folds_from_file,
     folds_from_k,
+    plan_members,
 )
-from cloud_jax.finetuning.members import Member, plan_members
 from cloud_jax.finetuning.start import Start, make_start
 from cloud_jax.finetuning.table import Table, TableSpec, read_table
-from cloud_jax.finetuning.targets import Target, check_physics, make_targets, n_outputs
-from cloud_jax.finetuning.units import target_amounts
+from cloud_jax.finetuning.targets import (
+    Target,
+    check_physics,
+    make_targets,
+    n_outputs,
+    target_amounts,
+)
 from cloud_jax.models.folder import Model
 from cloud_jax.models.heads import PropertyModel
 from cloud_jax.physics.laws import Law, get_law

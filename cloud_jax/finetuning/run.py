@@ -18,10 +18,15 @@ from cloud_jax.config import differences
 from cloud_jax.files import read_json, write_json
 from cloud_jax.finetuning import outputs
 from cloud_jax.finetuning.export import write_model
-from cloud_jax.finetuning.groups import Group, make_groups
+from cloud_jax.finetuning.groups import (
+    Group,
+    check_groups,
+    group_name,
+    make_groups,
+    saved_epochs,
+)
 from cloud_jax.finetuning.job import Job
 from cloud_jax.finetuning.loop import Records, Trained, best_of, train_group
-from cloud_jax.finetuning.members import check_groups, group_name, saved_epochs
 from cloud_jax.finetuning.results import format_summary, results
 from cloud_jax.finetuning.table import write_rejects
 from cloud_jax.progress import progress

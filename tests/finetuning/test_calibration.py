@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cloud_jax.finetuning.calibration import calibrate, conformal_quantile, log_factors
-from cloud_jax.finetuning.members import Member
+from cloud_jax.finetuning.folds import Member
 from cloud_jax.finetuning.targets import Target
 from cloud_jax.physics.laws import constrain, evaluate, get_law
 

@@ -17,18 +17,15 @@ from cloud_jax.finetuning.steps import (
     compile_steps,
     member_mesh,
 )
-from cloud_jax.finetuning.targets import Target, check_physics, n_outputs, prediction
+from cloud_jax.finetuning.targets import Target, prediction
 from cloud_jax.models.bert import EncoderConfig
 from cloud_jax.models.heads import PropertyModel
-from cloud_jax.physics import debye
-from cloud_jax.physics.laws import get_law
 
 N, MEMBERS = 24, 3
 CONFIG = EncoderConfig(
     vocab_size=40, layers=1, heads=2, width=8, mlp_width=16, max_positions=16
 )
 CV = Target("cv", "heat_capacity", "J/(mol K)", "cell", 300.0)
-U = Target("u", "internal_energy", "J/mol", "cell", 100.0)
 RNG = np.random.default_rng(0)
 SENTENCES = Sentences.pack(
     [[1, *RNG.integers(5, 40, n), 2] for n in RNG.integers(3, 12, N)],
@@ -203,35 +200,3 @@ def test_pretrained_parameters_begin_in_float32_and_the_head_at_random(together)
         np.testing.assert_array_equal(b, jnp.stack([a, a]).astype(jnp.float32))
     kernel = state.params["head"]["output"]["kernel"]
     assert (kernel[0] != kernel[1]).any()
-
-
-def test_a_law_gives_each_target_at_its_temperature_and_amount():
-    law, targets = get_law("debye"), [CV, U]
-    assert n_outputs(law, targets) == 1
-    raw = jnp.array([[-0.5], [0.0], [1.0]])
-    atoms = jnp.array([[2.0, 2.0], [5.0, 5.0], [1.0, 0.001]])  # the last U in kJ
-    found = prediction(law, targets)(raw, atoms, None, None)
-    theta = 450.0 * jax.nn.softplus(raw[:, 0] + np.log(np.e - 1))
-    assert float(theta[1]) == pytest.approx(450.0)
-    cv = debye.heat_capacity(theta, 300.0, atoms[:, 0])
-    u = debye.internal_energy(theta, 100.0, atoms[:, 1])
-    np.testing.assert_allclose(found, jnp.stack([cv, u], axis=1), rtol=1e-5)
-
-
-def test_regression_undoes_the_scaling():
-    predict = prediction(None, [CV, U])
-    found = predict(jnp.array([[1.0, -2.0]]), None, np.array([3.0, 4.0]), 0.5)
-    assert found.tolist() == [[3.5, 3.0]]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"property": "hardness"}, "one of heat_capacity, internal_energy"),
-        ({"temperature_k": None}, "needs the temperature"),
-        ({"temperature_k": -1.0}, "found -1.0"),
-    ],
-)
-def test_what_no_law_can_give_is_refused(change, message):
-    with pytest.raises(ValueError, match=message):
-        check_physics([CV._replace(**change)])

@@ -1,13 +1,25 @@
-"""What a labelled amount holds, in mol of atoms a joule."""
+"""Targets: from raw outputs to labels, and mol of atoms per unit of a label."""
 
 from types import SimpleNamespace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cloud_jax.finetuning.targets import Target
-from cloud_jax.finetuning.units import composition, target_amounts
+from cloud_jax.finetuning.targets import (
+    Target,
+    check_physics,
+    composition,
+    n_outputs,
+    prediction,
+    target_amounts,
+)
+from cloud_jax.physics import debye
 from cloud_jax.physics.laws import get_law
+
+CV = Target("cv", "heat_capacity", "J/(mol K)", "cell", 300.0)
+U = Target("u", "internal_energy", "J/mol", "cell", 100.0)
 
 QUARTZ = "0 2 n O O C e O O O 0 | O 6c Si 3a | Si 1 O 2"
 TABLE = SimpleNamespace(
@@ -59,3 +71,35 @@ def test_a_cell_needs_its_number_of_atoms():
     with pytest.raises(ValueError, match="n_atoms_column"):
         amount("J/(mol K)", "cell", table=unknown)
     assert amount("J/(mol K)", "formula", table=unknown) == [3]
+
+
+def test_a_law_gives_each_target_at_its_temperature_and_amount():
+    law, targets = get_law("debye"), [CV, U]
+    assert n_outputs(law, targets) == 1
+    raw = jnp.array([[-0.5], [0.0], [1.0]])
+    atoms = jnp.array([[2.0, 2.0], [5.0, 5.0], [1.0, 0.001]])  # the last U in kJ
+    found = prediction(law, targets)(raw, atoms, None, None)
+    theta = 450.0 * jax.nn.softplus(raw[:, 0] + np.log(np.e - 1))
+    assert float(theta[1]) == pytest.approx(450.0)
+    cv = debye.heat_capacity(theta, 300.0, atoms[:, 0])
+    u = debye.internal_energy(theta, 100.0, atoms[:, 1])
+    np.testing.assert_allclose(found, jnp.stack([cv, u], axis=1), rtol=1e-5)
+
+
+def test_regression_undoes_the_scaling():
+    predict = prediction(None, [CV, U])
+    found = predict(jnp.array([[1.0, -2.0]]), None, np.array([3.0, 4.0]), 0.5)
+    assert found.tolist() == [[3.5, 3.0]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"property": "hardness"}, "one of heat_capacity, internal_energy"),
+        ({"temperature_k": None}, "needs the temperature"),
+        ({"temperature_k": -1.0}, "found -1.0"),
+    ],
+)
+def test_what_no_law_can_give_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        check_physics([CV._replace(**change)])
