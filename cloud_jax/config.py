@@ -12,6 +12,7 @@ import difflib
 import importlib.util
 import inspect
 import math
+import re
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -49,28 +50,28 @@ def pretraining() -> ConfigDict:
     c.model.attention_dropout = 0.1
     c.model.scan_layers = False  # compile one layer and loop over it: compiles faster
 
-    c.mask_fraction = 0.15
+    c.mask_fraction = 0.15  # share of the tokens to predict
 
     c.optimizer = ConfigDict()
     c.optimizer.learning_rate = 1e-4
     c.optimizer.warmup_fraction = 0.05  # then cosine to 0
     c.optimizer.weight_decay = 0.0
-    c.optimizer.clip_norm = 1.0
+    c.optimizer.clip_norm = 1.0  # of the global gradient
     c.optimizer.epochs = 50
     c.optimizer.steps = 0  # above 0: replaces epochs
 
-    c.mesh = ConfigDict()  # sizes multiply to the number of devices; -1: what remains
-    c.mesh.data = -1
+    c.mesh = ConfigDict()
+    c.mesh.data = -1  # sizes multiply to the number of devices; -1: what remains
     c.mesh.fsdp = 1
     c.mesh.tensor = 1
 
     c.evaluate = ConfigDict()
     c.evaluate.every_steps = 500
     c.evaluate.max_batches = 0  # 0: the whole validation split
-    c.evaluate.mask_seed = 0
+    c.evaluate.mask_seed = 0  # of the masks, the same at every evaluation
 
     c.checkpoint = ConfigDict()
-    c.checkpoint.every_steps = 500
+    c.checkpoint.every_steps = 500  # and after every evaluation
     c.checkpoint.keep = 2  # number of the latest to keep, beside the best
 
     c.log = ConfigDict()
@@ -100,17 +101,17 @@ def finetuning() -> ConfigDict:
     c.data.group_column = ""  # random folds do not separate the rows of a group
     c.data.dialect = "canonical"  # the checkpoint's, where there is one
 
-    c.targets = ConfigDict()  # in each: one entry per target
-    c.targets.columns = ()
+    c.targets = ConfigDict()
+    c.targets.columns = ()  # one entry per target, as in the four below
     c.targets.properties = ()  # physical properties; for a law, among its own
     c.targets.units = ()
     c.targets.bases = ()  # cell, atom, formula or gram; "" where none applies
     c.targets.temperatures_k = ()  # 0 where none applies
 
-    c.folds = ConfigDict()  # exactly one of the first three
+    c.folds = ConfigDict()
     c.folds.column = ""  # holds train and test, or the fold that tests the row
-    c.folds.file = ""  # JSON: {"fold_0": [test ids], ...}
-    c.folds.random = 0  # number of random folds
+    c.folds.file = ""  # instead of a column, JSON: {"fold_0": [test ids], ...}
+    c.folds.random = 0  # instead of both, number of random folds
     c.folds.seed = 0
     c.folds.only = ()  # names of the folds to run; empty: all
     c.folds.protocol = "strict"  # strict: validation rows leave the training rows
@@ -138,7 +139,7 @@ def finetuning() -> ConfigDict:
     c.optimizer.learning_rate = 1e-4
     c.optimizer.warmup_fraction = 0.05  # then cosine to 0
     c.optimizer.weight_decay = 0.0
-    c.optimizer.clip_norm = 1.0
+    c.optimizer.clip_norm = 1.0  # of the global gradient
     c.optimizer.layer_decay = 1.0  # ratio of a layer's rate to that of the layer above
     c.optimizer.frozen_epochs = 0  # at the start, in which only the head learns
 
@@ -388,10 +389,14 @@ def flatten(config: ConfigDict | dict[str, Any], prefix: str = "") -> dict[str, 
 
 
 def settings_help(kind: Callable[[], ConfigDict]) -> str:
-    """Return the keys and defaults of a kind of run, one per line, for `--help`."""
-    lines = [f"  --config.{key}={value!r}" for key, value in flatten(kind()).items()]
-    heading = "settings, with the defaults that configs/*.py change"
-    return "\n".join([heading, *lines, ""])
+    """Return the settings of a kind of run with their comments, for `--help`."""
+    lines = ["settings, with the defaults that configs/*.py change"]
+    for key, value, _, comment in re.findall(
+        r"^    c\.([\w.]+) = (.*?)(  # (.*))?$", inspect.getsource(kind), re.MULTILINE
+    ):
+        if value != "ConfigDict()":
+            lines.append(f"  --config.{key}={value}".ljust(44) + f"  {comment}")
+    return "\n".join(line.rstrip() for line in [*lines, ""])
 
 
 def is_resumable(key: str) -> bool:

@@ -18,8 +18,8 @@ from cloud_jax.config import load_config, pretraining, settings_help
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.description = (
-        "Pretrain CLOUD on a folder of symmetry sentences by masked-language "
-        "modelling. An interrupted run resumes when the same command is given again."
+        "Train an encoder on a folder of token shards by masked-language modelling.\n"
+        "An interrupted run resumes when the same command is given again."
     )
     parser.epilog = settings_help(pretraining)
     parser.add_argument("--config", required=True, help="such as configs/quickstart.py")

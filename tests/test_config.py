@@ -1,4 +1,5 @@
 import runpy
+from ast import literal_eval
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from cloud_jax.config import (
     load_config,
     override,
     pretraining,
+    settings_help,
     split_task,
 )
 from cloud_jax.datasets.matbench import MatbenchSource
@@ -168,6 +170,14 @@ def test_every_number_has_a_range(kind):
     defaults = flatten(kind())
     numbers = {k for k, v in defaults.items() if type(v) in (int, float)}
     assert numbers - {"mesh.data", "mesh.fsdp", "mesh.tensor"} <= RULES.keys()
+
+
+@pytest.mark.parametrize("kind", [pretraining, finetuning])
+def test_help_lists_every_setting_with_its_default(kind):
+    words = settings_help(kind).split()
+    for key, value in flatten(kind()).items():
+        shown = [word for word in words if word.startswith(f"--config.{key}=")]
+        assert [literal_eval(word.partition("=")[2]) for word in shown] == [value]
 
 
 def test_every_rule_has_a_key():
