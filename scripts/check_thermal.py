@@ -22,17 +22,14 @@ from scipy.constants import gas_constant
 
 from cloud_jax.datasets.phonon import CV, FOLD, ID, STRUCTURE, PhononSource, U
 from cloud_jax.inference.predictor import Predictor, load
-from cloud_jax.studies.phonon.comparison import (
+from cloud_jax.studies.phonon.figures import heat_capacity_plot
+from cloud_jax.studies.phonon.heat_capacity import (
     Material,
     compare_measured,
+    heat_capacity_curves,
     read_measured,
 )
-from cloud_jax.studies.phonon.figures import heat_capacity_plot
-from cloud_jax.studies.phonon.known_crystals import (
-    KNOWN,
-    formula_atoms,
-    heat_capacity_curves,
-)
+from cloud_jax.studies.phonon.known_crystals import KNOWN, formula_atoms
 from cloud_jax.studies.phonon.temperatures import TEMPERATURES_K, at_other_temperatures
 
 LABELS = {"heat_capacity": CV, "internal_energy": U}

@@ -1,6 +1,8 @@
 """results.json: what a finished run leaves, and how its folder is recognised."""
 
 import json
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +89,12 @@ def refuse_other_results(folder: Path, kind: str) -> None:
             f"{folder}: is the folder of something else (kind {found}), expected "
             f"results of {kind} or none: give another folder"
         )
+
+
+def short_names(folders: Sequence[Path]) -> dict[Path, str]:
+    """Return the path of each folder below the deepest folder that holds all."""
+    full = {folder: folder.resolve() for folder in folders}
+    common = os.path.commonpath([path.parent for path in full.values()])
+    return {
+        folder: path.relative_to(common).as_posix() for folder, path in full.items()
+    }

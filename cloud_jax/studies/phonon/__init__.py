@@ -1,1 +1,1 @@
-"""Heat capacity and energy beside the paper and measured values."""
+"""Heat capacity and energy beside the paper, phonons and experiment."""

@@ -1,6 +1,7 @@
-"""The errors of a run's test rows, by the size and the symmetry of the crystals."""
+"""Errors of a run's test rows, by the size and the symmetry of the crystals."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,23 +11,23 @@ from jaxtyping import Float, Int
 
 from cloud_jax.scope.crystal_systems import LAST_GROUP, crystal_system
 
-N_BINS = 6  # of volume, as in figure 4c of the paper
+N_BINS = 6  # bins of volume, as in figure 4c of the paper
 _NEEDED = ("id", "target", "unit", "true", "predicted")
-_OF_CRYSTALS = ("space_group", "volume_a3")
-_LISTED = 5  # largest errors in a summary
+_OPTIONAL = ("space_group", "volume_a3")
+_N_LISTED = 5  # largest errors in a summary
 
 
 class Errors(NamedTuple):
-    """The errors of one run on one target, a row a test row.
+    """The errors of one run on one target, one entry per test row.
 
     Attributes:
-        label: of the run.
-        unit: of the target.
-        ids: of the crystals.
+        label: name of the run.
+        unit: unit of the target.
+        ids: ids of the crystals.
         true: targets.
-        predicted: of the same.
+        predicted: predictions.
         space_group: number, 0 where it is not known.
-        volume_a3: of the primitive cell, NaN where it is not known.
+        volume_a3: volume of the primitive cell, NaN where it is not known.
     """
 
     label: str
@@ -39,7 +40,7 @@ class Errors(NamedTuple):
 
     @property
     def error(self) -> Float[np.ndarray, " N"]:
-        """Target minus prediction."""
+        """Return target minus prediction."""
         return self.true - self.predicted
 
 
@@ -47,18 +48,18 @@ def read_errors(path: Path, label: str) -> dict[str, Errors]:
     """Read the predictions of a fine-tuning run.
 
     Args:
-        path: of its predictions.csv.
-        label: of the run.
+        path: its predictions.csv.
+        label: name of the run.
 
     Returns:
-        {target: its errors}; a row that several folds test is there several times.
+        {target: its errors}; a row that several folds test is in it several times.
 
     Raises:
-        ValueError: it has not the columns, or a value is no finite number.
-        OSError: it cannot be read.
+        ValueError: a column is missing, or a value is not a finite number.
+        OSError: the file cannot be read.
     """
     text = dict.fromkeys(("id", "target", "unit"), str)
-    numbers = ("true", "predicted", *_OF_CRYSTALS)
+    numbers = ("true", "predicted", *_OPTIONAL)
     blank = {name: ["", "nan"] for name in numbers}
     try:
         frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=blank)
@@ -67,7 +68,7 @@ def read_errors(path: Path, label: str) -> dict[str, Errors]:
     if missing := [name for name in _NEEDED if name not in frame]:
         raise ValueError(
             f"{path}: found columns {', '.join(frame)}; expected {', '.join(missing)} "
-            "too, as cloud_jax.finetune writes them"
+            "too, as cloud-jax finetune writes them"
         )
     for name in ("true", "predicted"):
         if not (
@@ -75,7 +76,7 @@ def read_errors(path: Path, label: str) -> dict[str, Errors]:
             and np.isfinite(frame[name]).all()
         ):
             raise ValueError(f"{path}: column {name}: not all are finite numbers")
-    frame = frame.reindex(columns=[*_NEEDED, *_OF_CRYSTALS])
+    frame = frame.reindex(columns=[*_NEEDED, *_OPTIONAL])
     return {
         target: Errors(
             label,
@@ -91,11 +92,11 @@ def read_errors(path: Path, label: str) -> dict[str, Errors]:
 
 
 def volume_edges(runs: Sequence[Errors], n_bins: int = N_BINS) -> list[float]:
-    """Bounds of bins of volume with equally many of the crystals that were tested.
+    """Return the bounds of volume bins with equally many of the tested crystals.
 
     Args:
-        runs: of one target; a crystal counts once, however many runs tested it.
-        n_bins: how many.
+        runs: runs on one target; a crystal counts once, however many runs tested it.
+        n_bins: number of bins.
 
     Returns:
         The least volume of each bin, and the greatest of all; cubic angstrom. Empty
@@ -115,9 +116,9 @@ def volume_edges(runs: Sequence[Errors], n_bins: int = N_BINS) -> list[float]:
 
 
 def by_volume(run: Errors, edges: Sequence[float]) -> list[Float[np.ndarray, " n"]]:
-    """Absolute errors in each bin of `volume_edges`.
+    """Return the absolute errors in each bin of `volume_edges`.
 
-    A volume that is the bound of two bins counts in the upper one.
+    A volume on the bound of two bins counts in the upper one.
     """
     known = np.isfinite(run.volume_a3)
     place = np.searchsorted(edges[1:-1], run.volume_a3[known], side="right")
@@ -126,28 +127,28 @@ def by_volume(run: Errors, edges: Sequence[float]) -> list[Float[np.ndarray, " n
 
 
 def by_system(run: Errors) -> dict[str, Float[np.ndarray, " n"]]:
-    """Absolute errors in each crystal system, of all seven."""
+    """Return the absolute errors in each of the seven crystal systems."""
     systems = np.array([crystal_system(number) for number in run.space_group])
     return {name: np.abs(run.error[systems == name]) for name in LAST_GROUP}
 
 
 def by_space_group(run: Errors) -> dict[int, Float[np.ndarray, " n"]]:
-    """Absolute errors in each space group that was tested."""
+    """Return the absolute errors in each space group that was tested."""
     numbers = np.unique(run.space_group[run.space_group > 0])
     return {int(n): np.abs(run.error[run.space_group == n]) for n in numbers}
 
 
 def largest(run: Errors, n: int) -> list[int]:
-    """Places of the n largest absolute errors, the largest first."""
+    """Return the indices of the n largest absolute errors, the largest first."""
     return np.argsort(-np.abs(run.error), kind="stable")[:n].tolist()
 
 
 def summary(run: Errors, edges: Sequence[float]) -> dict[str, Any]:
-    """The errors of a run in numbers, for a results file.
+    """Summarise the errors of a run for results.json.
 
     Args:
-        run: of one target.
-        edges: of `volume_edges`; empty where volumes are not known.
+        run: its errors on one target.
+        edges: from `volume_edges`; empty where volumes are not known.
     """
     size = np.abs(run.error)
     return {
@@ -155,10 +156,8 @@ def summary(run: Errors, edges: Sequence[float]) -> dict[str, Any]:
         "n": len(run.ids),
         "absolute_error": {
             "mean": float(size.mean()),
-            **{
-                name: float(np.quantile(size, share))
-                for name, share in (("median", 0.5), ("percentile_95", 0.95))
-            },
+            "median": float(np.quantile(size, 0.5)),
+            "percentile_95": float(np.quantile(size, 0.95)),
             "max": float(size.max()),
         },
         "largest": [
@@ -168,13 +167,12 @@ def summary(run: Errors, edges: Sequence[float]) -> dict[str, Any]:
                 "predicted": float(run.predicted[i]),
                 "target_minus_predicted": float(run.error[i]),
             }
-            for i in largest(run, _LISTED)
+            for i in largest(run, _N_LISTED)
         ],
         "volume_bins": [
             {"from_a3": low, "to_a3": high, **_spread(own)}
-            for low, high, own in zip(
-                edges[:-1], edges[1:], by_volume(run, edges) if edges else (),
-                strict=True,
+            for (low, high), own in zip(
+                pairwise(edges), by_volume(run, edges) if edges else (), strict=True
             )
         ],
         "crystal_systems": {
@@ -183,7 +181,7 @@ def summary(run: Errors, edges: Sequence[float]) -> dict[str, Any]:
         "space_groups": {
             str(number): _spread(own) for number, own in by_space_group(run).items()
         },
-    }  # fmt: skip
+    }
 
 
 def _spread(size: Float[np.ndarray, " n"]) -> dict[str, float | int]:

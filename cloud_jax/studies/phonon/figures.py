@@ -1,33 +1,36 @@
-"""Heat capacity against temperature, of a model, of phonons and measured: figure 5."""
+"""Heat capacity against temperature: models, phonons and experiment (figure 5)."""
 
 import re
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 
-from cloud_jax.evaluation.figures import COLOURS, FONT, make_panels, plain, save
-from cloud_jax.studies.phonon.comparison import Material
+from cloud_jax.evaluation.figures import (
+    COLOURS,
+    FONT,
+    LEGEND,
+    draw_limit,
+    make_panels,
+    plain,
+    save,
+)
+from cloud_jax.studies.phonon.heat_capacity import Material
 
-_SMALL = 7
-# Of models; dashes and green are the phonons'.
+# Styles of the models; dashes and green belong to the phonons.
 _STYLES = ("-", (0, (1, 1)), "-.", (0, (5, 1, 1, 1, 1, 1)))
 _HUES = (*COLOURS[:2], *COLOURS[3:5])
 
 
 def heat_capacity_plot(path: str | Path, materials: Sequence[Material]) -> None:
-    """Draw C_v(T) of models with their interval, of phonons, and measured C_p.
+    """Draw C_v(T) of models with their intervals, of phonons, and measured C_p.
 
     Args:
-        path: of the figure; the suffix says the format.
-        materials: one a panel.
+        path: the figure; its suffix is the format.
+        materials: one per panel.
     """
     figure, axes = make_panels(len(materials))
     for axis, material in zip(axes, materials, strict=True):
-        axis.axhline(material.limit, color="0.4", ls=":", lw=1)
-        axis.annotate(
-            "3NR", (0.01, material.limit), xycoords=("axes fraction", "data"),
-            xytext=(0, 2), textcoords="offset points", color="0.3", fontsize=_SMALL,
-        )  # fmt: skip
+        draw_limit(axis, "3NR", material.limit)
         for (label, cv), colour, style in zip(
             material.models.items(), cycle(_HUES), cycle(_STYLES), strict=False
         ):
@@ -48,10 +51,9 @@ def heat_capacity_plot(path: str | Path, materials: Sequence[Material]) -> None:
                 *material.measured, "o", color="black", mfc="white", ms=3.5, mew=0.9,
                 label="C$_p$, measured",
             )  # fmt: skip
-        axis.set_xlabel("temperature (K)", **FONT)
-        axis.set_ylabel("heat capacity (J/(mol K))", **FONT)
+        axis.set(xlabel="temperature (K)", ylabel="heat capacity (J/(mol K))")
         title = re.sub(r"(\d+)", r"$_{\1}$", plain(material.name))
         title += f" ({material.role})" if material.role else ""
         axis.set_title(title, **FONT)
-        axis.legend(fontsize=_SMALL, frameon=False, loc="lower right")
+        axis.legend(loc="lower right", **LEGEND)
     save(figure, path)

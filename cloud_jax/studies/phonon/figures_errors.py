@@ -1,6 +1,6 @@
-"""Which crystals a run got wrong: figures 4b, 4c and 4d of the paper, for any target.
+"""Figures of errors by crystal: figures 4b, 4c and 4d of the paper, for any target.
 
-Each function draws a panel a target and compares any number of runs within it.
+Each function draws one panel per target and compares any number of runs in it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,6 +18,8 @@ from scipy.stats import gaussian_kde
 from cloud_jax.evaluation.figures import (
     COLOURS,
     FONT,
+    LEGEND,
+    SMALL,
     make_panels,
     plain,
     save,
@@ -31,19 +33,19 @@ from cloud_jax.studies.phonon.errors import (
     volume_edges,
 )
 
-_SMALL = 7
 _HATCHES = ("", "///", "...", "xxx", "\\\\\\")  # the other way to tell runs apart
-_BANDWIDTH = 0.1  # of the deviation, which a few large errors make wide
-_HALF = 0.26  # height of half a violin, where a run has 1
-_FINE = 400  # points of a violin's outline
+# In units of the standard deviation, which a few large errors make wide.
+_BANDWIDTH = 0.1
+_HALF = 0.26  # height of half a violin; runs are 1 apart
+_N_OUTLINE = 400  # points of a violin's outline
 
 
 class ErrorPanel(NamedTuple):
-    """What one pair of axes compares.
+    """One pair of axes: the runs on one target.
 
     Attributes:
         quantity: the target in words.
-        runs: of it, all in one unit.
+        runs: their errors, all in one unit.
     """
 
     quantity: str
@@ -51,41 +53,39 @@ class ErrorPanel(NamedTuple):
 
     @property
     def of_unit(self) -> str:
-        """The unit in brackets, where there is one."""
+        """Return the unit in brackets, where there is one."""
         unit = self.runs[0].unit
         return f" ({unit})" if unit else ""
 
 
 def violin_plot(path: str | Path, panels: Sequence[ErrorPanel]) -> None:
-    """Draw how the errors of each run are spread, and whose are the largest.
+    """Draw the distribution of each run's errors, and name the largest.
 
     Thin bars go from the 5th to the 95th percentile, thick ones over the middle half, a
     white dot is the median; crosses are the greatest errors of both signs.
 
     Args:
-        path: of the figure; the suffix says the format.
-        panels: one a target.
+        path: the figure; its suffix is the format.
+        panels: one per target.
     """
     figure, axes = make_panels(len(panels))
     for axis, panel in zip(axes, panels, strict=True):
         axis.axvline(0, color="0.5", lw=0.8)
         span = np.ptp(np.concatenate([run.error for run in panel.runs]))
         for place, (run, colour, hatch) in enumerate(_styled(panel.runs)):
-            # Where a run's errors fill little of the axis its ids stand outside.
+            # Where a run's errors fill little of the axis, its ids go outside.
             outside = np.ptp(run.error) < 0.5 * span
             _draw_violin(axis, run, place, colour, hatch, outside)
-        axis.margins(x=0.2)  # for ids that stand outside
+        axis.margins(x=0.2)  # room for ids outside
         axis.set(ylim=(len(panel.runs) - 0.45, -0.6), yticks=[])
         axis.locator_params(axis="x", nbins=6)
-        axis.set_xlabel(
-            f"{plain(panel.quantity)}, target - predicted{panel.of_unit}", **FONT
-        )
+        axis.set_xlabel(f"{plain(panel.quantity)}, target - predicted{panel.of_unit}")
         axis.grid(axis="y", visible=False)
     save(figure, path)
 
 
 def _styled(runs: Sequence[Errors]) -> Iterator[tuple[Errors, str, str]]:
-    """Each run with its colour and hatch; the same in all figures."""
+    """Return each run with its colour and hatch, the same in all figures."""
     return zip(runs, cycle(COLOURS[:6]), cycle(_HATCHES), strict=False)
 
 
@@ -95,7 +95,7 @@ def _draw_violin(
     """Draw one run: its outline, bars, and the largest errors with their ids."""
     error = run.error
     if len(error) > 1 and np.ptp(error) > 0:
-        x = np.linspace(error.min(), error.max(), _FINE)
+        x = np.linspace(error.min(), error.max(), _N_OUTLINE)
         height = gaussian_kde(error, _BANDWIDTH)(x)
         height *= _HALF / height.max()
         axis.fill_between(
@@ -108,7 +108,7 @@ def _draw_violin(
     axis.plot(median, place, "o", color="white", ms=3, mec="black", mew=0.6)
     label = f"{run.label}: MAE {np.abs(error).mean():,.4g}"
     axis.text(
-        0.02, place - _HALF - 0.03, plain(label), fontsize=_SMALL, va="bottom",
+        0.02, place - _HALF - 0.03, plain(label), fontsize=SMALL, va="bottom",
         transform=axis.get_yaxis_transform(),
     )  # fmt: skip
     sides = ("right", "left") if outside else ("left", "right")
@@ -116,19 +116,19 @@ def _draw_violin(
         axis.plot(error[i], place, "x", color="black", ms=4, mew=0.9)
         axis.annotate(
             plain(shorten(run.ids[i])), (error[i], place), (0, -5), va="top",
-            textcoords="offset points", ha=side, fontsize=_SMALL,
+            textcoords="offset points", ha=side, fontsize=SMALL,
         )  # fmt: skip
 
 
 def volume_plot(path: str | Path, panels: Sequence[ErrorPanel]) -> None:
-    """Draw the absolute errors by size of the primitive cell.
+    """Draw the absolute errors by volume of the primitive cell.
 
-    Six bins hold equally many of the crystals that were tested. Boxes are the middle
-    half, lines the medians, whiskers go from the 5th to the 95th percentile.
+    Six bins hold equally many of the tested crystals. Boxes are the middle half, lines
+    the medians, whiskers go from the 5th to the 95th percentile.
 
     Args:
-        path: of the figure; the suffix says the format.
-        panels: one a target.
+        path: the figure; its suffix is the format.
+        panels: one per target.
 
     Raises:
         ValueError: too few volumes are known.
@@ -147,17 +147,15 @@ def volume_plot(path: str | Path, panels: Sequence[ErrorPanel]) -> None:
         axis.set_yscale("log")
         axis.set_xticks(np.arange(len(edges)) - 0.5, [f"{x:.0f}" for x in edges])
         axis.set_xlim(-0.5, len(edges) - 1.5)
-        axis.set_xlabel("volume of the primitive cell (Å$^3$)", **FONT)
-        axis.set_ylabel(
-            f"{plain(panel.quantity)}, absolute error{panel.of_unit}", **FONT
-        )
+        axis.set_xlabel("volume of the primitive cell (Å$^3$)")
+        axis.set_ylabel(f"{plain(panel.quantity)}, absolute error{panel.of_unit}")
         axis.legend(
             handles=[
                 Patch(fc=colour, alpha=0.6, hatch=hatch, ec="black", lw=0.6,
                       label=plain(run.label))
                 for run, colour, hatch in _styled(panel.runs)
             ],
-            fontsize=_SMALL, frameon=False, loc="upper left",
+            loc="upper left", **LEGEND,
         )  # fmt: skip
         low, high = axis.get_ylim()
         axis.set_ylim(low, high * (high / low) ** (0.075 * len(panel.runs)))
@@ -166,7 +164,7 @@ def volume_plot(path: str | Path, panels: Sequence[ErrorPanel]) -> None:
 
 def _draw_boxes(axis: Axes, bins: Sequence[np.ndarray], shift: float, width: float,
                 face: dict) -> None:  # fmt: skip
-    """Draw one run's boxes, beside those of others."""
+    """Draw the boxes of one run, shifted beside those of others."""
     drawn = [(i + shift, own) for i, own in enumerate(bins) if len(own)]
     places, values = zip(*drawn, strict=True) if drawn else ((), ())
     axis.boxplot(
@@ -181,8 +179,8 @@ def symmetry_plot(path: str | Path, panels: Sequence[ErrorPanel]) -> None:
     """Draw the mean absolute error by crystal system and run, as a heat map.
 
     Args:
-        path: of the figure; the suffix says the format.
-        panels: one a target.
+        path: the figure; its suffix is the format.
+        panels: one per target.
 
     Raises:
         ValueError: no space group is known.
@@ -216,7 +214,7 @@ def symmetry_plot(path: str | Path, panels: Sequence[ErrorPanel]) -> None:
 
 
 def _draw_heat_map(axis: Axes, means: np.ndarray) -> None:
-    """Draw the cells with their numbers; a logarithmic scale where runs differ much."""
+    """Draw the cells with their numbers; on a log scale where they span a decade."""
     low, high = float(np.nanmin(means)), float(np.nanmax(means))
     wide = 0 < low < high / 10
     scale = LogNorm(low, high) if wide else Normalize(low, high)
@@ -228,5 +226,5 @@ def _draw_heat_map(axis: Axes, means: np.ndarray) -> None:
             dark = np.mean(hues(scale(value))[:3]) < 0.5
             axis.text(
                 column, row, number, ha="center", va="center",
-                color="white" if dark else "black", fontsize=_SMALL,
+                color="white" if dark else "black", fontsize=SMALL,
             )  # fmt: skip

@@ -1,29 +1,10 @@
-"""Crystals whose heat capacity is well known: figure 5 of the paper."""
+"""Crystals whose heat capacity is well known: figure 5 of the paper, and salts."""
 
-import ast
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from functools import cache
-from math import gcd
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
-from jaxtyping import Float
-from scipy.constants import gas_constant
-
-from cloud_jax.datasets.phonon import PhononSource
-from cloud_jax.inference.inputs import object_items, parse
-from cloud_jax.inference.predictor import Predictor, load
-from cloud_jax.scope.pipeline import Options, Record
-from cloud_jax.studies.phonon.comparison import (
-    Material,
-    PhononRun,
-    compare_measured,
-    role,
-)
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    import pandas as pd
     from pymatgen.core import Structure
 
 
@@ -31,10 +12,11 @@ class Known(NamedTuple):
     """A crystal of figure 5 of the paper, or one whose heat capacity is as well known.
 
     Attributes:
-        structure: makes it; angstrom. The model sees the space group, the Wyckoff
-            positions and the elements of it, so its last digits do not matter.
-        melting_k: where a figure ends; CRC Handbook of Chemistry and Physics unless
-            said otherwise.
+        structure: function that makes it; angstrom. The model takes only the space
+            group, the Wyckoff positions and the elements, so that the last digits of
+            the coordinates do not matter.
+        melting_k: melting point, where its curve ends; from the CRC Handbook of
+            Chemistry and Physics unless said otherwise.
     """
 
     structure: Callable[[], "Structure"]
@@ -106,156 +88,15 @@ KNOWN = {
     "LiF": Known(_rocksalt("Li", "F", 4.017), 1121.0),
     "NaCl": Known(_rocksalt("Na", "Cl", 5.641), 1074.0),
 }
-PAPER = ("Al2O3", "Li2O", "CaTiO3", "GaN")  # those of the paper
+PAPER = ("Al2O3", "Li2O", "CaTiO3", "GaN")  # in figure 5
 
 
 @cache
 def known_structure(name: str) -> "Structure":
-    """A known crystal; made once, because pymatgen's space groups take their time."""
+    """Return a known crystal; cached, because pymatgen's space groups are slow."""
     return KNOWN[name].structure()
 
 
 def formula_atoms(name: str) -> float:
-    """Atoms in a formula unit of a known crystal."""
+    """Return the number of atoms per formula unit of a known crystal."""
     return known_structure(name).composition.reduced_composition.num_atoms
-
-
-def heat_capacity_curves(
-    model: Predictor, names: Sequence[str], kelvin: Iterable[float]
-) -> dict[str, "pd.DataFrame"]:
-    """C_v of known crystals by temperature, J/(mol K) per mol of formula units.
-
-    Args:
-        model: with a physical law.
-        names: of the crystals.
-        kelvin: temperatures.
-
-    Returns:
-        Of each crystal `value`, `lower`, `upper` and `flags`.
-
-    Raises:
-        EstimateError: the model has no law.
-    """
-    found = model.predict(
-        [known_structure(name) for name in names],
-        ids=list(names),
-        temperature_k=np.unique(np.fromiter(kelvin, float)),
-        basis="formula",
-    )
-    found = found[found["property"] == "heat_capacity"].set_index("id")
-    columns = ["value", "lower", "upper", "flags"]
-    return {name: found.loc[name].set_index("temperature_k")[columns] for name in names}
-
-
-def harmonic_curves(
-    source: PhononSource, names: Sequence[str], kelvin: Float[np.ndarray, " T"]
-) -> dict[str, tuple[str, "pd.Series"]]:
-    """C_v of the phonons of known crystals, J/(mol K) per mol of formula units.
-
-    A crystal is that of the file with the same canonical sentence.
-
-    Args:
-        source: of phonon densities of states.
-        names: of the crystals.
-        kelvin: temperatures above 0.
-
-    Returns:
-        Of those that are in the file the id, and the values by temperature.
-
-    Raises:
-        SourceError: the file is missing or damaged.
-    """
-    import pandas as pd
-
-    wanted = {_sentence(known_structure(name), name): name for name in names}
-    formulas = {
-        _reduced(site.specie.Z for site in known_structure(name)) for name in names
-    }
-    ids = {}
-    for key, text in source.crystals(source.pieces()[0].path):
-        if _reduced(ast.literal_eval(text)["numbers"]) in formulas:
-            name = wanted.get(_sentence(text + "\n", key))
-            ids |= {key: name} if name else {}
-    curves = source.curves(kelvin)
-    found = {}
-    for row, key in enumerate(curves.ids):
-        if name := ids.get(key):
-            units = curves.n_atoms[row] / formula_atoms(name)
-            found[name] = key, pd.Series(curves.heat_capacity[row] / units, kelvin)
-    return found
-
-
-def _sentence(structure: Any, name: str) -> str | None:
-    (found,) = parse(object_items([structure], [name]), Options(), workers=1)
-    return found.canonical if isinstance(found, Record) else None
-
-
-def _reduced(numbers: Iterable[int]) -> frozenset[tuple[int, int]]:
-    """Atomic numbers and their counts in the reduced formula."""
-    counts = Counter(numbers)
-    divisor = gcd(*counts.values())
-    return frozenset((z, count // divisor) for z, count in counts.items())
-
-
-def compare_heat_capacities(
-    runs: Sequence[PhononRun],
-    measured: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    source: PhononSource | None,
-    labelled: Collection[str],
-) -> tuple[dict[str, Any], list[Material]]:
-    """Compare C_v(T) of models with measurement and with phonons.
-
-    Args:
-        runs: with a law.
-        measured: {name: (temperatures, C_p)}, see `read_measured`.
-        source: of phonons, or None.
-        labelled: ids of its crystals with labels.
-
-    Returns:
-        What to say: `heat_capacities` and `phonons_of`; and what to draw, those of the
-        paper and those measured, up to the melting point.
-    """
-    grids = {
-        name: np.linspace(0, crystal.melting_k, 121)
-        for name, crystal in KNOWN.items()
-        if name in measured or name in PAPER
-    }
-    points = {
-        name: (kelvin[solid], cp[solid])
-        for name, (kelvin, cp) in measured.items()
-        for solid in [kelvin <= KNOWN[name].melting_k]
-    }
-    asked = np.concatenate(
-        [*grids.values(), *(kelvin for kelvin, _ in points.values())]
-    )
-    models = {
-        one.label: heat_capacity_curves(load(one.folder), list(grids), asked)
-        for one in runs
-    }
-    kelvin = np.unique(np.concatenate([grid[1:] for grid in grids.values()]))
-    harmonic = harmonic_curves(source, list(grids), kelvin) if source else {}
-    ids = {name: key for name, (key, _) in harmonic.items()}
-    roles = {
-        one.label: {name: role(one, ids.get(name), labelled) for name in grids}
-        for one in runs
-    }
-    found = {
-        label: {
-            name: compare_measured(curves[name], *points[name])
-            | {"flags": curves[name]["flags"].iloc[0], "role": roles[label][name]}
-            for name in points
-        }
-        for label, curves in models.items()
-    }
-    materials = [
-        Material(
-            name,
-            3 * formula_atoms(name) * gas_constant,
-            {label: curves[name].loc[grid] for label, curves in models.items()},
-            harmonic[name][1].loc[grid[1:]] if name in harmonic else None,
-            points.get(name),
-            " or ".join(dict.fromkeys(own[name] for own in roles.values())),
-        )
-        for name, grid in grids.items()
-    ]
-    return {"heat_capacities": found, "phonons_of": ids}, materials

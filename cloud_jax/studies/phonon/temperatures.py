@@ -1,20 +1,22 @@
-"""What the phonons of crystals say of models at other temperatures."""
+"""Errors of models at other temperatures than that of their labels, from phonons."""
 
 import ast
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from cloud_jax.datasets.phonon import Curves, PhononSource
+from cloud_jax.evaluation.metrics import regression_metrics
 from cloud_jax.inference.predictor import Predictor, load
-from cloud_jax.studies.phonon.comparison import PhononRun, temperature_errors
+from cloud_jax.studies.phonon.finished_runs import PhononRun
 
 PROPERTIES = ("heat_capacity", "internal_energy")
 TEMPERATURES_K = (100.0, 300.0, 600.0)
 LABELS_K = 300.0
-CLOSE = 0.01  # a density that gives the label so well is whole
+# A density of states that gives the label within this is complete.
+TOLERANCE = 0.01
 
 
 def other_temperatures(
@@ -22,15 +24,16 @@ def other_temperatures(
     source: PhononSource,
     labels: Mapping[str, Mapping[str, float]],
 ) -> tuple[dict[str, dict], list[str]]:
-    """Errors at 100, 300 and 600 K of models that learned at 300 K.
+    """Measure the errors at 100, 300 and 600 K of models that learned at 300 K.
 
     Args:
-        runs: with a law.
-        source: of phonons.
+        runs: runs with a law.
+        source: phonon densities of states.
         labels: {property: {id: J or J/K per mol of primitive cells at 300 K}}.
 
     Returns:
-        Of each run what `at_other_temperatures` gives, and what cannot be had.
+        {run: result of `at_other_temperatures`}, and a sentence per run that cannot be
+        measured.
     """
     found, missing = {}, []
     if not runs:
@@ -67,25 +70,25 @@ def at_other_temperatures(
     name: str,
     labels: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Errors of C_v and U at 100, 300 and 600 K, on crystals that were tested.
+    """Measure the errors of C_v and U at 100, 300 and 600 K on the tested crystals.
 
-    Only those count whose density of states gives the label within 1 %: the others have
-    modes above its end, 1000 cm^-1. MAD is from the mean of the other labelled crystals
-    that are so; crystals without a label count nowhere. Beside the model stands the
-    Debye law with the theta that makes each C_v at 300 K right: the best a Debye head
-    without any error at 300 K could do.
+    Only crystals count whose density of states gives the label within 1 %: the others
+    have modes above its end, 1000 cm^-1. MAD is taken from the mean of the other such
+    crystals; those without a label are left out. For comparison, the Debye law with
+    the theta that reproduces each C_v at 300 K: the limit of a Debye head without any
+    error at 300 K.
 
     Args:
-        model: with a physical law.
-        curves: of phonons, at `TEMPERATURES_K`.
+        model: one with a physical law.
+        curves: phonon curves at `TEMPERATURES_K`.
         cells: structure of each tested crystal, all with a label.
-        name: of the property that the labels are of.
+        name: property of the labels.
         labels: J or J/K per mol of primitive cells at 300 K, of all labelled crystals.
 
     Returns:
-        `test_rows`, `measured_on`, and lists of errors `model` and `debye_law_at_best`
-        (see `evaluation.phonon.temperature_errors`), which are empty where no density
-        gives its label.
+        `test_rows`, `measured_on`, and the lists of errors `model` and
+        `debye_law_at_best` (see `temperature_errors`), which are empty where no
+        density gives its label.
     """
     true = {
         (name, kelvin): getattr(curves, name)[:, i]
@@ -93,9 +96,9 @@ def at_other_temperatures(
         for i, kelvin in enumerate(TEMPERATURES_K)
     }
     label = np.array([labels.get(key, np.nan) for key in curves.ids])
-    whole = np.abs(true[name, LABELS_K] / label - 1) < CLOSE  # not without a label
+    complete = np.abs(true[name, LABELS_K] / label - 1) < TOLERANCE  # NaN is not
     asked = np.isin(curves.ids, list(cells))
-    known, train = asked & whole, ~asked & whole
+    known, train = asked & complete, ~asked & complete
     found = {"test_rows": int(asked.sum()), "measured_on": int(known.sum())}
     if not known.any():
         return found | {"model": [], "debye_law_at_best": []}
@@ -117,7 +120,11 @@ def at_other_temperatures(
 def _predict_cells(
     model: Predictor, structures: Sequence[Any], ids: Sequence[str]
 ) -> dict[tuple[str, float], Float[np.ndarray, " N"]]:
-    """C_v and U at three temperatures, per mol of primitive cells; NaN for rejects."""
+    """Predict C_v and U at `TEMPERATURES_K` per mol of primitive cells.
+
+    Returns:
+        {(property, kelvin): values}; NaN for rejected structures.
+    """
     found = model.predict(
         list(structures), ids=list(ids), temperature_k=TEMPERATURES_K, basis="cell"
     )
@@ -134,11 +141,14 @@ def _predict_cells(
 def _debye_at_best(
     heat_capacity: Float[np.ndarray, " N"], n_atoms: Float[np.ndarray, " N"]
 ) -> dict[tuple[str, float], Float[np.ndarray, " N"]]:
-    """What the Debye law gives with the theta that makes C_v at 300 K right.
+    """Evaluate the Debye law with the theta that reproduces C_v at 300 K.
 
     Args:
         heat_capacity: at 300 K, per mol of cells.
-        n_atoms: of the cells.
+        n_atoms: atoms per cell.
+
+    Returns:
+        {(property, kelvin): values} at `TEMPERATURES_K`.
     """
     import jax
 
@@ -156,3 +166,28 @@ def _debye_at_best(
             for name in PROPERTIES
             for kelvin in TEMPERATURES_K
         }
+
+
+def temperature_errors(
+    true: dict[tuple[str, float], Float[np.ndarray, " N"]],
+    predicted: dict[tuple[str, float], Float[np.ndarray, " N"]],
+    train: Bool[np.ndarray, " N"],
+    test: Bool[np.ndarray, " N"],
+) -> list[dict[str, Any]]:
+    """Measure the errors of each property at each temperature.
+
+    Args:
+        true: {(property, kelvin): values of all crystals}.
+        predicted: the same; NaN where nothing was predicted.
+        train: crystals whose mean MAD is taken from.
+        test: crystals to measure on.
+    """
+    return [
+        {"property": name, "temperature_k": kelvin}
+        | regression_metrics(
+            predicted[name, kelvin][test],
+            values[test],
+            training_mean=values[train].mean(),
+        )
+        for (name, kelvin), values in true.items()
+    ]

@@ -19,7 +19,7 @@ from cloud_jax import finetune
 from cloud_jax.datasets import download
 from cloud_jax.datasets.phonon import CV, LABELS, PhononSource
 from cloud_jax.studies.phonon import command as phonon
-from cloud_jax.studies.phonon.comparison import read_runs, role
+from cloud_jax.studies.phonon.finished_runs import read_runs, role
 from cloud_jax.studies.phonon.known_crystals import (
     KNOWN,
     formula_atoms,
@@ -302,9 +302,9 @@ def test_an_interrupt_writes_no_results(command, place, monkeypatch, capsys):
     def interrupt(folders):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cloud_jax.studies.phonon.comparison.read_runs", interrupt)
+    monkeypatch.setattr("cloud_jax.studies.phonon.run.read_runs", interrupt)
     assert command("plain", "--output=stopped") == 130
-    assert capsys.readouterr().err == "stopped: no results.json was written\n"
+    assert capsys.readouterr().err == "stopped: nothing was kept\n"
     assert not (place / "stopped").exists()
 
 
