@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from benchmark_files import put, take_any_hash, write_csv
 from pymatgen.core import Element, Lattice, Structure
+
+from cloud_jax.datasets import phonon
 
 ROOT = Path(__file__).resolve().parents[1]
 SALT = Structure.from_spacegroup(
@@ -129,3 +132,38 @@ def test_make_weights_writes_volumes(tmp_path):
     made = pd.read_csv(tmp_path / "volume.csv").set_index("id")
     assert made["split"].to_dict() == {"a": "train", "b": "test"}
     assert made.loc["b", "log_volume_per_atom"] == pytest.approx(math.log(20))
+
+
+def test_check_thermal(tmp_path, monkeypatch, capsys):
+    from scripts import check_thermal
+
+    take_any_hash(monkeypatch)
+    cell = SALT.get_primitive_structure()
+    atoms = {"numbers": [11, 17], "positions": cell.cart_coords.tolist()}
+    atoms["cell"] = cell.lattice.matrix.tolist()
+    frequencies, density = [0.0, 100.0, 200.0, 300.0], [0.0, 1.0, 1.0, 0.0]
+    names = ["mp-1", "mp-2", "mp-3"]
+    rows = [(name, atoms, frequencies, density) for name in names]
+    put(tmp_path, "data.csv", write_csv("mp_id,structure,phfreq,phdos", rows))
+    for (column, side), file in phonon.LABELS.items():
+        labels = (48.0, 48.5, 49.0) if column == phonon.CV else (15e3, 15.1e3, 15.2e3)
+        rows = zip(names, labels, strict=True) if side == "train" else []
+        put(tmp_path, file.name, write_csv("cif_id,property", rows))
+    put(tmp_path, phonon.CLOUD_TEST.name, write_csv("cv", [(48.0,)]))
+    points = {"materials": {"MgO": {"T": [100.0, 298.15], "Cp": [7.8, 37.1]}}}
+    (tmp_path / "cp.json").write_text(json.dumps(points))
+    model = ROOT / "cloud_jax" / "weights" / "thermal"
+    words = [model, "--data-dir", tmp_path, "--measured", tmp_path / "cp.json"]
+    words += ["--plot", tmp_path / "cp.png"]
+    monkeypatch.setattr("sys.argv", ["check_thermal", *map(str, words)])
+    check_thermal.main()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    found = {name: value for line in lines for name, value in line.items()}
+    for name, label in (("heat_capacity", 48.0), ("internal_energy", 15e3)):
+        own = found["intervals"][name]
+        assert own["n"] == 1
+        assert own["mae_per_atom"] == pytest.approx(own["mae"] / 2)
+        assert own["mae"] < 0.2 * label  # NaCl has 49 J/(mol K) and 15 kJ/mol
+    assert found["other_temperatures"]["test_rows"] == 1
+    assert found["measured"]["MgO"]["cp_measured"] == [7.8, 37.1]
+    assert (tmp_path / "cp.png").exists()
