@@ -45,9 +45,9 @@ RULES = {
     ),
 }  # fmt: skip
 # Not loaded with their room: an optional engine, and what only figures may load.
+SHARED = {"files", "config", "progress", "cli", "tfrecord"}  # open to every room
 APART = {
     "cloud_jax.preprocess.beam": {*STRUCTURES, "apache_beam", "requests"},
-    "cloud_jax.preprocess.shards": WATCHED,  # TensorFlow
     "cloud_jax.scope.vocabulary": set(),
     "cloud_jax.finetuning.folds": set(),
 }
@@ -84,7 +84,7 @@ def room_of(module: str) -> str:
 
 @pytest.mark.parametrize("room", RULES)
 def test_a_room_uses_only_the_rooms_of_its_row(room):
-    allowed = {*RULES[room][0], room, "files", "config", "progress", "cli"}
+    allowed = {*RULES[room][0], room, *SHARED}
     used = {
         (module, name) for module in modules_of(room) for name in imports_of(module)
     }

@@ -21,11 +21,11 @@ from typing import IO
 import numpy as np
 from jaxtyping import Int, UInt8, UInt16
 
-from cloud_jax.data.tfrecord import example_class, read_records
 from cloud_jax.files import file_sha256
 from cloud_jax.progress import progress
 from cloud_jax.scope.vocabulary import Vocabulary
 from cloud_jax.scope.vocabulary_file import load_vocabulary
+from cloud_jax.tfrecord import example_class, read_records
 
 FORMAT, VERSION = "cloud_jax.dataset", 1
 _AGAIN = "prepare the dataset again with `cloud-jax preprocess`"

@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -41,15 +41,13 @@ from cloud_jax.preprocess.dataset import (
     write_rejects,
 )
 from cloud_jax.preprocess.selection import deduplicate, n_buckets_of, shard_of
+from cloud_jax.preprocess.shards import TABLES, Shard, write_shard
 from cloud_jax.preprocess.statistics import Counts, count_results
 from cloud_jax.scope.chunks import CHUNK_BYTES, Chunk, cut, read_part
 from cloud_jax.scope.options import Options, Request
 from cloud_jax.scope.pool import EngineError, Limits, Pool
 from cloud_jax.scope.schemas import RECORDS, REJECTS
 from cloud_jax.structures.source import Piece, Source, SourceError
-
-if TYPE_CHECKING:
-    from cloud_jax.preprocess.shards import Shard
 
 # DirectRunner would download a program written in Go; this one is inside Beam.
 _RUNNER = "FnApiRunner"
@@ -285,16 +283,14 @@ def _write_shard(
     folder: Path,
     scratch: Path,
     names: Sequence[str],
-) -> "Shard":
+) -> Shard:
     """Write a shard and its table; they appear whole, however often Beam does this."""
-    from cloud_jax.preprocess import shards  # TensorFlow
-
     (split, index, n_shards), tables = group
     with tempfile.TemporaryDirectory(dir=folder) as name:
         own = Path(name)
-        (own / shards.TABLES).mkdir()
+        (own / TABLES).mkdir()
         rows = pa.concat_tables(tables)
-        shard = shards.write_shard(own, split, index, n_shards, rows, names)
+        shard = write_shard(own, split, index, n_shards, rows, names)
         for file in [path for path in own.rglob("*") if path.is_file()]:
             os.replace(file, scratch / file.relative_to(own))
     return shard
@@ -322,7 +318,7 @@ def _write_rejects(
 
 
 def _write_summary(
-    path: Path, read: Counts, kept: Counts, shards: list["Shard"], rejects: list[int]
+    path: Path, read: Counts, kept: Counts, shards: list[Shard], rejects: list[int]
 ) -> None:
     """Leave a `Written` to the process that waits; `rejects` only must be done."""
     shards = sorted(shards, key=lambda shard: (SPLITS.index(shard.split), shard.file))

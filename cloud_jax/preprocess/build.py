@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -24,6 +23,7 @@ from cloud_jax.preprocess.dataset import (
     split_entries,
 )
 from cloud_jax.preprocess.report import make_report, report_text
+from cloud_jax.preprocess.shards import TABLES, write_metadata
 from cloud_jax.preprocess.versions import fingerprint, versions
 from cloud_jax.scope import Vocabulary
 from cloud_jax.scope.options import Options, Request
@@ -127,21 +127,17 @@ def build(
             return *existing, True  # another process was faster
         scratch = work / "dataset"
         shutil.rmtree(scratch, ignore_errors=True)
-        (scratch / "records.parquet").mkdir(parents=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # TensorFlow's own
-            from cloud_jax.preprocess import shards  # and TensorFlow itself
-
-            written = engine(
-                request,
-                sources,
-                work,
-                scratch,
-                fingerprint=fingerprint(request.options),
-                limits=limits,
-            )
-            check_excluded(scratch, sources)
-            shards.write_metadata(scratch, written.shards)
+        (scratch / TABLES).mkdir(parents=True)
+        written = engine(
+            request,
+            sources,
+            work,
+            scratch,
+            fingerprint=fingerprint(request.options),
+            limits=limits,
+        )
+        check_excluded(scratch, sources)
+        write_metadata(scratch, written.shards)
         vocabulary = vocabulary_of(request.options.dialect)
         vocabulary.save(scratch / "vocabulary.json")
         report = make_report(written.counts, sources, vocabulary, scratch / REJECTS)

@@ -12,18 +12,16 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from cloud_jax.files import file_sha256
 from cloud_jax.preprocess.selection import SPLITS
+from cloud_jax.preprocess.shards import Shard
 from cloud_jax.preprocess.statistics import Counts
 from cloud_jax.scope.vocabulary_file import load_vocabulary
 from cloud_jax.structures.source import EXCLUDED, Source, SourceError
-
-if TYPE_CHECKING:
-    from cloud_jax.preprocess.shards import Shard
 
 MANIFEST = "manifest.json"
 REJECTS = "rejects.csv"
@@ -44,7 +42,7 @@ class Written(NamedTuple):
         counts: of everything, see `statistics`.
     """
 
-    shards: "Sequence[Shard]"
+    shards: Sequence[Shard]
     counts: Counts
 
 

@@ -8,7 +8,6 @@ a small share of the work, is done again.
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +24,7 @@ from cloud_jax.preprocess.dataset import (
 )
 from cloud_jax.preprocess.schemas import KEPT
 from cloud_jax.preprocess.selection import deduplicate, n_buckets_of, shard_of
+from cloud_jax.preprocess.shards import Shard, write_shard
 from cloud_jax.preprocess.shuffle import Shuffle
 from cloud_jax.preprocess.statistics import Counts, count_results
 from cloud_jax.scope.chunks import CHUNK_ITEMS, chunks, read_part
@@ -32,9 +32,6 @@ from cloud_jax.scope.options import Request
 from cloud_jax.scope.pool import Limits, Pool
 from cloud_jax.scope.schemas import RECORDS, REJECTS
 from cloud_jax.structures.source import Source
-
-if TYPE_CHECKING:
-    from cloud_jax.preprocess.shards import Shard
 
 _BATCH = 64  # part files taken together: small tables cost more than their rows
 
@@ -155,10 +152,8 @@ def _of_source(table: pa.Table) -> tuple[pa.Table, np.ndarray]:
 
 def _write_shards(
     by_order: Shuffle, counts: Counts, sources: Sequence[Source], scratch: Path
-) -> Iterator["Shard"]:
+) -> Iterator[Shard]:
     """Write the shards of both splits, whose rows come in the order of the shards."""
-    from cloud_jax.preprocess import shards  # TensorFlow
-
     names = [source.name for source in sources]
     n_buckets = by_order.n_buckets // len(SPLITS)
     buckets = by_order.buckets()
@@ -173,4 +168,4 @@ def _write_shards(
             while begun and (last or len(begun) > 1):
                 index = min(begun)
                 rows = pa.concat_tables(begun.pop(index))
-                yield shards.write_shard(scratch, split, index, n_shards, rows, names)
+                yield write_shard(scratch, split, index, n_shards, rows, names)

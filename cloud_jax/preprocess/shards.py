@@ -1,27 +1,21 @@
 """TFRecord shards and the metadata that TensorFlow Datasets reads.
 
-The only module that imports TensorFlow: `tfds.builder_from_directory` opens what it
-writes, and training reads the same files without TensorFlow.
+Nothing here loads TensorFlow, yet `tfds.builder_from_directory` opens what is written.
 """
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no start-up chatter
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # nor its announcement
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from cloud_jax.files import file_sha256
 from cloud_jax.preprocess.schemas import TABLE
 from cloud_jax.preprocess.statistics import Counts, count_kept
+from cloud_jax.tfrecord import example_class, write_records
 
 DATASET = "cloud_scope"
 _ORDER = ("order", "id", "source", "piece", "number")
@@ -75,7 +69,7 @@ def write_shard(
     kept = kept.take(pc.sort_indices(kept, sort_keys=keys)).combine_chunks()
     number = f"{index:05d}-of-{n_shards:05d}"
     path = directory / f"{DATASET}-{split}.tfrecord-{number}"
-    _write_examples(path, kept)
+    write_records(path, _examples(kept))
     table = f"{TABLES}/{split}-{number}.parquet"
     _write_table(directory / table, split, kept, sources)
     return Shard(
@@ -89,20 +83,17 @@ def write_shard(
     )
 
 
-def _write_examples(path: Path, kept: pa.Table) -> None:
+def _examples(kept: pa.Table) -> Iterator[bytes]:
+    """Yield the serialised `tf.train.Example` of each record: `id` and `tokens`."""
     tokens = kept["tokens"].combine_chunks()
     values, offsets = tokens.values.to_numpy().tolist(), tokens.offsets.to_pylist()
-    example = tf.train.Example()
+    example = example_class()()
     name = example.features.feature["id"].bytes_list.value
     numbers = example.features.feature["tokens"].int64_list.value
-    try:
-        with tf.io.TFRecordWriter(os.fspath(path)) as writer:
-            for i, identifier in enumerate(kept["id"].to_pylist()):
-                name[:] = [identifier.encode()]
-                numbers[:] = values[offsets[i] : offsets[i + 1]]
-                writer.write(example.SerializeToString(deterministic=True))
-    except tf.errors.OpError as error:
-        raise OSError(f"{path}: cannot be written ({error.message})") from error
+    for i, identifier in enumerate(kept["id"].to_pylist()):
+        name[:] = [identifier.encode()]
+        numbers[:] = values[offsets[i] : offsets[i + 1]]
+        yield example.SerializeToString(deterministic=True)
 
 
 def _write_table(
@@ -117,6 +108,8 @@ def _write_table(
 
 def write_metadata(directory: Path, shards: Sequence[Shard]) -> None:
     """Write `dataset_info.json` and `features.json` beside the shards."""
+    import tensorflow_datasets as tfds  # its import takes as long as a small dataset
+
     splits = {shard.split: [] for shard in shards}
     for shard in shards:
         splits[shard.split].append(shard)

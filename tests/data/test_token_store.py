@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tiny_dataset import make_crystals, write_dataset
 
-from cloud_jax.data.tfrecord import example_class
 from cloud_jax.data.token_store import DatasetError, TokenStore
+from cloud_jax.tfrecord import example_class
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from cloud_jax.data.tfrecord import example_class
+from cloud_jax.tfrecord import example_class
 
 
 def write_shard(path, crystals):

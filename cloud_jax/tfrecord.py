@@ -1,7 +1,7 @@
-"""Reads TFRecord shards of `tf.train.Example` without TensorFlow."""
+"""TFRecord files of `tf.train.Example`, written and read without TensorFlow."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +12,11 @@ from google.protobuf import (
     text_format,
 )
 
-_HEADER, _FOOTER = 12, 4  # length (uint64) and its CRC; CRC of the payload
+from cloud_jax.files import atomic_open
+
+# A record: its length (uint64) and the CRC of that, the payload and the CRC of it.
+_HEADER, _FOOTER = 12, 4
+_MASK = 0xA282EAD8  # added to a rotated CRC, so that a CRC of CRCs is not weak
 
 # tensorflow/core/example/{example,feature}.proto without floats, which no shard holds.
 _EXAMPLE = """
@@ -43,6 +47,27 @@ def example_class() -> type:
     pool.Add(text_format.Parse(_EXAMPLE, descriptor_pb2.FileDescriptorProto()))
     message = pool.FindMessageTypeByName("cloud_jax.Example")
     return message_factory.GetMessageClass(message)
+
+
+def write_records(path: Path, payloads: Iterable[bytes]) -> None:
+    """Write one record per payload.
+
+    Raises:
+        OSError: the file cannot be written, for instance on a full disk.
+    """
+    with atomic_open(path) as file:
+        for payload in payloads:
+            length = struct.pack("<Q", len(payload))
+            file.write(length + _masked_crc(length) + payload + _masked_crc(payload))
+
+
+def _masked_crc(data: bytes) -> bytes:
+    """Return the CRC-32C of some bytes, masked as TFRecord files have it."""
+    import google_crc32c  # here: reading needs no more than the standard library
+
+    crc = google_crc32c.value(data)
+    rotated = (crc >> 15 | crc << 17) & 0xFFFFFFFF
+    return struct.pack("<I", (rotated + _MASK) & 0xFFFFFFFF)
 
 
 def read_records(path: Path) -> Iterator[bytes]:
