@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pretrain on a Slurm cluster, one task a GPU:
+# Pretrain on a Slurm cluster, one task per GPU:
 #
 #   sbatch --nodes=2 scripts/pretrain_slurm.sh configs/bert12.py --workdir /shared/runs/bert12
 #
