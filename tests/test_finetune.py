@@ -242,6 +242,18 @@ def test_a_terminated_run_refuses_other_settings_and_resumes_to_the_bit(
     assert_equal_to_the_bit(place / "broken", whole)
 
 
+def test_a_loss_that_is_not_finite_has_its_own_exit_code(
+    command, place, capsys, monkeypatch
+):
+    def diverge(group, params):
+        return np.array([0.5, np.nan], np.float32)
+
+    monkeypatch.setattr("cloud_jax.finetuning.loop.validation_scores", diverge)
+    assert command("--workdir=diverged") == Exit.DOUBTFUL
+    assert "error: member split.1, epoch 1: loss" in capsys.readouterr().err
+    assert not list((place / "diverged").glob("members/*/checkpoints/1"))
+
+
 # Runs the command where nothing can parse a structure, as on a bare machine.
 BARE = """
 import sys

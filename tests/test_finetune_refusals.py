@@ -121,6 +121,17 @@ def test_a_task_that_is_one_of_several_is_refused(command, capsys, monkeypatch):
     assert "srun --ntasks=1" in capsys.readouterr().err
 
 
+def test_ctrl_c_while_the_table_is_read_keeps_nothing(
+    command, capsys, tmp_path, monkeypatch
+):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cloud_jax.finetuning.job.read_table", stop)
+    assert command() == Exit.STOPPED
+    assert not (tmp_path / "run").exists()
+
+
 def test_workers_that_cannot_work_are_an_error(command, capsys, monkeypatch):
     from cloud_jax.scope import pool as workers
 

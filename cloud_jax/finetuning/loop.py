@@ -86,7 +86,7 @@ def train_group(
     """
     checkpoints, log, bar = records
 
-    # -------------------------------------------------------- start, or resume
+    # ---- start, or resume ----
     if latest := checkpoints.latest():
         state, _ = checkpoints.restore(group.steps.abstract, step=latest)
     else:
@@ -96,13 +96,13 @@ def train_group(
         raise InterruptedRunError(done)
 
     for epoch in range(done + 1, epochs + 1):
-        # ---------------------------------------------------- update, evaluate
+        # ---- update, evaluate ----
         begun = time.perf_counter()
         state, losses = train_epoch(group, state, epoch)
         scores = validation_scores(group, state.params)
         check_finite(group, epoch, losses, scores)
 
-        # -------------------------------------------------------- select, log
+        # ---- select, log ----
         state = group.steps.select(state, scores)
         seconds = time.perf_counter() - begun
         for member, loss, score in zip(group.members, losses, scores, strict=True):
@@ -118,8 +118,8 @@ def train_group(
         bar.set_postfix_str(f"validation {scores.mean():.4f}", refresh=False)
         bar.update()
 
-        # --------------------------------------------------------------- save
-        # Asked once, so that what is saved and what is raised agree.
+        # ---- save ----
+        # `stop` is read once: a signal may come between saving and raising.
         last, stopping = epoch == epochs, stop.asked
         if last or stopping or epoch % every_epochs == 0:
             log.sync()  # before the checkpoint: a resumed run trusts its events

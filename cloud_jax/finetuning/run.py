@@ -17,7 +17,6 @@ from tqdm import tqdm
 from cloud_jax.config import differences
 from cloud_jax.files import read_json, write_json
 from cloud_jax.finetuning import outputs
-from cloud_jax.finetuning.export import write_model
 from cloud_jax.finetuning.groups import (
     Group,
     check_groups,
@@ -69,7 +68,7 @@ def run(job: Job) -> None:
             outputs.write_predictions(folder / "predictions.csv", job, trained)
             outputs.draw_parity(folder / "parity.png", job, trained, found)
             outputs.write_timing(folder / "timing.json", folder)
-            write_model(folder / "model", job, trained)
+            outputs.write_model(folder / "model", job, trained)
             write_json(path, found)
 
         # ---- leaderboard: from predictions.csv, so also of a run that is done ----

@@ -107,7 +107,7 @@ class PropertySteps(NamedTuple):
     sharding: NamedSharding
 
 
-# ----------------------------------------------------------------------- one member
+# ---- one member ----
 
 
 def init_params(settings: StepSettings, key: PRNGKeyArray) -> PyTree:
@@ -190,7 +190,7 @@ def train_member(
     return optax.apply_updates(params, updates), opt_state, loss
 
 
-# ------------------------------------------------------------- M members side by side
+# ---- M members side by side ----
 
 
 def init(settings: StepSettings, keys: PRNGKeyArray) -> PropertyState:
@@ -256,7 +256,7 @@ def select(state: PropertyState, score: Float[Array, " M"]) -> PropertyState:
     )
 
 
-# ------------------------------------------------------------------------ compilation
+# ---- compilation ----
 
 
 def member_mesh(n_members: int) -> Mesh:

@@ -1,0 +1,48 @@
+"""Groups of members: their names, and what a resumed run finds in their folders."""
+
+import numpy as np
+import pytest
+
+from cloud_jax.finetuning.folds import Fold, plan_members
+from cloud_jax.finetuning.groups import (
+    check_groups,
+    group_name,
+    groups_of,
+    saved_epochs,
+)
+from cloud_jax.training.errors import RunMismatchError
+
+FOLDS = [Fold(name, np.arange(10, 50), np.arange(10)) for name in ("fold_0", "a/b")]
+MEMBERS = plan_members(FOLDS, 3, protocol="strict", fraction=0.1, seed=0)
+
+
+def save(folder, name, *epochs):
+    for epoch in epochs:
+        (folder / name / "checkpoints" / str(epoch)).mkdir(parents=True)
+
+
+def test_members_follow_fold_by_fold_and_validate_on_rows_of_their_own():
+    assert [member.name for member in MEMBERS[2:4]] == ["fold_0.2", "a/b.0"]
+    assert [member.fold for member in MEMBERS] == [0, 0, 0, 1, 1, 1]
+    validation = np.concatenate([member.validation for member in MEMBERS[:3]])
+    assert len(set(validation)) == len(validation) == 12
+
+
+def test_the_last_group_may_be_smaller_and_any_fold_makes_a_folder():
+    groups = groups_of(MEMBERS, 4)
+    assert [len(group) for group in groups] == [4, 2]
+    assert group_name(groups[0]) == "fold_0.0-a%2Fb.0"
+
+
+def test_saved_epochs_are_those_of_complete_checkpoints(tmp_path):
+    assert saved_epochs(tmp_path) == {}
+    save(tmp_path, "one", 2, 10, "11.orbax-checkpoint-tmp")
+    save(tmp_path, "two", 4)
+    assert saved_epochs(tmp_path) == {"one": 10, "two": 4}
+
+
+def test_groups_of_another_size_are_refused_with_the_size_they_had(tmp_path):
+    save(tmp_path, group_name(MEMBERS[:3]), 1)
+    check_groups(tmp_path, MEMBERS, 3)
+    with pytest.raises(RunMismatchError, match="members_at_once=3 to resume"):
+        check_groups(tmp_path, MEMBERS, 2)
