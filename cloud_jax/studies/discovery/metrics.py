@@ -3,9 +3,9 @@
 Definitions are those of matbench_discovery/metrics/discovery.py of 2026 (Riebesell et
 al., Nat. Mach. Intell. 7, 836 (2025)): a crystal is stable with at most 0 eV/atom above
 the hull, the border included; a crystal without prediction counts as predicted unstable
-and stays out of the errors; a crystal without reference stays out. Of the 10,000 most
-stable, and of the unique prototypes, the DAF compares with the share of stable crystals
-among the unique prototypes.
+and is left out of the errors; a crystal without reference is left out. For the 10,000
+most stable and for the unique prototypes, the DAF compares with the share of stable
+crystals among the unique prototypes.
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ from sklearn.metrics import (
 
 FULL, UNIQUE, MOST_STABLE = "full", "unique_prototypes", "most_stable_10k"
 N_MOST_STABLE = 10_000
-THRESHOLDS_EV = (-0.05, 0.0, 0.05)  # eV/atom, of Table S5
-# What the leaderboard does before it counts (matbench_discovery/data.py): a prediction
-# this far off is taken for none, and reference and predictions are rounded.
+THRESHOLDS_EV = (-0.05, 0.0, 0.05)  # eV/atom, in Table S5
+# The leaderboard (matbench_discovery/data.py) drops predictions this far off and rounds
+# reference and predictions before it counts.
 MAX_ERROR_EV = 5.0  # eV/atom
 DECIMALS = 3
 
@@ -38,8 +38,8 @@ class Curve(NamedTuple):
 
     Attributes:
         fpr: share of the unstable crystals that are called stable.
-        tpr: share of the stable crystals that are called so.
-        threshold_ev: of each point: what has at most this is called stable, eV/atom.
+        tpr: share of the stable crystals that are called stable.
+        threshold_ev: a crystal with at most this is called stable, eV/atom.
     """
 
     fpr: Float[np.ndarray, " K"]
@@ -52,22 +52,23 @@ def hull_distance(
     reference: Float[np.ndarray, " N"],
     prediction: Float[np.ndarray, " N"],
 ) -> Float[np.ndarray, " N"]:
-    """Predicted distance to the hull of the reference, eV/atom.
+    """Return the predicted distance to the hull of the reference, eV/atom.
 
-    The hull is fixed, so the error is that of the formation energy.
+    The hull is fixed, so that the error is that of the formation energy.
 
     Args:
         reference_hull: true distance to the hull, eV/atom; negative is below it.
         reference: true formation energy, eV/atom.
         prediction: predicted formation energy, eV/atom; NaN where there is none.
     """
-    return reference_hull + prediction - reference  # in the order of the leaderboard
+    # The leaderboard's order of operations, for equal rounding.
+    return reference_hull + prediction - reference
 
 
 def without_outliers(
     reference: Float[np.ndarray, " N"], prediction: Float[np.ndarray, " N"]
 ) -> Float[np.ndarray, " N"]:
-    """The predicted formation energies, NaN where they are absurdly wrong."""
+    """Replace predicted formation energies that are far off by NaN."""
     wrong = np.abs(prediction - reference) > MAX_ERROR_EV
     return np.where(wrong, np.nan, prediction)
 
@@ -75,11 +76,11 @@ def without_outliers(
 def error_metrics(
     true: Float[np.ndarray, " N"], prediction: Float[np.ndarray, " N"]
 ) -> Metrics:
-    """Errors of the crystals that have both a true and a predicted energy.
+    """Measure the errors of the crystals with both a true and a predicted energy.
 
     Returns:
-        `mae`, `rmse` (eV/atom), `r2`, `n` crystals that count, `missing` without
-        prediction. None where there is nothing to compute from.
+        `mae`, `rmse` (eV/atom), `r2`, the number `n` of these crystals, and the number
+        `missing` without prediction. None where there is nothing to compute from.
     """
     known = np.isfinite(true)
     both = known & np.isfinite(prediction)
@@ -101,15 +102,15 @@ def classification_metrics(
     threshold_ev: float = 0.0,
     prevalence: float | None = None,
 ) -> Metrics:
-    """How well stable crystals are told from unstable ones.
+    """Measure how well stable crystals are told from unstable ones.
 
     Args:
         true: distance to the hull, eV/atom; a crystal with at most 0 is stable.
         prediction: of the same crystals, eV/atom; NaN is predicted unstable.
         threshold_ev: a crystal predicted to have at most this is called stable. The
             labels keep 0, as in Table S5 of the paper.
-        prevalence: share of stable crystals that the DAF compares with; that of the
-            crystals at hand without it.
+        prevalence: share of stable crystals that the DAF compares with; by default
+            that of these crystals.
 
     Returns:
         `f1`, `daf` (discovery acceleration factor), `precision`, `recall`, `accuracy`,
@@ -145,7 +146,7 @@ def _ratio(part: float, whole: float | None) -> float | None:
 
 
 def stable_share(true: Float[np.ndarray, " N"]) -> float | None:
-    """Share of stable crystals, the prevalence; None without a true distance."""
+    """Return the share of stable crystals; None without any true distance."""
     known = true[np.isfinite(true)]
     return float((known <= 0).mean()) if len(known) else None
 
@@ -155,7 +156,7 @@ def stability(
     prediction: Float[np.ndarray, " N"],
     unique: Bool[np.ndarray, " N"] | None = None,
 ) -> dict[str, Metrics]:
-    """All metrics on each set of crystals at hand.
+    """Compute all metrics on each set of crystals.
 
     Args:
         true: distance to the hull, eV/atom.
@@ -164,9 +165,9 @@ def stability(
             earlier crystal; None where that is not known.
 
     Returns:
-        {set: metrics} of `full`, and with `unique` of `unique_prototypes` and
-        `most_stable_10k`. To the metrics of `classification_metrics` and
-        `error_metrics` come `roc_auc` and `prevalence`.
+        {set: metrics} for `full`, and with `unique` for `unique_prototypes` and
+        `most_stable_10k`: the metrics of `classification_metrics` and `error_metrics`,
+        `roc_auc` and `prevalence`.
     """
     sets: dict[str, Int[np.ndarray, " M"]] = {FULL: np.arange(len(true))}
     share = None
@@ -202,7 +203,7 @@ def sweep(
     prediction: Float[np.ndarray, " N"],
     thresholds_ev: Sequence[float] = THRESHOLDS_EV,
 ) -> list[Metrics]:
-    """The classification at several thresholds of the prediction (Table S5)."""
+    """Classify at several thresholds of the prediction (Table S5)."""
     return [
         {"threshold_ev": float(threshold)}
         | classification_metrics(true, prediction, threshold_ev=float(threshold))
@@ -213,7 +214,7 @@ def sweep(
 def roc_auc(
     true: Float[np.ndarray, " N"], prediction: Float[np.ndarray, " N"]
 ) -> float | None:
-    """Area under the curve; None if all crystals at hand are stable, or none is."""
+    """Return the area under the curve; None if all crystals are stable, or none is."""
     stable, score = _scored(true, prediction)
     if not 0 < np.count_nonzero(stable) < len(stable):
         return None
@@ -223,7 +224,7 @@ def roc_auc(
 def roc_points(
     true: Float[np.ndarray, " N"], prediction: Float[np.ndarray, " N"]
 ) -> Curve:
-    """The curve of the crystals that have a prediction; both classes must be there."""
+    """Return the curve over crystals with a prediction; both classes must occur."""
     fpr, tpr, score = roc_curve(*_scored(true, prediction))
     return Curve(fpr, tpr, -score)
 

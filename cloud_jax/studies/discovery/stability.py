@@ -1,4 +1,4 @@
-"""Predictions joined with a reference: what is compared, and what is left out."""
+"""Predictions joined with a reference: distances to the hull and their metrics."""
 
 from pathlib import Path
 from typing import Any
@@ -21,25 +21,26 @@ from cloud_jax.studies.discovery.tables import (
     read_arrays,
 )
 
-_CURVE_EV = np.linspace(-0.2, 0.2, 81).round(3)  # thresholds of the figure, eV/atom
+# Thresholds of the figure, eV/atom.
+_CURVE_EV = np.linspace(-0.2, 0.2, 81).round(3)
 
 
 def true_energies(
     predictions: Predictions, reference: pd.DataFrame | None, arrays: Path | None
 ) -> tuple[pd.Series, str] | None:
-    """True formation energies by id, and where they are from; None if nowhere.
+    """Return the true formation energies by id, and their origin; None if unknown.
 
     Args:
-        predictions: whose labels are taken where the reference has none.
-        reference: of `tables.read_reference`.
-        arrays: the arrays of WBM, if they are there.
+        predictions: their labels are taken where the reference has none.
+        reference: from `tables.read_reference`, or None.
+        arrays: file of the arrays of WBM, or None.
     """
     if reference is not None and E_FORM in reference:
         return reference[E_FORM], "the file with the hull"
     if predictions.true is not None:
         if not arrays:
             return predictions.true, "the run's labels"
-        # Of what the run rejected too: those are missing predictions.
+        # Crystals that the run rejected count as missing predictions.
         both = predictions.true.combine_first(read_arrays(arrays))
         return both, f"the run's labels, of the others {arrays.name}"
     if arrays:
@@ -48,27 +49,27 @@ def true_energies(
 
 
 def unknown_ids(predictions: Predictions, known: pd.Index, published: bool) -> int:
-    """How many predictions are of crystals that nothing is known of.
+    """Count the predictions for crystals that are not in the reference.
 
     Raises:
-        ValueError: all are, or one is though the reference is the published one.
+        ValueError: all are, or one is although the reference is the published one.
     """
-    strange = predictions.energy.index.difference(known)
-    if (published and len(strange)) or len(strange) == len(predictions.energy):
+    unknown = predictions.energy.index.difference(known)
+    if (published and len(unknown)) or len(unknown) == len(predictions.energy):
         raise ValueError(
-            f"{len(strange):,} of {len(predictions.energy):,} predictions are of "
-            f"crystals that the reference does not know, such as "
-            f"{', '.join(strange[:3]) or '(the file is empty)'}; expected its ids, "
+            f"{len(unknown):,} of {len(predictions.energy):,} predictions are of "
+            f"crystals that the reference does not have, such as "
+            f"{', '.join(unknown[:3]) or '(the file is empty)'}; expected its ids, "
             f"such as {', '.join(known[:2])}"
         )
-    return len(strange)
+    return len(unknown)
 
 
 def both_known(true: pd.Series, energy: pd.Series) -> pd.DataFrame:
-    """The crystals that have a true and a predicted energy, eV/atom.
+    """Return the crystals that have a true and a predicted energy, eV/atom.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there are none.
     """
     both = pd.DataFrame({"true": true, "predicted": energy}).dropna()
     if both.empty:
@@ -82,13 +83,14 @@ def both_known(true: pd.Series, energy: pd.Series) -> pd.DataFrame:
 def distances(
     reference: pd.DataFrame, true: pd.Series, predictions: Predictions
 ) -> tuple[pd.DataFrame, int, list[str]]:
-    """True and predicted distance to the hull [eV/atom], as the leaderboard has them.
+    """Return true and predicted distances to the hull, as on the leaderboard.
 
     Returns:
-        The table, the number of outliers, and what is left out.
+        The table by id (eV/atom), the number of outliers, and a sentence on what is
+        left out, if anything.
 
     Raises:
-        ValueError: no crystal has both.
+        ValueError: no crystal has both distances.
     """
     hull, energy = reference[E_HULL], true.reindex(reference.index)
     lost = hull.notna() & energy.isna()
@@ -114,11 +116,11 @@ def distances(
 
 
 def judge(table: pd.DataFrame, reference: pd.DataFrame) -> dict[str, Any]:
-    """The metrics that need the hull, for results.json.
+    """Compute the metrics that need the hull, for results.json.
 
     Args:
-        table: of `distances`.
-        reference: of the same crystals; its unique prototypes, where it has them.
+        table: from `distances`.
+        reference: table of the same crystals, with unique prototypes where known.
     """
     true, found = table.true.to_numpy(), table.predicted.to_numpy()
     unique = reference[UNIQUE].to_numpy() if UNIQUE in reference else None

@@ -1,12 +1,13 @@
-"""What a submission to MatBench Discovery's leaderboard consists of.
+"""The submission to MatBench Discovery's leaderboard.
 
 As its contributing.md and tests/model-schema.yml ask for in 2026: predictions in
 `models/FAMILY/KEY/DATE-discovery.csv.gz` with the columns `material_id` and
-`e_form_per_atom`, and `models/FAMILY/KEY.yml`, which says what the model is. The
+`e_form_per_atom`, and `models/FAMILY/KEY.yml`, which describes the model. The
 predictions are uploaded elsewhere, to figshare for instance; the maintainers compute
 the metrics from them.
 """
 
+import datetime
 import platform
 import re
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from cloud_jax import __version__
 from cloud_jax.files import atomic_open, atomic_write
 from cloud_jax.studies.discovery.metrics import FULL, UNIQUE
 
@@ -28,7 +30,7 @@ _METRICS = {
     "mae": "MAE", "rmse": "RMSE", "r2": "R2", "missing": "missing_preds",
 }  # fmt: skip
 _PACKAGES = ("jax", "flax", "numpy", "pymatgen", "spglib")
-# Properties of the schema, and whether null is allowed; what is neither is optional.
+# {required field of the schema: whether null is allowed}
 _REQUIRED = {
     "model_name": False, "model_key": False, "model_version": True, "dates": False,
     "lifecycle": False, "authors": False, "repo": True, "doi": True, "paper": True,
@@ -41,7 +43,7 @@ _OPTIONAL = (
     "superseded_by", "trained_by", "docs", "pypi", "size", "fine_tune", "hyperparams",
     "notes", "n_estimators", "training_cost", "metrics",
 )  # fmt: skip
-# What a field may be; the others are text.
+# Types of the fields; the others are text.
 _TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("authors", "trained_by"), (list,)),
     **dict.fromkeys(("architecture_types", "training_sets"), (list,)),
@@ -54,37 +56,45 @@ _NAMES = {list: "a list", dict: "fields", int: "a number", float: "a number"}
 _KEY = re.compile(r"[a-z0-9]+(?:[.-][a-z0-9]+)*")
 
 
-def describe(
-    user: Mapping[str, Any],
-    *,
-    version: str,
-    date: str,
-    parameters: int | None,
-    members: int | None,
-    training_set: str | None,
-    note: str,
-) -> dict[str, Any]:
-    """The fields of the model's YAML, without metrics.
+def read_fields(path: Path | None, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of the model's YAML file, without metrics.
 
     Args:
-        user: fields that the user gives; they win.
-        version: of this package.
-        date: of today, ISO.
-        parameters: of one member; None where it is not known.
-        members: of the ensemble; None where it is not known.
-        training_set: as data/datasets.yml of the leaderboard names it, if it is one.
-        note: for readers.
+        path: YAML of fields that the user gives, or None.
+        origin: results of the fine-tuning run; empty where there is none.
 
     Raises:
-        ValueError: the leaderboard's schema knows no such field, or forbids its value.
+        ValueError: the file is not YAML, or the leaderboard's schema has no such field
+            or forbids its value.
+        OSError: the file cannot be read.
     """
+    user = {}
+    if path:
+        try:
+            user = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: not valid YAML ({error})") from error
+        if not isinstance(user, dict):
+            raise ValueError(f"{path}: expected fields such as `authors: [...]`")
+    fields = _default_fields(origin) | user
+    try:
+        _check_fields(user, fields)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return fields
+
+
+def _default_fields(origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that the package and the run know."""
+    trained_on_mp = str(origin.get("table")).startswith("discovery:mp")
+    members, note = origin.get("members_a_fold"), str(origin.get("note") or "")
     packages = [f"{name}=={metadata.version(name)}" for name in _PACKAGES]
     python = ".".join(platform.python_version_tuple()[:2])
     fields: dict[str, Any] = {
         "model_name": "cloud_jax",
         "model_key": "cloud-jax",
-        "model_version": version,
-        "dates": {"benchmark_added": date, "paper_published": None},
+        "model_version": __version__,
+        "dates": {"benchmark_added": _today(), "paper_published": None},
         "lifecycle": "active",
         "authors": [],
         "repo": None,
@@ -99,18 +109,26 @@ def describe(
         "train_task": "RS2RE",
         "test_task": "IS2RE",
         "targets": "E",
-        "training_sets": [training_set] if training_set else [],
-        "model_params": parameters,
+        "training_sets": ["MP 2022"] if trained_on_mp else [],
+        "model_params": origin.get("parameters_of_a_member"),
     }
     if members and members > 1:
         fields["n_estimators"] = members
     if note:
         fields["notes"] = {"description": note}
-    fields |= user
+    return fields
+
+
+def _today() -> str:
+    return datetime.date.today().isoformat()
+
+
+def _check_fields(user: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
+    """Raise ValueError where the schema has no such field, or forbids a value."""
     if unknown := sorted(fields.keys() - {*_REQUIRED, *_OPTIONAL}):
         raise ValueError(
             f"found the field {unknown[0]}, which the leaderboard's schema does not "
-            f"know; expected {', '.join([*_REQUIRED, *_OPTIONAL])}"
+            f"have; expected {', '.join([*_REQUIRED, *_OPTIONAL])}"
         )
     for name, value in user.items():
         _check_type(name, value)
@@ -119,11 +137,10 @@ def describe(
             f"found model_key {fields['model_key']!r}; expected lower-case letters and "
             "digits with single hyphens or dots between them"
         )
-    return fields
 
 
 def _check_type(name: str, value: Any) -> None:
-    """Refuse what the schema does not take, and people without a name."""
+    """Raise ValueError for a type that the schema forbids, or people without a name."""
     types = _TYPES.get(name, (str,))
     right = isinstance(value, types) and not isinstance(value, bool)
     expected = " or ".join(dict.fromkeys(_NAMES.get(t, "text") for t in types))
@@ -137,10 +154,10 @@ def _check_type(name: str, value: Any) -> None:
 
 
 def missing_fields(fields: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """What the schema refuses until it is filled in, and what may stay empty.
+    """List the empty fields.
 
     Returns:
-        Names of the fields with what is expected there; names of the others.
+        Names of those that must be filled in, each with a hint; names of the others.
     """
     hints = {
         "authors": "name each, and an email for the first",
@@ -157,34 +174,34 @@ def missing_fields(fields: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def write_submission(
-    folder: Path,
+    output: Path,
     energy: pd.Series,
     fields: Mapping[str, Any],
     *,
-    date: str,
     metrics: Mapping[str, Mapping[str, Any]] | None,
-) -> tuple[Path, Path]:
-    """Write both files in the leaderboard's folders.
+) -> dict[str, Any]:
+    """Write the predictions and the YAML file in the leaderboard's folders.
 
     Args:
-        folder: that stands for the root of the leaderboard's repository.
+        output: folder of the study; `submission` in it stands for the root of the
+            leaderboard's repository.
         energy: predicted formation energy by id, eV/atom.
-        fields: of `describe`.
-        date: ISO, of the predictions.
-        metrics: what `stability` gave against the published hull; None against any
-            other, as the leaderboard would not find them again.
+        fields: from `read_fields`.
+        metrics: from `metrics.stability` against the published hull; None against any
+            other, because the leaderboard would not find the same.
 
     Returns:
-        The CSV and the YAML.
+        `files` below the output folder, `to_fill_in` and `null` fields.
     """
+    folder = output / "submission"
     key = str(fields["model_key"])
     family = folder / "models" / re.sub(r"[.-]", "_", key)
-    table = family / key / f"{date}-discovery.csv.gz"
+    table = family / key / f"{_today()}-discovery.csv.gz"
     table.parent.mkdir(parents=True, exist_ok=True)
-    for old in table.parent.glob("*-discovery.csv.gz"):  # of another day
+    for old in table.parent.glob("*-discovery.csv.gz"):  # from another day
         old.unlink()
     rows = energy.dropna().rename_axis("material_id").rename("e_form_per_atom")
-    packing = {"method": "gzip", "mtime": 1}  # equal predictions are equal files
+    packing = {"method": "gzip", "mtime": 1}  # equal predictions give equal files
     with atomic_open(table) as file:
         rows.to_csv(file, compression=packing, float_format="%.6f")
     discovery: dict[str, Any] = {
@@ -198,7 +215,12 @@ def write_submission(
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     path = family / f"{key}.yml"
     atomic_write(path, _comments(fields) + text)
-    return table, path
+    needed, empty = missing_fields(fields)
+    return {
+        "files": [str(file.relative_to(output)) for file in (table, path)],
+        "to_fill_in": needed,
+        "null": empty,
+    }
 
 
 def _rounded(value: float | int | None) -> float | int | None:
@@ -206,7 +228,7 @@ def _rounded(value: float | int | None) -> float | int | None:
 
 
 def _comments(fields: Mapping[str, Any]) -> str:
-    """What the user has to do, as comments on top."""
+    """Return what the user has to do, as comments for the top of the file."""
     needed, empty = missing_fields(fields)
     lines = [f"to fill in: {line}" for line in needed]
     lines += [f"null until you know it: {', '.join(empty)}"] if empty else []

@@ -1,11 +1,11 @@
-"""What the command for MatBench Discovery prints: ours beside the paper's rows."""
+"""The printed summary of MatBench Discovery: our rows beside the paper's."""
 
 from pathlib import Path
 from typing import Any
 
 from cloud_jax.studies.paper import benchmarks, cloud, read_paper, table
 
-SET_NAMES = {  # of crystals that metrics are of
+SET_NAMES = {  # of the sets of crystals
     "full": "full test set",
     "unique_prototypes": "unique prototypes",
     "most_stable_10k": "10,000 most stable",
@@ -16,7 +16,12 @@ _WIDTH = 11
 
 
 def format_summary(results: dict[str, Any], output: Path) -> str:
-    """The table beside the paper's row, what is absent, and what to do next."""
+    """Return the metrics beside the paper's, what is absent, and what to do next.
+
+    Args:
+        results: content of results.json.
+        output: folder of what was written.
+    """
     energy = results["formation_energy"]
     paper = {
         column: cell.value

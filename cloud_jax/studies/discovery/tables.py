@@ -1,4 +1,4 @@
-"""Predictions and references of MatBench Discovery, as tables by crystal id."""
+"""Read predictions and references of MatBench Discovery, as tables by crystal id."""
 
 import zlib
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ import pandas as pd
 ID, E_FORM, E_HULL, UNIQUE = (
     "material_id", "e_form_per_atom", "e_above_hull", "unique_prototype",
 )  # fmt: skip
-# Of the published summary of WBM.
+# {column of the published summary of WBM: our name of it}
 _PUBLISHED = {
     "e_form_per_atom_mp2020_corrected": E_FORM,
     "e_above_hull_mp2020_corrected_ppd_mp": E_HULL,
@@ -28,12 +28,12 @@ _DAMAGE = (BadGzipFile, BadZipFile, EOFError, LZMAError, UnicodeError, zlib.erro
 
 
 class Predictions(NamedTuple):
-    """What a model says.
+    """The predictions of a model.
 
     Attributes:
         energy: formation energy by id, eV/atom; NaN where there is none.
-        true: the labels of the same crystals; None where the file has none.
-        column: the target of a run, or the column of a table.
+        true: labels of the same crystals; None where the file has none.
+        column: target of the run, or column of the table.
     """
 
     energy: pd.Series
@@ -45,19 +45,20 @@ def read_predictions(path: Path, target: str = "") -> Predictions:
     """Read the predictions.csv of a finished run, or a CSV of ids and predictions.
 
     Args:
-        path: of the run's folder or of the file; .gz and the like are unpacked.
-        target: of the run; or the column, where there are several.
+        path: folder of the run, or the file; .gz and the like are unpacked.
+        target: target of the run, or column where there are several.
 
     Raises:
         OSError: there is no such file.
-        ValueError: it is another kind of table, another unit, an id stands twice, or a
-            prediction is no number.
+        ValueError: the table or the unit is another, an id occurs twice, or a
+            prediction is not a number.
     """
     if path.is_dir():
         if not (path / "predictions.csv").exists():
             raise FileNotFoundError(
-                f"{path}: holds no predictions.csv, so it is no finished fine-tuning "
-                "run; finish it, or give a CSV of material_id and prediction"
+                f"{path}: holds no predictions.csv, so it is not a "
+                "finished fine-tuning run; finish it, or give a CSV of material_id "
+                "and prediction"
             )
         path = path / "predictions.csv"
     table = _read(path)
@@ -76,16 +77,16 @@ def read_reference(path: Path) -> pd.DataFrame:
     """Read the summary of WBM, or a user's table of the same.
 
     Returns:
-        Those of `e_above_hull` (eV/atom), `e_form_per_atom` (eV/atom) and
-        `unique_prototype` that the file has, by id.
+        `e_above_hull` (eV/atom), and `e_form_per_atom` (eV/atom) and
+        `unique_prototype` where the file has them, by id.
 
     Raises:
         OSError: there is no such file.
-        ValueError: it has no hull distance, an id stands twice, or a cell is neither a
-            number nor true nor false.
+        ValueError: it has no hull distance, an id occurs twice, or a cell does not
+            have the type of its column.
     """
     table = _read(path)
-    if {*_PUBLISHED} & {*table}:  # its other columns are other references
+    if {*_PUBLISHED} & {*table}:  # whose columns of our names are other references
         table = table.drop(columns=[E_FORM, E_HULL], errors="ignore")
     table = table.rename(columns=_PUBLISHED)
     if E_HULL not in table:
@@ -109,7 +110,7 @@ def read_reference(path: Path) -> pd.DataFrame:
 
 
 def read_note(path: Path) -> str:
-    """What the comment lines above the header say; compressed files have none."""
+    """Return the comment lines above the header; compressed files have none."""
     return " ".join(line.lstrip("# ").rstrip() for line in _comments(path))
 
 
@@ -121,10 +122,10 @@ def _comments(path: Path) -> list[str]:
 
 
 def read_arrays(path: Path) -> pd.Series:
-    """Formation energies of wbm_initial_structures.npz by id, eV/atom.
+    """Read the formation energies of wbm_initial_structures.npz by id, eV/atom.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
         ValueError: it is damaged or has other arrays.
     """
     try:
@@ -133,12 +134,13 @@ def read_arrays(path: Path) -> pd.Series:
             return pd.Series(energy, index=data[ID].tolist())
     except (KeyError, TypeError, ValueError, EOFError, BadZipFile, zlib.error) as error:
         raise ValueError(
-            f"{path}: {error}: expected the arrays of WBM; it is damaged or other"
+            f"{path}: {error}: expected the arrays of WBM; the file is damaged, or "
+            "another one"
         ) from error
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """All cells as text, empty ones too."""
+    """Read a CSV; all cells are text, empty ones too."""
     try:
         return pd.read_csv(
             path, dtype=str, keep_default_na=False, skiprows=len(_comments(path))
@@ -148,17 +150,17 @@ def _read(path: Path) -> pd.DataFrame:
             error
         )
     except (*_DAMAGE, pd.errors.ParserError) as error:
-        raise ValueError(f"{path}: is no CSV, or is damaged ({error})") from error
+        raise ValueError(f"{path}: not a CSV, or damaged ({error})") from error
 
 
 def _rows_of(table: pd.DataFrame, target: str, path: Path) -> pd.DataFrame:
-    """The rows of a run's target."""
+    """Return the rows of one target of a run."""
     rows = table[table.target == target].reset_index(drop=True)
     if rows.empty:
         found = ", ".join(dict.fromkeys(table.target)) or "none"
         raise ValueError(
             f"{path}: found the targets {found}; expected {target}, the formation "
-            "energy an atom: name yours with --target"
+            "energy per atom: name yours with --target"
         )
     if units := sorted({*rows.unit} - {UNIT}):
         raise ValueError(
@@ -170,7 +172,7 @@ def _rows_of(table: pd.DataFrame, target: str, path: Path) -> pd.DataFrame:
 
 
 def _prediction_column(table: pd.DataFrame, wanted: str, path: Path) -> str:
-    """The column of a plain table that holds the predictions."""
+    """Return the name of the column that holds the predictions of a plain table."""
     others = [name for name in table if name != ID]
     likely = [name for name in others if name.startswith(E_FORM)]
     names: Sequence[str] = [wanted] if wanted else likely or others
@@ -186,7 +188,7 @@ def _prediction_column(table: pd.DataFrame, wanted: str, path: Path) -> str:
 
 
 def _by_id(table: pd.DataFrame, path: Path):
-    """A function that puts the ids of a table on one of its columns."""
+    """Return a function that indexes a column of the table by id."""
     if ID not in table:
         raise ValueError(f"{path}: found columns {', '.join(table)}; expected {ID}")
     _refuse_twins(table[ID], path)
@@ -197,13 +199,13 @@ def _refuse_twins(ids: pd.Series, path: Path) -> None:
     twins = ids[ids.duplicated()].unique()
     if len(twins):
         raise ValueError(
-            f"{path}: {len(twins):,} ids stand more than once, {', '.join(twins[:3])}; "
-            "expected one row a crystal (of several folds, average first)"
+            f"{path}: {len(twins):,} ids occur more than once, {', '.join(twins[:3])}; "
+            "expected one row per crystal (average several folds first)"
         )
 
 
 def _numbers(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
-    """A column as numbers; empty cells are NaN."""
+    """Return a column as numbers; empty cells are NaN."""
     words = table[column].str.strip()
     numbers = pd.to_numeric(words, errors="coerce").astype(float)
     empty = words.str.lower().isin(["", "nan", "none", "null"])
@@ -220,6 +222,7 @@ def _numbers(table: pd.DataFrame, column: str, path: Path) -> pd.Series:
 def _refuse(
     bad: pd.Series, table: pd.DataFrame, column: str, expected: str, path: Path
 ) -> None:
+    """Raise ValueError with the first bad cell of a column, if there is any."""
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
         name = table[ID if ID in table else "id"].iloc[first]

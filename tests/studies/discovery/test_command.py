@@ -1,4 +1,4 @@
-"""`python -m cloud_jax.discovery` on small files of the real formats."""
+"""`cloud-jax study discovery` on small files of the real formats."""
 
 import csv
 import gzip
@@ -96,10 +96,7 @@ def arrays(tmp_path):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures take most of the time."""
-    for name in ("_draw",):
-        monkeypatch.setattr(
-            f"cloud_jax.studies.discovery.command.{name}", lambda *_: []
-        )
+    monkeypatch.setattr("cloud_jax.studies.discovery.run.draw_figures", lambda *_: [])
 
 
 def command(*words):
@@ -279,7 +276,7 @@ def spoil(path, old, new, count=-1):
 REFUSED = {
     "unit": (("eV/atom", "meV/atom"), "found the unit meV/atom, expected eV/atom"),
     "target": (("e_form_per_atom", "gap"), "found the targets gap; expected e_form"),
-    "twins": (("wbm-1-2,", "wbm-1-1,"), "1 ids stand more than once, wbm-1-1"),
+    "twins": (("wbm-1-2,", "wbm-1-1,"), "1 ids occur more than once, wbm-1-1"),
     "unknown_ids": (("wbm-1-2,", "wbm-2-2,"), "1 of 11 predictions are of crystals"),
     "numbers": ((",-2.0,-2.0,", ",-2.0,low,"), "wbm-1-3: found 'low'"),
     "infinite": ((",-2.0,-2.0,", ",-2.0,inf,"), "wbm-1-3: found 'inf'"),
@@ -307,7 +304,7 @@ def test_references_that_cannot_be_used(run, tmp_path, capsys):
     assert "expected material_id and e_above_hull" in refused("material_id,hull", "ab")
     header = "material_id,e_above_hull,unique_prototype"
     twice = ("wbm-1-1", 0, True)
-    assert "1 ids stand more than once" in refused(header, twice, twice)
+    assert "1 ids occur more than once" in refused(header, twice, twice)
     assert "expected True or False" in refused(header, ("wbm-1-1", 0, "perhaps"))
     assert "h.csv: column e_above_hull" in refused(header, ("wbm-1-1", "x", True))
     unknown_ids = refused(header + ",e_form_per_atom", ("wbm-9-9", 0, True, -1))
@@ -353,7 +350,7 @@ def test_what_is_no_finished_run(run, arrays, tmp_path, capsys):
         ("model_params: many", "model_params: found 'many', expected a number"),
         ("license: MIT", "license: found 'MIT', expected fields"),
         ("model_name:", "model_name: found None, expected text"),
-        ("[", "is no YAML"),
+        ("[", "not valid YAML"),
         ("3", "expected fields"),
     ],
 )
@@ -379,7 +376,7 @@ def test_damaged_references_are_named(run, arrays, tmp_path, capsys):
     summary = tmp_path / "hull.csv.gz"
     summary.write_bytes(b"material_id,e_above_hull")
     assert command(run, "--data-dir", tmp_path, "--summary", summary) == 1
-    assert "hull.csv.gz: is no CSV, or is damaged" in capsys.readouterr().err
+    assert "hull.csv.gz: not a CSV, or damaged" in capsys.readouterr().err
     (path,) = arrays.glob("*.npz")
     path.write_bytes(path.read_bytes()[:-40])
     assert command(run, "--data-dir", arrays) == 1
@@ -390,10 +387,10 @@ def test_stopped_by_the_user(run, data, monkeypatch, capsys):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cloud_jax.studies.discovery.command._draw", stop)
+    monkeypatch.setattr("cloud_jax.studies.discovery.run.draw_figures", stop)
     assert command(run, "--data-dir", data) == 130
-    error = capsys.readouterr().err
-    assert error == "stopped: results.json was not written\n"
+    assert capsys.readouterr().err == "stopped: nothing was kept\n"
+    assert not (run / "discovery" / "results.json").exists()
 
 
 def test_as_a_process(run, tmp_path):
