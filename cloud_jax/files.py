@@ -1,58 +1,63 @@
-"""Files: written whole or not at all, locked, hashed; JSON."""
+"""Files: atomic writes, JSON, hashes, and one writer per folder."""
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import IO, Any
+
+from filelock import FileLock, Timeout
 
 
 @contextmanager
 def atomic_open(path: Path, mode: str = "wb", **options) -> Iterator[IO]:
-    """Open a file that takes its name only when all went well.
+    """Open a file that takes its name only when it is complete.
 
-    Until then what was there before stays.
+    Until then, and if an error ends the block, the name keeps what it had.
 
     Args:
-        path: the name; what is half written is beside it, `.NAME.partial`.
-        mode: of `open`, `wb` or `w`.
+        path: the final name; the bytes are written beside it, to `.NAME.partial`. Two
+            processes may not write the same name at the same time.
+        mode: of `open`: `wb`, or `w` for text in UTF-8.
         **options: of `open`.
 
     Raises:
-        OSError: it cannot be written; with its name.
+        OSError: the file cannot be written; names `path`.
     """
     partial = path.with_name(f".{path.name}.partial")
+    if "b" not in mode:
+        options = {"encoding": "utf-8"} | options
     try:
         with partial.open(mode, **options) as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # a crash must not leave the name on no bytes
         os.replace(partial, path)
     except BaseException as error:
         with suppress(OSError):
             partial.unlink()
-        ours = str(getattr(error, "filename", None)) in ("None", str(partial))
-        if isinstance(error, OSError) and ours and error.errno:
+        # The caller knows the final name only; a full disk comes without any.
+        is_partial = str(getattr(error, "filename", None)) in ("None", str(partial))
+        if isinstance(error, OSError) and is_partial and error.errno:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 
 def atomic_write(path: Path, data: str | bytes) -> None:
-    """Write a file so that it is either old or new, never half.
+    """Write a file so that it holds the old bytes or the new, never a part.
 
     Raises:
-        OSError: it cannot be written; with its name.
+        OSError: the file cannot be written; names `path`.
     """
     with atomic_open(path) as file:
         file.write(data.encode() if isinstance(data, str) else data)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file so that it is either old or new, never half."""
+    """Write a value as indented JSON, atomically."""
     atomic_write(path, json.dumps(value, indent=2) + "\n")
 
 
@@ -60,10 +65,10 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        OSError: it is empty or damaged; with its name and what to do.
+        OSError: the file is empty or damaged; says what to do.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise OSError(
             f"{path} is empty or damaged ({error}); remove it and run the same command "
@@ -72,39 +77,42 @@ def read_json(path: Path) -> Any:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# Some network file systems have no locks. A run there goes on without one: refusing it
-# would take away more than a lock gives.
-NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+# Errors of network file systems without locks. A run there continues without one:
+# refusing to run would cost more than two writers at a time, which are rare.
+_NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 class LockedError(OSError):
     """Another process writes the folder."""
 
 
-def lock(folder: Path) -> TextIO:
-    """Take the folder for this process until the returned file is closed.
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Keep a folder for this process while the block runs.
 
-    A process that is killed leaves nothing behind that would keep others out. On a
-    file system without locks nothing is taken.
+    The operating system holds the lock, so a killed process leaves none behind. On a
+    file system without locks nothing is held.
 
     Raises:
-        LockedError: another process has it.
+        LockedError: another process holds it.
     """
-    file = (folder / ".lock").open("w")
+    # The fallback to marker files is off: they would outlive a killed process.
+    held = FileLock(folder / ".lock", fallback_to_soft=False)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
+        held.acquire(blocking=False)
+    except Timeout:
         raise LockedError(
             f"{folder}: another run is writing it; wait for it or choose another folder"
         ) from None
     except OSError as error:
-        if error.errno not in NO_LOCKS:
-            file.close()
+        if error.errno not in _NO_LOCKS:
             raise
-    return file
+    try:
+        yield
+    finally:
+        held.release()

@@ -10,10 +10,11 @@ and `predicting` (network, law at 300 K, rows) in seconds, and last the median r
 
 import argparse
 import json
-import os
 import statistics
 import time
 from pathlib import Path
+
+from cloud_jax.cores import usable_cores
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
     loading = time.perf_counter() - start
     law = predictor.model.description["head"]["kind"] == "physics"
     question = ask(predictor.model.description, [300.0] if law else None, None)
-    workers = len(os.sched_getaffinity(0))
+    workers = usable_cores()
 
     def once() -> dict[str, float]:
         begun = time.perf_counter()

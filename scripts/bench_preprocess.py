@@ -25,6 +25,8 @@ from pathlib import Path
 
 import psutil
 
+from cloud_jax.cores import usable_cores
+
 BLOCK = 100
 
 
@@ -182,7 +184,7 @@ def main() -> None:
         "--limit", type=int, default=5000, help="of crystals timed one by one"
     )
     parser.add_argument("--every", type=int, default=1, help="time each n-th crystal")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--workers", type=int, default=usable_cores())
     parser.add_argument(
         "--dialect", choices=("canonical", "paper"), default="canonical"
     )

@@ -24,7 +24,6 @@ distribution like that of real crystals.
 import argparse
 import csv
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -36,6 +35,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cloud_jax.config import load_config, pretraining
+from cloud_jax.cores import usable_cores
 from cloud_jax.data.batches import PackedBatches
 from cloud_jax.data.prefetch import make_global
 from cloud_jax.models.bert import EncoderConfig, preset
@@ -155,7 +155,7 @@ def make_reference(
     from transformers import BertConfig, BertForMaskedLM
 
     torch.manual_seed(0)
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(usable_cores())
     device = "cuda" if jax.default_backend() == "gpu" else "cpu"
     model = BertForMaskedLM(
         BertConfig(
@@ -299,7 +299,7 @@ def main() -> None:
             "preset": config.model.preset,
             "dtype": encoder.dtype,
             "device": jax.devices()[0].device_kind,
-            "threads": len(os.sched_getaffinity(0)),
+            "threads": usable_cores(),
             "crystals_per_step": round(crystals, 1),
             "rounds": arguments.rounds,
             "crystals_per_second": round(rate, 1),

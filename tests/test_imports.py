@@ -44,8 +44,9 @@ RULES = {
         WATCHED - {"tensorflow", "tensorflow_datasets", "apache_beam", "moyopy", "ase"},
     ),
 }  # fmt: skip
+# Modules that every room may use.
+SHARED = {"files", "config", "progress", "cli", "cores", "tfrecord"}
 # Not loaded with their room: an optional engine, and what only figures may load.
-SHARED = {"files", "config", "progress", "cli", "tfrecord"}  # open to every room
 APART = {
     "cloud_jax.preprocess.beam": {*STRUCTURES, "apache_beam", "requests"},
     "cloud_jax.scope.vocabulary": set(),

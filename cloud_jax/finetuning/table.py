@@ -6,7 +6,6 @@ for the structures, which stream through worker processes.
 
 import csv
 import math
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from cloud_jax.cores import usable_cores
 from cloud_jax.files import atomic_open
 from cloud_jax.finetuning.crystals import encode_structures, join_dataset
 from cloud_jax.finetuning.rows import LabelledTable, Row, TableError, open_table
@@ -165,7 +165,7 @@ def read_table(
             spec.structure_column,
             good,
             spec.options,
-            processes or len(os.sched_getaffinity(0)),
+            processes or usable_cores(),
             keep_in=spec.keep_in,
         )
     elif spec.dataset:

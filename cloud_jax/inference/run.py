@@ -1,7 +1,6 @@
 """One run of `python -m cloud_jax.predict`: files in, files out."""
 
 import argparse
-import os
 import sys
 import time
 from collections import Counter
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from cloud_jax.cores import usable_cores
 from cloud_jax.files import atomic_open
 from cloud_jax.inference.crystals import Crystal, to_crystals
 from cloud_jax.inference.inputs import parse, path_items
@@ -93,7 +93,7 @@ def _read(
         results = parse(
             items,
             predictor.options,
-            workers=len(os.sched_getaffinity(0)),
+            workers=usable_cores(),
             progress=lambda n, _: bar.update(n),
         )
     return to_crystals(results, predictor.model)

@@ -2,11 +2,12 @@
 
 import argparse
 import importlib.util
-import os
 import shlex
 import sys
 from functools import partial
 from pathlib import Path
+
+from cloud_jax.cores import usable_cores
 
 _SOURCES = """\
 sources:
@@ -79,7 +80,7 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     add("--angle-tolerance", type=float, default=5.0, help="degrees (5)")
     add("--symmetry", choices=("spglib", "moyopy"), default="spglib")
     add("--disorder", choices=("majority", "reject"), default="majority")
-    add("--workers", type=_positive(int), default=len(os.sched_getaffinity(0)))
+    add("--workers", type=_positive(int), default=usable_cores())
     add("--time-limit", type=_positive(float), default=60.0, help="s a crystal (60)")
     add(
         "--memory-limit", type=_positive(int), default=2048, help="MiB a crystal (2048)"

@@ -9,7 +9,6 @@ memory is refused it by the operating system, and rejected too.
 
 import multiprocessing
 import os
-import resource
 import signal
 import time
 from collections import Counter
@@ -305,6 +304,8 @@ def _limit_memory(n_bytes: int) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
     except OSError:
         return
+    import resource  # Windows has none
+
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     soft = pages * resource.getpagesize() + n_bytes
     if hard != resource.RLIM_INFINITY:

@@ -5,6 +5,8 @@ jax is imported when a function needs it: `use_all_cores` comes first.
 
 import os
 
+from cloud_jax.cores import usable_cores
+
 
 def use_all_cores() -> None:
     """Make each core a device of JAX's CPU backend, one per model side by side.
@@ -12,7 +14,7 @@ def use_all_cores() -> None:
     It is called before jax looks for devices, so before it is known how many models
     there are; other backends ignore it. A user's own XLA_FLAGS stay.
     """
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     if cores > 1 and "XLA_FLAGS" not in os.environ:
         os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={cores}"
 

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from cloud_jax.cores import usable_cores
 from cloud_jax.evaluation.results import refuse_other_results
 from cloud_jax.files import atomic_open, atomic_write, lock
 from cloud_jax.inference.outputs import write_rejects
@@ -83,7 +83,7 @@ def run(
             sentences, rejects = read_sentences(
                 words,
                 model,
-                workers=len(os.sched_getaffinity(0)),
+                workers=usable_cores(),
                 progress=lambda n, _: bar.update(n),
             )
         _say_rejects(len(sentences), rejects, output / "rejects.csv")
