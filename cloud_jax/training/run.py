@@ -179,31 +179,25 @@ def train(job: Job, *, active: bool) -> dict[str, Any]:
     checkpoint_dir = job.folder / "checkpoints"
     with closing(Checkpoints(checkpoint_dir, keep=config.checkpoint.keep)) as saved:
         # ---- state: read onto the mesh, or initialised on it ----
-        if latest := saved.latest():
-            state, counters = saved.restore(steps.abstract, step=latest)
+        done = saved.latest() or 0
+        if done:
+            state, counters = saved.restore(steps.abstract, step=done)
             counters = Counters.from_json(counters)
         else:
             state, counters = steps.init(init_key), Counters()
 
         # ---- loop ----
-        with (
-            closing(MetricsLog(job.folder, step=latest or 0, active=active)) as log,
-            progress(
-                "training", total=total_steps, unit="steps", done=latest or 0,
-                show=active,
-            ) as bar,
-        ):  # fmt: skip
+        bar = progress(
+            "training", total=total_steps, unit="steps", done=done, show=active
+        )
+        with closing(MetricsLog(job.folder, step=done, active=active)) as log, bar:
             trainer = Trainer(
                 steps=steps,
                 batches=job.train,
                 key=key,
                 total_steps=total_steps,
                 rate=rate,
-                cadence=Cadence(
-                    log=config.log.every_steps,
-                    evaluate=config.evaluate.every_steps,
-                    checkpoint=config.checkpoint.every_steps,
-                ),
+                cadence=cadence_of(config),
                 evaluate_params=evaluate_params,
                 checkpoints=saved,
                 log=log,
@@ -292,6 +286,15 @@ def make_steps(
         mask_fraction=config.mask_fraction,
     )
     return steps, rate
+
+
+def cadence_of(config: Any) -> Cadence:
+    """Return how often the settings ask to log, to evaluate and to save."""
+    return Cadence(
+        log=config.log.every_steps,
+        evaluate=config.evaluate.every_steps,
+        checkpoint=config.checkpoint.every_steps,
+    )
 
 
 def write_model(job: Job, found: dict[str, Any], *, active: bool) -> None:

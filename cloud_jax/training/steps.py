@@ -173,12 +173,12 @@ def compile_steps(
     init = partial(init_state, init_params=init_params, optimizer=optimizer)
     # Shapes before arrays: the state is initialised on the devices in its shards, so
     # that it need not fit one of them.
-    abstract = jax.eval_shape(init, jax.random.key(0))
-    shardings = shard_tree(abstract, mesh)
+    shardings = shard_tree(jax.eval_shape(init, jax.random.key(0)), mesh)
+    init = jax.jit(init, out_shardings=shardings)
     rows, whole = row_sharding(mesh), NamedSharding(mesh, PartitionSpec())
     options = {"model": model, "features": features, "mask_fraction": mask_fraction}
     return Steps(
-        init=jax.jit(init, out_shardings=shardings),
+        init=init,
         train=jax.jit(
             partial(pretrain_step, optimizer=optimizer, **options),
             donate_argnums=0,  # the new state takes the memory of the old one
@@ -198,12 +198,6 @@ def compile_steps(
             ),
             out_shardings=whole,
         ),
-        abstract=jax.tree.map(
-            lambda leaf, sharding: jax.ShapeDtypeStruct(
-                leaf.shape, leaf.dtype, sharding=sharding
-            ),
-            abstract,
-            shardings,
-        ),
+        abstract=init.eval_shape(jax.random.key(0)),  # with its shardings
         batch_sharding=rows,
     )
