@@ -131,7 +131,7 @@ def measure_command(
         while process.poll() is None:
             for name, size in _resident(process.pid).items():
                 peak[name] = max(peak[name], size)
-            n = len(list(parts.glob("*.arrow"))) if parts.exists() else 0
+            n = len(list(parts.glob("*.part"))) if parts.exists() else 0
             if n > done[-1][1]:
                 done.append((time.perf_counter(), n))
             time.sleep(0.1)

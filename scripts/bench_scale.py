@@ -24,11 +24,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import feather
 
 from cloud_jax.datasets.embedded import EmbeddedSource
+from cloud_jax.preprocess.parts import rows
+from cloud_jax.preprocess.schemas import RESULTS
 from cloud_jax.scope import chunks, pipeline
 from cloud_jax.scope.options import Options, Request
-from cloud_jax.scope.schemas import RESULTS
 from cloud_jax.structures.cell import ELEMENTS
 
 N_SOURCES = 14
@@ -46,7 +48,8 @@ def make_parts(folder: Path, n_records: int) -> None:
         table = _rows(row, n_records, templates)
         for at in range(0, len(table), chunks.CHUNK_ITEMS):
             part = table.slice(at, chunks.CHUNK_ITEMS)
-            chunks.write_part(folder / f"{start + at:010d}.arrow", part)
+            path = folder / f"{start + at:010d}.part"
+            feather.write_feather(part, path, compression="zstd")
 
 
 def _templates() -> pa.Table:
@@ -55,7 +58,7 @@ def _templates() -> pa.Table:
     results = [pipeline.process(item, "embedded", Options()) for item in items]
     records = [r for r in results if isinstance(r, pipeline.Record)]
     where = [chunks.Position(0, 0, i) for i in range(len(records))]
-    table = chunks.rows(where, records, "canonical")
+    table = rows(where, records, "canonical")
     for dialect in _DIALECTS:
         encode = pipeline.vocabulary_of(dialect).encode
         ids = [encode(sentence) for sentence in table[dialect].to_pylist()]

@@ -53,7 +53,7 @@ def kill(run: subprocess.Popen) -> None:
 
 def n_parts(output: Path) -> int:
     """Return the number of finished chunks."""
-    return len(list((output / ".work" / "parts").glob("*.arrow")))
+    return len(list((output / ".work" / "parts").glob("*.part")))
 
 
 def wait_for(run: subprocess.Popen, output: Path, parts: float) -> bool:

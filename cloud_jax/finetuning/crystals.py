@@ -19,6 +19,7 @@ from cloud_jax.files import atomic_write
 from cloud_jax.finetuning.rows import LabelledTable, Row, TableError
 from cloud_jax.progress import progress
 from cloud_jax.scope.options import Options
+from cloud_jax.scope.pipeline import Reject
 from cloud_jax.structures.items import kind_of
 from cloud_jax.structures.source import (
     MAX_ITEM_BYTES,
@@ -151,7 +152,7 @@ def _encode(
     processes: int,
 ) -> dict[str, list]:
     """Return {row number: [crystal, None or [code, message]]}, numbers as text."""
-    from cloud_jax.scope.chunks import CHUNK_ITEMS, chunks, read_part
+    from cloud_jax.scope.chunks import CHUNK_ITEMS, chunks, read_results
     from cloud_jax.scope.pool import EngineError, Limits, Pool
 
     wanted = frozenset(row.number for row in rows)
@@ -174,10 +175,12 @@ def _encode(
         except (EngineError, SourceError) as error:
             raise TableError(f"{table.name}, column {column}: {error}") from error
         for part in parts:
-            for found in read_part(part, ["id", *names, *_PROBLEM]).to_pylist():
-                problem = [found[name] for name in _PROBLEM] if found["code"] else None
-                crystal = {name: found[name] for name in names}
-                results[found["id"].rpartition("/")[2]] = [crystal, problem]
+            for found in read_results(part):
+                problem = None
+                if isinstance(found, Reject):
+                    problem = [getattr(found, name) for name in _PROBLEM]
+                crystal = {name: getattr(found, name, None) for name in names}
+                results[found.id.rpartition("/")[2]] = [crystal, problem]
     return results
 
 

@@ -4,7 +4,7 @@ import glob
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,7 @@ def parse(
             results.append(_named(process(item, "", options)))
             progress(1, False)
         return results
-    from cloud_jax.scope.chunks import chunks, read_part
+    from cloud_jax.scope.chunks import chunks, read_results
     from cloud_jax.scope.pool import Limits, Pool
 
     with (
@@ -162,14 +162,7 @@ def parse(
         ) as pool,
     ):
         parts = pool.run(chunks([_Items(at_hand=chain(first, items))], ""), progress)
-        rows = (row for part in parts for row in read_part(part).to_pylist())
-        return [_named(_result(row)) for row in rows]
-
-
-def _result(row: dict) -> Record | Reject:
-    """A row of a part file as what it was."""
-    kind = Record if row["code"] is None else Reject
-    return kind(**{field.name: row[field.name] for field in fields(kind)})
+        return [_named(result) for part in parts for result in read_results(part)]
 
 
 def _named(result: Record | Reject) -> Record | Reject:

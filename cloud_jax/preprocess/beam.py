@@ -22,6 +22,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,14 @@ from cloud_jax.preprocess.dataset import (
     reject_lines,
     write_rejects,
 )
+from cloud_jax.preprocess.parts import read_part, write_part
+from cloud_jax.preprocess.schemas import RECORDS, REJECTS
 from cloud_jax.preprocess.selection import deduplicate, n_buckets_of, shard_of
 from cloud_jax.preprocess.shards import TABLES, Shard, write_shard
 from cloud_jax.preprocess.statistics import Counts, count_results
-from cloud_jax.scope.chunks import CHUNK_BYTES, Chunk, cut, read_part
+from cloud_jax.scope.chunks import CHUNK_BYTES, Chunk, cut
 from cloud_jax.scope.options import Options, Request
 from cloud_jax.scope.pool import EngineError, Limits, Pool
-from cloud_jax.scope.schemas import RECORDS, REJECTS
 from cloud_jax.structures.source import Piece, Source, SourceError
 
 # DirectRunner would download a program written in Go; this one is inside Beam.
@@ -225,7 +227,13 @@ class _Process(beam.DoFn):
     """Chunks to tables of results, in a guarded process beside the Beam worker."""
 
     def __init__(self, names: Sequence[str], options: Options, limits: Limits):
-        self._arguments = {"source_names": names, "options": options, "limits": limits}
+        write = partial(write_part, deduplicate=options.deduplicate)
+        self._arguments = {
+            "source_names": names,
+            "options": options,
+            "limits": limits,
+            "write": write,
+        }
 
     def setup(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="cloud-jax-")

@@ -7,6 +7,7 @@ a small share of the work, is done again.
 
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +23,15 @@ from cloud_jax.preprocess.dataset import (
     reject_lines,
     write_rejects,
 )
-from cloud_jax.preprocess.schemas import KEPT
+from cloud_jax.preprocess.parts import read_part, write_part
+from cloud_jax.preprocess.schemas import KEPT, RECORDS, REJECTS
 from cloud_jax.preprocess.selection import deduplicate, n_buckets_of, shard_of
 from cloud_jax.preprocess.shards import Shard, write_shard
 from cloud_jax.preprocess.shuffle import Shuffle
 from cloud_jax.preprocess.statistics import Counts, count_results
-from cloud_jax.scope.chunks import CHUNK_ITEMS, chunks, read_part
+from cloud_jax.scope.chunks import CHUNK_ITEMS, chunks
 from cloud_jax.scope.options import Request
 from cloud_jax.scope.pool import Limits, Pool
-from cloud_jax.scope.schemas import RECORDS, REJECTS
 from cloud_jax.structures.source import Source
 
 _BATCH = 64  # part files taken together: small tables cost more than their rows
@@ -74,6 +75,7 @@ def run(
             source_names=[source.name for source in sources],
             options=request.options,
             limits=limits,
+            write=partial(write_part, deduplicate=request.options.deduplicate),
         ) as pool,
     ):
         n_items = 0

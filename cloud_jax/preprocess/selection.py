@@ -12,11 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Int, UInt64
 
-from cloud_jax.preprocess.schemas import KEPT
+from cloud_jax.preprocess.keys import hash64
+from cloud_jax.preprocess.schemas import KEPT, REJECTS
 from cloud_jax.preprocess.statistics import Counts, count
-from cloud_jax.scope.keys import hash64
 from cloud_jax.scope.options import Request
-from cloud_jax.scope.schemas import REJECTS
 
 # Of equal crystals the first in this order stays; the last three settle equal ids.
 _BEFORE = ("key_high", "key_low", "volume_per_atom", "id", "source", "piece", "number")

@@ -32,7 +32,8 @@ def fingerprint(options: Options) -> str:
         f for room in ("structures", "scope") for f in (package / room).glob("*.py")
     ]
     files += [
-        package / "preprocess" / f"{name}.py" for name in ("schemas", "selection")
+        package / "preprocess" / f"{name}.py"
+        for name in ("keys", "parts", "schemas", "selection")
     ]
     code = hashlib.sha256(b"".join(f.read_bytes() for f in sorted(files))).hexdigest()
     return json.dumps([options.to_dict(), versions(options), code])

@@ -1,25 +1,20 @@
-"""Chunks of raw items, and the rows and part files that they become.
+"""Chunks of raw items, and the part files of what became of them.
 
 A chunk is a fixed number of items in the order of the sources, pickled; its name is
-its number and the hash of its bytes and of all that decides the result. A finished
-chunk is one Arrow file of that name, written atomically, so that a second run
-recognises what is already done, and recomputes a chunk whose input has changed.
+its number and the hash of its bytes and of all that decides the result. The results of
+a finished chunk are one file of that name, written whole or not at all, so that a
+second run recognises what is done and recomputes a chunk whose input has changed.
 """
 
 import hashlib
 import itertools
-import os
 import pickle
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
-from pyarrow import feather
-
-from cloud_jax.scope.keys import duplicate_key, hash64, hash128, split_group
+from cloud_jax.files import atomic_write
 from cloud_jax.scope.pipeline import Record, Reject
-from cloud_jax.scope.schemas import RESULTS
 from cloud_jax.structures.source import Piece, RawItem, Source, SourceError
 
 CHUNK_ITEMS = 128  # about a quarter of a second of work, all that a kill can cost
@@ -106,7 +101,7 @@ def pack(
         ) from None
     digest = hashlib.blake2b(data, digest_size=12)
     digest.update(f"{source}\0{fingerprint}".encode())
-    name = f"{number:07d}-{digest.hexdigest()}.arrow"
+    name = f"{number:07d}-{digest.hexdigest()}.part"
     return Chunk(name, group[0][0].source, len(group), data)
 
 
@@ -121,43 +116,13 @@ def _take(items: Iterator[tuple[Position, RawItem]]) -> list[tuple[Position, Raw
     return group
 
 
-def rows(
-    positions: Sequence[Position],
-    results: Sequence[Record | Reject],
-    deduplicate: str,
-) -> pa.Table:
-    """Make the table of a chunk's results, with all that later stages sort by.
-
-    Args:
-        positions: of the items, [N].
-        results: what became of them, [N].
-        deduplicate: rule of `keys.duplicate_key`.
-    """
-    values = []
-    for position, result in zip(positions, results, strict=True):
-        row = {**position._asdict(), **vars(result)}
-        if isinstance(result, Record):
-            key = hash128(duplicate_key(row, deduplicate))
-            row["key_high"], row["key_low"] = key >> 64, key & 0xFFFFFFFFFFFFFFFF
-            row["group"] = hash64(split_group(row))
-            row["order"] = hash64(result.id)
-        values.append(row)
-    columns = [
-        pa.array([row.get(field.name) for row in values], field.type)
-        for field in RESULTS
-    ]
-    return pa.table(columns, schema=RESULTS)
+def write_results(
+    path: Path, positions: Sequence[Position], results: Sequence[Record | Reject]
+) -> None:
+    """Write a part file that `read_results` reads: the results alone, pickled."""
+    atomic_write(path, pickle.dumps(list(results), protocol=5))
 
 
-def write_part(path: Path, table: pa.Table) -> None:
-    """Write the results of a chunk atomically."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    feather.write_feather(table, temporary, compression="zstd")
-    os.replace(temporary, path)
-
-
-def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read (some columns of) a part file."""
-    return feather.read_table(
-        path, columns=columns, memory_map=False, use_threads=False
-    )
+def read_results(path: Path) -> list[Record | Reject]:
+    """Return the results of a chunk, in the order of its items."""
+    return pickle.loads(path.read_bytes())

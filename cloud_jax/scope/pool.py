@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import NamedTuple
 
-from cloud_jax.scope.chunks import Chunk, rows, write_part
+from cloud_jax.scope.chunks import Chunk, Position, write_results
 from cloud_jax.scope.pipeline import (
     Options,
     Record,
@@ -36,6 +36,7 @@ _ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "SPGLIB_WARNING": "OFF",
 }
+Write = Callable[[Path, Sequence[Position], Sequence[Record | Reject]], None]
 LIMITED = ("timeout", "crashed", "out_of_memory")  # rejects that limits decide
 _STARTS = 3  # times a worker may die outside any record before the run stops
 
@@ -110,6 +111,7 @@ class Pool:
         source_names: Sequence[str],
         options: Options,
         limits: Limits,
+        write: Write = write_results,
     ):
         """Make the pool; its processes start with the first chunk.
 
@@ -119,10 +121,11 @@ class Pool:
             source_names: of each source index its name.
             options: what decides the results.
             limits: of one record.
+            write: writes the part file of a chunk; a worker imports it by its name.
         """
         self.directory = directory
         self._n = n
-        self._arguments = (directory, tuple(source_names), options, limits)
+        self._arguments = (directory, tuple(source_names), options, limits, write)
         self._limits = limits
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
@@ -252,6 +255,7 @@ def _serve(
     source_names: tuple[str, ...],
     options: Options,
     limits: Limits,
+    write: Write,
 ) -> None:
     """Work until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
@@ -275,8 +279,7 @@ def _serve(
                 clock[0] = index
                 results.append(process(item, name, options))
             clock[0] = -1.0
-            table = rows(positions, results, options.deduplicate)
-            write_part(_part_of(chunk, directory, limits, results), table)
+            write(_part_of(chunk, directory, limits, results), positions, results)
             pipe.send(None)
         except OSError as error:
             problem = f"{directory / chunk.name}: {error.strerror or error}"

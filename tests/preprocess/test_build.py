@@ -21,8 +21,8 @@ from crystals import (
 )
 
 from cloud_jax.datasets.corpus import read_sources
+from cloud_jax.preprocess.keys import hash64
 from cloud_jax.preprocess.schemas import KEPT
-from cloud_jax.scope.keys import hash64
 from cloud_jax.scope.vocabulary_file import load_vocabulary
 
 
@@ -119,7 +119,7 @@ def test_the_same_bytes_with_one_worker_and_after_a_kill(built, prototypes, tmp_
         timeout=120,
     )
     assert process.returncode == -signal.SIGKILL
-    assert len(list((output / ".work" / "parts").glob("*.arrow"))) == 1
+    assert len(list((output / ".work" / "parts").glob("*.part"))) == 1
     assert not (output / "manifest.json").exists()
     assert run(output, f"table:{prototypes}") == 0
     assert hashes(output) == hashes(built)

@@ -5,8 +5,8 @@ import random
 import pyarrow as pa
 import pytest
 
+from cloud_jax.preprocess.keys import duplicate_key, hash64, split_group
 from cloud_jax.preprocess.selection import select
-from cloud_jax.scope.keys import duplicate_key, hash64, split_group
 
 
 def table(rows):

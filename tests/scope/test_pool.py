@@ -15,7 +15,7 @@ from odd_sources import (
     Items,
 )
 
-from cloud_jax.scope.chunks import Chunk, chunks, read_part
+from cloud_jax.scope.chunks import Chunk, chunks, read_results
 from cloud_jax.scope.pipeline import Options
 from cloud_jax.scope.pool import EngineError, Limits, Pool
 
@@ -38,7 +38,9 @@ def run(payloads, directory, workers=1, limits=LIMITS):
             chunks([source], "salt"),
             lambda n, done_before: seen.append((n, done_before)),
         )
-    rows = [row for part in parts for row in read_part(part).to_pylist()]
+    rows = [
+        {"code": None} | vars(result) for part in parts for result in read_results(part)
+    ]
     return rows, seen
 
 
@@ -77,12 +79,12 @@ def test_finished_chunks_are_not_done_again_and_changed_ones_are(tmp_path):
 
 
 def test_a_part_file_that_cannot_be_written_stops_the_run(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"missing.*\.arrow"):
+    with pytest.raises(FileNotFoundError, match=r"missing.*\.part"):
         run([rock_salt().encode()], tmp_path / "missing")
 
 
 def test_workers_that_die_before_any_record_stop_the_run(tmp_path):
-    chunk = Chunk("0.arrow", 0, 1, pickle.dumps(DeadlyToUnpickle()))
+    chunk = Chunk("0.part", 0, 1, pickle.dumps(DeadlyToUnpickle()))
     with (
         pool_of(tmp_path, 1) as pool,
         pytest.raises(EngineError, match="died 3 times before its first record"),

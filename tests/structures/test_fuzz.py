@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
-from cloud_jax.scope.chunks import Position, rows
+from cloud_jax.preprocess.parts import rows
+from cloud_jax.scope.chunks import Position
 from cloud_jax.scope.pipeline import Options, Record, process
 from cloud_jax.structures.items import file_items
 from cloud_jax.structures.source import Piece, RawItem, Source
