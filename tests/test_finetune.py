@@ -37,7 +37,7 @@ TIMEOUT_S = 600  # a machine that trains beside the tests is slow
 
 
 def label(i, record):
-    """Of the last row one that is no number."""
+    """Return a label; that of the last row is infinite."""
     return "inf" if i == 40 else np.log(debye_temperature(record))
 
 
@@ -352,7 +352,7 @@ def test_structures_are_read_once_and_folds_come_from_a_file(place, monkeypatch)
     def refuse(*_):
         raise AssertionError("the structures were read again")
 
-    monkeypatch.setattr("cloud_jax.finetuning.crystals._encode", refuse)
+    monkeypatch.setattr("cloud_jax.finetuning.crystals.read_structures", refuse)
     again = prepare(config)
     assert again.table.tokens == job.table.tokens
     assert again.table.rejects == job.table.rejects

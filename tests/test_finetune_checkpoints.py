@@ -1,4 +1,4 @@
-"""Where fine-tuning may begin: pretraining, released weights, another fine-tuning."""
+"""Where fine-tuning may start: pretraining, released weights, another fine-tuning."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""What stops a fine-tuning run: a message, exit code 1, and nothing half-trained."""
+"""A fine-tuning run that cannot start: a message, an exit code, no work directory."""
 
 import dataclasses
 import json
@@ -94,7 +94,9 @@ def command(files, monkeypatch, tmp_path):
     ],
     ids=lambda value: None if isinstance(value, str) else value[-1],
 )
-def test_what_to_correct_is_said(command, capsys, tmp_path, arguments, message):
+def test_the_message_says_what_to_correct(
+    command, capsys, tmp_path, arguments, message
+):
     arguments = [f"--config.{a.removeprefix('--config.')}" for a in arguments]
     assert command(*arguments) == Exit.FAILED
     error = capsys.readouterr().err

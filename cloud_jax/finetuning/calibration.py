@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from cloud_jax.finetuning.job import Job
 from cloud_jax.finetuning.loop import Trained
@@ -42,37 +42,44 @@ def calibrate(job: Job, trained: Trained) -> dict[str, Any]:
     rows = np.flatnonzero(held_out.any(axis=0))
     if not len(rows):
         return {}
-    there, level = held_out[:, rows], job.config.confidence
-    targets = {}
+    level, targets = job.config.confidence, {}
     for i, target in enumerate(job.targets):
-        true = job.table.targets[rows, i]
-        if job.law is None:
-            values = np.where(there, trained.values[:, rows, i], 0.0)
-            residuals = np.abs(values.sum(axis=0) / there.sum(axis=0) - true)
-        else:
-            residuals = np.abs(
-                log_factors(
-                    job.law,
-                    target,
-                    np.nan_to_num(trained.raw[:, rows]),
-                    there,
-                    true / job.amounts[rows, i],
-                )
-            )
-        quantile = conformal_quantile(residuals, level)
-        if quantile is not None:
-            targets[target.name] = {
-                "level": level,
-                "n": len(rows),
-                "quantile": quantile,
-            }
+        found = residuals(job, trained, i, rows, held_out[:, rows])
+        if (quantile := conformal_quantile(found, level)) is not None:
+            entry = {"level": level, "n": len(rows), "quantile": quantile}
+            targets[target.name] = entry
     return {"targets": targets}
+
+
+def residuals(
+    job: Job,
+    trained: Trained,
+    index: int,
+    rows: Int[np.ndarray, " n"],
+    held_out: Bool[np.ndarray, "M n"],
+) -> Float[np.ndarray, " n"]:
+    """Return the residuals of one target, in its unit or as |ln s|.
+
+    Args:
+        job: with the labels.
+        trained: with the predictions.
+        index: of the target.
+        rows: of the table, each held out by one member at least.
+        held_out: which members held a row out.
+    """
+    true = job.table.targets[rows, index]
+    if job.law is None:
+        values = np.where(held_out, trained.values[:, rows, index], 0.0)
+        return np.abs(values.sum(axis=0) / held_out.sum(axis=0) - true)
+    raw = np.nan_to_num(trained.raw[:, rows])  # of members that do not count
+    per_atom = true / job.amounts[rows, index]
+    return np.abs(log_factors(job.law, job.targets[index], raw, held_out, per_atom))
 
 
 def conformal_quantile(
     residuals: Float[np.ndarray, " n"], level: float
 ) -> float | None:
-    """Return the ceil((n + 1) level)-th smallest residual; None of fewer residuals."""
+    """Return the ceil((n + 1) level)-th smallest residual; None if there are fewer."""
     rank = math.ceil((len(residuals) + 1) * level)
     return float(np.sort(residuals)[rank - 1]) if rank <= len(residuals) else None
 
@@ -81,7 +88,7 @@ def log_factors(
     law: Law,
     target: Target,
     raw: Float[np.ndarray, "M n O"],
-    there: Bool[np.ndarray, "M n"],
+    held_out: Bool[np.ndarray, "M n"],
     per_atom: Float[np.ndarray, " n"],
 ) -> Float[np.ndarray, " n"]:
     """Return by how much, in ln, theta must change to give each label.
@@ -90,12 +97,12 @@ def log_factors(
         law: of the head.
         target: what the labels are.
         raw: outputs of the members.
-        there: which members count for a row.
+        held_out: which members count for a row.
         per_atom: labels, J per mol of atoms.
     """
     with jax.enable_x64(True):
         variables = constrain(law, jnp.asarray(raw, jnp.float64))
-        weight = jnp.asarray(there / there.sum(axis=0))
+        weight = jnp.asarray(held_out / held_out.sum(axis=0))
 
         @jax.jit
         def at(log_s: Float[Array, " n"]) -> Float[Array, " n"]:

@@ -1,7 +1,7 @@
 """The crystals of table rows: their structures read, or found in a prepared data set.
 
-Structures are read by worker processes, and what they became can be kept in a file.
-Where there are none to read, nothing that parses them is imported.
+Structures are read by worker processes, and the outcome is cached in a file. Where
+there are none to read, nothing that parses them is imported.
 """
 
 import json
@@ -112,7 +112,7 @@ def encode_structures(
     options: Options,
     processes: int,
     *,
-    keep_in: Path | None = None,
+    cache: Path | None = None,
 ) -> None:
     """Read structures, and fill in the crystal of each row or its problem.
 
@@ -122,20 +122,20 @@ def encode_structures(
         rows: to fill in.
         options: dialect and tolerances.
         processes: that read structures.
-        keep_in: file for the outcome. While the table and the options stay the same
-            it is read instead; structures that are files of their own may then change
-            or be gone.
+        cache: file for the outcome. While the table and the options stay the same it
+            is read instead; structures that are files of their own may then change or
+            be gone.
 
     Raises:
         TableError: the workers cannot work.
         OSError: no space for what they pass on.
     """
     key = {"table": table.sha256([column]), "column": column, **asdict(options)}
-    found = _read_kept(keep_in, key) if keep_in else {}
+    found = read_cache(cache, key) if cache else {}
     if any(str(row.number) not in found for row in rows):
-        found = _encode(table, column, rows, options, processes)
-        if keep_in:
-            _keep(keep_in, key, found)
+        found = read_structures(table, column, rows, options, processes)
+        if cache:
+            write_cache(cache, key, found)
     for row in rows:
         crystal, problem = found[str(row.number)]
         if problem:
@@ -144,7 +144,7 @@ def encode_structures(
             _take(row, crystal, options.dialect)
 
 
-def _encode(
+def read_structures(
     table: LabelledTable,
     column: str,
     rows: list[Row],
@@ -184,8 +184,8 @@ def _encode(
     return results
 
 
-def _read_kept(file: Path, key: dict[str, Any]) -> dict[str, list]:
-    """Return what `_keep` wrote under the same key; empty if there is no such file."""
+def read_cache(file: Path, key: dict[str, Any]) -> dict[str, list]:
+    """Return what `write_cache` wrote under the same key; empty without such a file."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
         return content["rows"] if content["key"] == key else {}
@@ -193,8 +193,8 @@ def _read_kept(file: Path, key: dict[str, Any]) -> dict[str, list]:
         return {}
 
 
-def _keep(file: Path, key: dict[str, Any], rows: dict[str, list]) -> None:
-    """Write what structures became, beside what it depends on."""
+def write_cache(file: Path, key: dict[str, Any], rows: dict[str, list]) -> None:
+    """Write the outcome of reading structures, with the key that it depends on."""
     file.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(file, json.dumps({"key": key, "rows": rows}))
 
@@ -234,6 +234,7 @@ def join_dataset(folder: Path, rows: list[Row], options: Options) -> None:
     asked = {name: getattr(options, name) for name in made}
     if made != asked:
         raise TableError(f"{folder}: made with {made}, this run has {asked}")
+    # A record is found by its id with or without its source, or by that of a twin.
     wanted: dict[str, list[dict]] = {row.id: [] for row in rows}
     names = ["id", *_FACTS, options.dialect, "merged_ids"]
     try:

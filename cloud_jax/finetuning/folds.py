@@ -279,38 +279,40 @@ def overlaps(sentences: Sequence[str], fold: Fold) -> Int[np.ndarray, " k"]:
 
 
 class Scaling(NamedTuple):
-    """Mean and deviation by which targets are scaled, from training rows only.
+    """Statistics of training rows, one number per target each.
 
     Attributes:
-        mean: of each target over the training rows.
-        scale: standard deviation of each target over them.
+        mean: by which targets are centred.
+        std: standard deviation, by which they are scaled.
+        mad: mean absolute deviation.
     """
 
     mean: Float[np.ndarray, " P"]
-    scale: Float[np.ndarray, " P"]
+    std: Float[np.ndarray, " P"]
+    mad: Float[np.ndarray, " P"]
 
-    @classmethod
-    def fit(
-        cls,
-        targets: Float[np.ndarray, "N P"],
-        train: Int[np.ndarray, " n"],
-        names: Sequence[str],
-    ) -> "Scaling":
-        """Return the scaling of some rows.
 
-        Args:
-            targets: of the whole table.
-            train: rows to measure.
-            names: of the targets, for the error.
+def fit_scaling(
+    targets: Float[np.ndarray, "N P"],
+    train: Int[np.ndarray, " n"],
+    names: Sequence[str],
+) -> Scaling:
+    """Return the statistics of some rows.
 
-        Raises:
-            FoldError: a target is the same in all of them.
-        """
-        rows = np.asarray(targets, dtype=float)[train]
-        for name, column in zip(names, rows.T, strict=True):
-            if np.ptp(column) == 0:
-                raise FoldError(
-                    f"target {name}: found {column[0]:g} in all {len(rows)} training "
-                    "rows, expected more than one value"
-                )
-        return cls(rows.mean(axis=0), rows.std(axis=0))
+    Args:
+        targets: of the whole table.
+        train: rows to measure.
+        names: of the targets, for the error.
+
+    Raises:
+        FoldError: a target is the same in all of them.
+    """
+    rows = np.asarray(targets, dtype=float)[train]
+    for name, column in zip(names, rows.T, strict=True):
+        if np.ptp(column) == 0:
+            raise FoldError(
+                f"target {name}: found {column[0]:g} in all {len(rows)} training rows, "
+                "expected more than one value"
+            )
+    mean = rows.mean(axis=0)
+    return Scaling(mean, rows.std(axis=0), np.abs(rows - mean).mean(axis=0))

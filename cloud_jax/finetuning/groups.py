@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from cloud_jax.data.member_batches import MemberBatches, Sentences, packed_rows_of
-from cloud_jax.finetuning.folds import Member, Scaling
+from cloud_jax.finetuning.folds import Member, fit_scaling
 from cloud_jax.finetuning.job import Job
 from cloud_jax.finetuning.steps import (
     Labels,
@@ -26,7 +26,7 @@ from cloud_jax.training.errors import RunMismatchError
 
 
 class Group(NamedTuple):
-    """What a group of M members trains with.
+    """Members that train side by side, with their batches and compiled steps.
 
     Attributes:
         members: M of them.
@@ -97,7 +97,7 @@ def make_groups(job: Job, size: int) -> Iterator[Group]:
 
 
 def step_settings(job: Job, *, steps_per_epoch: int) -> StepSettings:
-    """Return what the steps of a job's members are made of."""
+    """Return the settings of the steps of a job's members."""
     options = job.config.optimizer
     encoder = job.start.encoder
     optimizer = optim.finetuning_adamw(
@@ -129,14 +129,8 @@ def step_settings(job: Job, *, steps_per_epoch: int) -> StepSettings:
 def make_scale(job: Job, members: Sequence[Member]) -> Scale:
     """Return statistics of each member's training rows, float32."""
     names = [target.name for target in job.targets]
-    mean, std, mad = [], [], []
-    for member in members:
-        fitted = Scaling.fit(job.table.targets, member.train, names)
-        mean.append(fitted.mean)
-        std.append(fitted.scale)
-        rows = job.table.targets[member.train]
-        mad.append(np.abs(rows - fitted.mean).mean(axis=0))
-    return Scale(*(np.array(x, np.float32) for x in (mean, std, mad)))
+    fitted = [fit_scaling(job.table.targets, m.train, names) for m in members]
+    return Scale(*(np.array(x, np.float32) for x in zip(*fitted, strict=True)))
 
 
 def data_seed(seed: int, member: Member) -> int:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from cloud_jax.finetuning.folds import (
     Fold,
     Member,
-    Scaling,
+    fit_scaling,
     folds_from_column,
     folds_from_file,
     folds_from_k,
@@ -106,7 +106,7 @@ def prepare(config: Any, *, reader: Callable[[Any, Start], Table] | None = None)
         seed=config.folds.seed,
     )
     for member in members:  # constant targets are refused before anything trains
-        Scaling.fit(table.targets, member.train, [target.name for target in targets])
+        fit_scaling(table.targets, member.train, [target.name for target in targets])
     return Job(
         config=config,
         table=table,
@@ -156,7 +156,7 @@ def read(config: Any, start: Start) -> Table:
             split_column=config.folds.column or None,
             group_column=settings.group_column or None,
             options=Options(dialect=settings.dialect, **start.origin),
-            keep_in=Path(config.workdir) / "structures.json",
+            cache=Path(config.workdir) / "structures.json",
             data_dir=settings.folder,
         ),
         start.vocabulary,

@@ -32,11 +32,11 @@ from cloud_jax.training.errors import RunMismatchError
 
 
 class Search(NamedTuple):
-    """What is searched.
+    """Settings of a search.
 
     Attributes:
         folder: of the study and its trials.
-        space: choices or a range for each key.
+        space: choices or a range per key.
         configured: the configuration's own values of those keys, the first trial.
         configure: from values of those keys to a configuration.
         identity: what must be the same when the search resumes.
@@ -52,7 +52,7 @@ class Search(NamedTuple):
 
 
 class FailedTrialError(Exception):
-    """A trial that gives no number, which is an answer too."""
+    """A trial failed by itself; the search goes on with the next one."""
 
 
 class SharedTable:

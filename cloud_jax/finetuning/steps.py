@@ -63,7 +63,7 @@ class Scale(NamedTuple):
 
 
 class StepSettings(NamedTuple):
-    """What the steps are made of, the same for all members.
+    """Settings of the steps, the same for all members.
 
     Attributes:
         model: module of one member.

@@ -27,7 +27,7 @@ _MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-"))
 
 @dataclass(frozen=True)
 class TableSpec:
-    """Which table to read, and what its columns mean.
+    """Settings for reading a table: where it is, and what its columns mean.
 
     Exactly one of `structure_column`, `scope_column` and `dataset` says where the
     sentences come from.
@@ -47,7 +47,7 @@ class TableSpec:
         split_column: for `folds_from_column`.
         group_column: for `folds_from_k`.
         options: dialect, symmetry search, longest sentence.
-        keep_in: file for what structures became, so that they are read once.
+        cache: file for the outcome of reading structures, which are read once.
         data_dir: folder of public data sets: looked in first, downloaded to.
 
     Raises:
@@ -64,7 +64,7 @@ class TableSpec:
     split_column: str | None = None
     group_column: str | None = None
     options: Options = field(default_factory=Options)
-    keep_in: Path | None = None
+    cache: Path | None = None
     data_dir: str | Path = "data"
 
     def __post_init__(self):
@@ -166,7 +166,7 @@ def read_table(
             good,
             spec.options,
             processes or usable_cores(),
-            keep_in=spec.keep_in,
+            cache=spec.cache,
         )
     elif spec.dataset:
         join_dataset(Path(spec.dataset), good, spec.options)

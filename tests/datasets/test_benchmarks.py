@@ -86,7 +86,7 @@ def test_a_word_is_a_labelled_table(phonons):
         structure_column="structure",
         split_column="fold",
         data_dir=phonons,
-        keep_in=phonons / "kept.json",
+        cache=phonons / "kept.json",
     )
     table = read_table(spec, processes=1)
     assert table.ids == [f"mb-phonons-{i:02d}" for i in range(1, 11)]

@@ -72,7 +72,7 @@ def test_a_label_that_no_theta_gives_is_as_far_as_can_be():
 
 
 def job_of(members, targets, *, protocol="strict", level=0.75):
-    """The parts of a job that calibration looks at."""
+    """Return the parts of a job that calibration reads."""
     return SimpleNamespace(
         config=SimpleNamespace(
             folds=SimpleNamespace(protocol=protocol), confidence=level

@@ -9,7 +9,7 @@ from sklearn.model_selection import KFold
 from cloud_jax.finetuning.folds import (
     Fold,
     FoldError,
-    Scaling,
+    fit_scaling,
     folds_from_column,
     folds_from_file,
     folds_from_k,
@@ -163,12 +163,13 @@ def test_overlaps_are_test_rows_that_equal_a_training_row():
 
 def test_scaling_looks_at_training_rows_only():
     targets = np.array([[1.0, 10], [3, 30], [1e9, np.nan]])
-    scaling = Scaling.fit(targets, np.array([0, 1]), ("a", "b"))
+    scaling = fit_scaling(targets, np.array([0, 1]), ("a", "b"))
     assert scaling.mean.tolist() == [2, 20]
-    assert scaling.scale.tolist() == [1, 10]
+    assert scaling.std.tolist() == [1, 10]
+    assert scaling.mad.tolist() == [1, 10]
 
 
 def test_a_target_that_is_constant_in_training_is_refused():
     targets = np.array([[1.0, 5], [2, 5], [3, 6]])
     with pytest.raises(FoldError, match="target b: found 5 in all 2 training rows"):
-        Scaling.fit(targets, np.array([0, 1]), ("a", "b"))
+        fit_scaling(targets, np.array([0, 1]), ("a", "b"))

@@ -1,4 +1,4 @@
-"""What a run says when the device's memory is full."""
+"""A run whose device is full says what to lower."""
 
 import pytest
 from jax.errors import JaxRuntimeError

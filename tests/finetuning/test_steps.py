@@ -57,7 +57,7 @@ def compiled(members):
 
 
 def parts(members):
-    """Batches, scale and keys of some of the three members."""
+    """Return batches, scale and keys of some of the three members."""
     batches = MemberBatches(
         SENTENCES,
         [ROWS[m] for m in members],
@@ -75,7 +75,7 @@ def parts(members):
 
 
 def first_state(members):
-    """Of some members, from one compilation."""
+    """Return the first state of some members, whatever they are compiled with."""
     state = compiled(MEMBERS).init(parts(range(MEMBERS))[2])
     rows = np.array(members)
     state = jax.tree.map(lambda a: np.asarray(a)[rows] if a.ndim else 0, state)
@@ -126,7 +126,7 @@ def test_side_by_side_is_as_alone(together):
 
 
 def test_members_exchange_nothing(together):
-    """A member whose labels are no numbers spoils itself and no other."""
+    """A member with labels of NaN spoils itself and no other."""
     steps = compiled(MEMBERS)
     batches, scale, keys = parts(range(MEMBERS))
     scale.mad[1] = np.nan
@@ -144,7 +144,7 @@ def test_members_exchange_nothing(together):
             np.testing.assert_array_equal(a, b)
 
 
-def test_loss_is_the_mean_over_crystals_in_parts_of_the_mad():
+def test_loss_is_the_mean_over_crystals_per_mean_absolute_deviation():
     steps = compiled(1)
     batches, scale, keys = parts([0])
     batch = batches(0)
@@ -188,7 +188,7 @@ def test_the_best_state_on_validation_rows_is_kept(together):
     assert state.best_step.tolist() == [30, 20, 10]  # of equals the first
 
 
-def test_pretrained_parameters_begin_in_float32_and_the_head_at_random(together):
+def test_pretrained_parameters_start_in_float32_and_the_head_at_random(together):
     encoder = take(together[0].params, 0)["encoder"]
     half = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), encoder)
     steps = compile_steps(SETTINGS._replace(initial_encoder=half), 2)
