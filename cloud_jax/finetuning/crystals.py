@@ -12,14 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.dataset as ds
-
 from cloud_jax.files import atomic_write
 from cloud_jax.finetuning.rows import LabelledTable, Row, TableError
 from cloud_jax.progress import progress
 from cloud_jax.scope.options import Options
-from cloud_jax.scope.pipeline import Reject
 from cloud_jax.structures.items import kind_of
 from cloud_jax.structures.source import (
     MAX_ITEM_BYTES,
@@ -91,7 +87,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-# Columns that are wanted of a crystal beside its sentence, and of a reject.
+# Facts of a crystal beside its sentence, and of a reject.
 _FACTS = ("n_atoms", "space_group", "volume_per_atom")
 _PROBLEM = ("code", "message")
 
@@ -153,6 +149,7 @@ def read_structures(
 ) -> dict[str, list]:
     """Return {row number: [crystal, None or [code, message]]}, numbers as text."""
     from cloud_jax.scope.chunks import CHUNK_ITEMS, chunks, read_results
+    from cloud_jax.scope.pipeline import Reject
     from cloud_jax.scope.pool import EngineError, Limits, Pool
 
     wanted = frozenset(row.number for row in rows)
@@ -228,6 +225,9 @@ def join_dataset(folder: Path, rows: list[Row], options: Options) -> None:
     Raises:
         TableError: the data set cannot be read, or has another symmetry search.
     """
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
     manifest = read_manifest(folder)
     search = ("symprec", "angle_tolerance", "symmetry")
     made = {name: manifest[name] for name in search}
