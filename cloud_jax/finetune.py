@@ -18,8 +18,8 @@ from cloud_jax.config import finetuning, load_config, settings_help
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.description = (
-        "Fine-tune CLOUD on a table of labelled crystals: an ensemble per fold. An "
-        "interrupted run resumes when the same command is given again."
+        "Fine-tune CLOUD on a table of labelled crystals: an ensemble per fold.\n"
+        "An interrupted run resumes when the same command is given again."
     )
     parser.epilog = settings_help(finetuning)
     parser.add_argument("--config", required=True, help="such as configs/thermal.py")

@@ -28,8 +28,8 @@ from cloud_jax.finetuning.space import argument, load_space
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.description = (
-        "Search hyper-parameters of fine-tuning on validation rows. "
-        "--config.KEY=VALUE changes any other setting, or fixes one of the space; "
+        "Search hyper-parameters of fine-tuning on validation rows.\n"
+        "--config.KEY=VALUE changes any other setting, or fixes one of the space;\n"
         "`cloud-jax finetune --help` lists them."
     )
     parser.add_argument("--config", required=True, help="such as configs/thermal.py")

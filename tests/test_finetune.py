@@ -316,6 +316,23 @@ def test_groups_of_another_size_are_refused_and_say_their_size(
     assert command("--workdir=other", "--config.members_at_once=2") == 0
 
 
+def test_ctrl_c_while_results_are_written_keeps_the_members(
+    command, place, whole, capsys, monkeypatch
+):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    shutil.copytree(whole, place / "late")
+    (place / "late" / "results.json").unlink()
+    monkeypatch.setattr("cloud_jax.finetuning.outputs.write_predictions", stop)
+    assert command("--workdir=late") == Exit.RESUMABLE
+    assert "run it again to resume" in capsys.readouterr().out
+    monkeypatch.undo()
+    monkeypatch.chdir(place)
+    assert command("--workdir=late") == 0
+    assert_equal_to_the_bit(place / "late", whole)
+
+
 def test_structures_are_read_once_and_folds_come_from_a_file(place, monkeypatch):
     monkeypatch.chdir(place)
     write_table(

@@ -105,16 +105,7 @@ def train_group(
         # ---- select, log ----
         state = group.steps.select(state, scores)
         seconds = time.perf_counter() - begun
-        for member, loss, score in zip(group.members, losses, scores, strict=True):
-            log.write(
-                {
-                    "step": epoch,
-                    "split": member.name,
-                    "loss": float(loss),
-                    "validation_mae_over_mad": float(score),
-                    "seconds": seconds,
-                }
-            )
+        log_epoch(log, group, epoch, losses, scores, seconds)
         bar.set_postfix_str(f"validation {scores.mean():.4f}", refresh=False)
         bar.update()
 
@@ -158,6 +149,27 @@ def check_finite(
                 f"member {member.name}, epoch {epoch}: loss {loss}, validation "
                 f"{score}; lower config.optimizer.learning_rate"
             )
+
+
+def log_epoch(
+    log: MetricsLog,
+    group: Group,
+    epoch: int,
+    losses: Float[np.ndarray, " M"],
+    scores: Float[np.ndarray, " M"],
+    seconds: float,
+) -> None:
+    """Write one event per member; `seconds` is the time of all of them together."""
+    for member, loss, score in zip(group.members, losses, scores, strict=True):
+        log.write(
+            {
+                "step": epoch,
+                "split": member.name,
+                "loss": float(loss),
+                "validation_mae_over_mad": float(score),
+                "seconds": seconds,
+            }
+        )
 
 
 def validation_scores(group: Group, params: PyTree) -> Float[np.ndarray, " M"]:

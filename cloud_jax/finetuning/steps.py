@@ -165,11 +165,11 @@ def mean_loss(
 ) -> Float[Array, ""]:
     """Return the mean loss over the crystals of a batch and over all targets."""
     # Row -1 marks an unused place: it reads the labels of row 0 and counts for 0.
-    there = batch["row"] >= 0
+    used = batch["row"] >= 0
     raw = raw_outputs(settings, params, batch, key=key)
     row = jnp.maximum(batch["row"], 0)
     losses = target_losses(settings, raw, row, scale).mean(-1)
-    return jnp.sum(losses * there) / jnp.maximum(there.sum(), 1)
+    return jnp.sum(losses * used) / jnp.maximum(used.sum(), 1)
 
 
 def train_member(
