@@ -1,1 +1,1 @@
-"""What [CLS] attends to, beside what chance gives."""
+"""Attention from [CLS]: what it goes to, beside what chance gives."""

@@ -1,12 +1,137 @@
-"""The attention probabilities of an encoder, read out of its forward pass.
+"""The attention from [CLS], read out of the forward pass of a trained encoder.
+
+The [CLS] state is all that a head receives of a crystal, so that what [CLS] attends to
+is what a property can depend on.
 
 Shape letters: B rows, L tokens, N layers, H heads, K query positions, F features.
 """
 
-import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PyTree
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+from cloud_jax.inference.network import padded_blocks, padded_length
 from cloud_jax.models.bert import Encoder, unroll
+from cloud_jax.models.folder import DESCRIPTION, Model, encoder_config
+from cloud_jax.studies.attention.sentences import Sentence
+
+_CHUNK = 4096  # sentences whose attention by head is in memory at once
+
+
+class ClsAttention(NamedTuple):
+    """The attention from [CLS] in C crystals of at most L tokens, and their tokens.
+
+    Attributes:
+        scores: attention, averaged over the heads of each layer; zero beyond the end
+            of a sentence.
+        is_token: true on tokens of the sentence except [CLS].
+        is_space_group: true on tokens of the generator string.
+        is_special: true on [SEP] and the bars.
+    """
+
+    scores: Float[np.ndarray, "C N L"]
+    is_token: Bool[np.ndarray, "C L"]
+    is_space_group: Bool[np.ndarray, "C L"]
+    is_special: Bool[np.ndarray, "C L"]
+
+
+def mean_attention(
+    model: Model, sentences: Sequence[Sentence], *, member: int = 0
+) -> ClsAttention:
+    """Return the attention from [CLS] averaged over heads, and the kinds of tokens.
+
+    The tokens between [CLS] and the first bar are the generator string: in every
+    dialect, and also where tokens have no roles, as in a released vocabulary.
+
+    Args:
+        model: an encoder or a property model.
+        sentences: in the model's dialect.
+        member: see `attention_by_head`.
+
+    Raises:
+        ValueError: the model has no such member.
+    """
+    vocabulary = model.vocabulary
+    shape = len(sentences), max(len(sentence.tokens) for sentence in sentences)
+    ids = np.full(shape, vocabulary.pad_id)
+    scores = np.zeros(
+        (shape[0], model.description["encoder"]["layers"], shape[1]), np.float32
+    )
+    for start in range(0, len(sentences), _CHUNK):
+        chunk = sentences[start : start + _CHUNK]
+        weights = attention_by_head(model, [s.tokens for s in chunk], member=member)
+        for i, (sentence, found) in enumerate(zip(chunk, weights, strict=True), start):
+            ids[i, : len(sentence.tokens)] = sentence.tokens
+            scores[i, :, : len(sentence.tokens)] = found.mean(axis=1)
+    lengths = np.array([len(sentence.tokens) for sentence in sentences])
+    place = np.arange(shape[1])
+    token = (place > 0) & (place < lengths[:, None])
+    first_bar = (ids == vocabulary.bar_id).argmax(axis=1)
+    return ClsAttention(
+        scores=scores,
+        is_token=token,
+        is_space_group=token & (place < first_bar[:, None]),
+        is_special=token & np.isin(ids, vocabulary.special_ids),
+    )
+
+
+def check_member(model: Model, member: int) -> None:
+    """Raise ValueError unless the model has this member, counted from 0."""
+    n_members = model.description.get("members", 1)
+    if not 0 <= member < n_members:
+        raise ValueError(
+            f"{model.directory / DESCRIPTION}: there is no member {member + 1}, the "
+            f"model has {n_members}"
+        )
+
+
+def attention_by_head(
+    model: Model, sentences: Sequence[Sequence[int]], *, member: int = 0
+) -> list[Float[np.ndarray, "N H L"]]:
+    """Return the attention from [CLS] to every token, by layer and head.
+
+    The rows are the softmax weights of the forward pass and sum to one; the first
+    token is [CLS] itself. Only one member of an ensemble is read, because heads with
+    the same number are unrelated in different members.
+
+    Args:
+        model: an encoder or a property model.
+        sentences: token ids, [CLS] first; none longer than the model takes.
+        member: member of an ensemble, from 0.
+
+    Returns:
+        One array per sentence, as long as it: N layers, H heads, L tokens.
+
+    Raises:
+        ValueError: the model has no such member.
+    """
+    params = model.params["encoder"]
+    check_member(model, member)
+    if model.description["kind"] == "property":
+        params = jax.tree.map(lambda leaf: leaf[member], params)
+    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), params)
+    encoder = Encoder(encoder_config(model.description))
+    features = model.vocabulary.features if encoder.config.token_features else None
+    groups: dict[int, list[tuple[int, ...]]] = defaultdict(list)
+    for sentence in dict.fromkeys(map(tuple, sentences)):
+        groups[padded_length(len(sentence))].append(sentence)
+    found: dict[tuple[int, ...], Float[np.ndarray, "N H L"]] = {}
+    with jax.default_matmul_precision("highest"):
+        for length, group in sorted(groups.items()):
+            rows = (
+                row
+                for block in padded_blocks(group, length)
+                for row in np.asarray(_from_cls(encoder, params, features, *block))
+            )
+            for sentence, row in zip(group, rows, strict=False):
+                found[sentence] = row[:, :, : len(sentence)]
+    return [found[tuple(sentence)] for sentence in sentences]
 
 
 def attention_weights(
@@ -22,16 +147,16 @@ def attention_weights(
     """Return the attention probabilities from the query positions, of all N layers.
 
     They are the softmax weights of the forward pass itself, without dropout: float32,
-    zero outside the crystal, one in sum over L.
+    zero outside the crystal, with sum one over L.
 
     Args:
         encoder: with or without `scan_layers`.
-        params: of the encoder.
-        tokens: as the other arrays, see ``Encoder``.
-        positions: of each token inside its crystal.
+        params: parameters of the encoder.
+        tokens: token ids; this and the next three as in `Encoder`.
+        positions: position of each token in its crystal.
         crystal: number of the crystal in its row.
         features: descriptors of the tokens.
-        query: positions of each row to look from, of [CLS] for instance.
+        query: query positions in each row, of [CLS] for instance.
     """
     _, kept = encoder.apply(
         {"params": params},
@@ -48,8 +173,29 @@ def attention_weights(
         layers[f"layer_{i}"]["attention"]["weights"][0]
         for i in range(encoder.config.layers)
     ]
-    # All but the last layer look from every position.
+    # Only the last layer is restricted to the query positions.
     at_query = [
         jnp.take_along_axis(w, query[:, None, :, None], axis=2) for w in weights[:-1]
     ]
     return jnp.stack([*at_query, weights[-1]], axis=1)
+
+
+@partial(jax.jit, static_argnames="encoder")
+def _from_cls(
+    encoder: Encoder,
+    params: PyTree,
+    features: Float[Array, "v F"] | None,
+    tokens: Int[Array, "B L"],
+    crystal: Int[Array, "B L"],
+) -> Float[Array, "B N H L"]:
+    """Return the attention from the first position of rows with one crystal each."""
+    weights = attention_weights(
+        encoder,
+        params,
+        tokens,
+        jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape),
+        crystal,
+        features=features,
+        query=jnp.zeros((len(tokens), 1), jnp.int32),
+    )
+    return weights[:, :, :, 0]

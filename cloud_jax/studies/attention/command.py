@@ -1,19 +1,24 @@
-"""What a trained encoder looks at: attention from [CLS], for a crystal or a set.
+"""`cloud-jax study attention`: measure and draw what [CLS] attends to.
 
-    python -m cloud_jax.attention --checkpoint runs/mine NaCl.cif --output runs/nacl
-    python -m cloud_jax.attention --checkpoint runs/mine table:elastic.csv.gz
-
-One crystal becomes a heat map, head by token, of every layer. Of a set it is measured
-whether space-group tokens are looked at more than their number alone would have it.
+cloud-jax study attention --checkpoint runs/mine NaCl.cif --output runs/nacl
+cloud-jax study attention --checkpoint runs/mine table:elastic.csv.gz
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-_EPILOG = """\
+from cloud_jax.cli import Exit, run_command
+
+DESCRIPTION = """\
+Measure and draw what [CLS] attends to. One crystal becomes a heat map, head by token,
+of every layer. For a set it is tested whether space-group tokens receive more attention
+than their number alone explains.
+"""
+EPILOG = """\
 FILE is a structure file (CIF, POSCAR, pymatgen, ASE or JARVIS JSON), a folder, a quoted
-pattern, a zip or tar archive, or a source of cloud_jax.preprocess: table:FILE (CSV,
+pattern, a zip or tar archive, or a source of cloud-jax preprocess: table:FILE (CSV,
 Parquet, JSON with structures), strings:FILE (CSV of ready sentences in the model's
 dialect), matbench:phonons and the other public data sets, embedded, a corpus.toml.
 
@@ -22,23 +27,16 @@ most, p2 the share of space-group tokens among the k; heads are averaged, [CLS] 
 does not count. Both are given with the other special tokens ([SEP] and the bars) and
 without them. The null is what the number of space-group tokens in each sentence gives
 by chance (exact, hypergeometric). Each sentence counts once. Crystals of one space
-group are no independent witnesses: intervals and p-values are bootstrapped over space
-groups, of which p < 0.001 takes ten at least. The paper's t-test is given beside.
+group are not independent: intervals and p-values are bootstrapped over space groups, of
+which p < 0.001 takes at least ten. The paper's t-test is given beside.
 
-exit status: 0 measured (a warning says what was not read), 1 nothing was read or
-something is to correct, 2 wrong usage
+Exit code 0 where anything was read (a warning lists what was not), 1 where nothing was.
 """
 
 
-def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line without importing anything heavy."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cloud_jax.attention",
-        description="Measure and draw what [CLS] attends to.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description, parser.epilog = DESCRIPTION, EPILOG
     add = parser.add_argument
     add("files", nargs="+", metavar="FILE", help="see below")
     add(
@@ -57,15 +55,14 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
         "--layer",
         type=_from_one,
         default=1,
-        help="the layer that the verdict and the marked tokens are of (1, the paper's)",
+        help="layer of the verdict and of the marked tokens (1, the paper's)",
     )
     add(
         "--member",
         type=_from_one,
         default=1,
-        help="of an ensemble, whose heads are never averaged with another's (1)",
+        help="member of an ensemble; heads of different members are not averaged (1)",
     )
-    return parser.parse_args(words)
 
 
 def _from_one(text: str) -> int:
@@ -74,26 +71,32 @@ def _from_one(text: str) -> int:
     return int(text)
 
 
-def main(words: list[str] | None = None) -> int:
-    """Run the command; return the exit status."""
-    arguments = parse_arguments(words)
+def execute(arguments: argparse.Namespace) -> int:
+    """Measure, and print the summary."""
     from cloud_jax.scope.pool import EngineError
     from cloud_jax.studies.attention.run import run
+    from cloud_jax.studies.attention.summary import format_summary
 
     try:
-        return run(
+        found = run(
             arguments.files,
             checkpoint=arguments.checkpoint,
             output=arguments.output,
             layer=arguments.layer,
             member=arguments.member,
         )
-    except (ValueError, EngineError, OSError) as error:
+    except EngineError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped: no results were written", file=sys.stderr)
-        return 130
+        return Exit.FAILED
+    if found is None:
+        return Exit.FAILED
+    print(format_summary(found, arguments.output))
+    return Exit.DONE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return the exit code."""
+    return run_command("study attention", configure, execute, argv)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
-"""Does [CLS] look at space-group tokens more than their number alone would have it?
+"""Test whether [CLS] attends to space-group tokens more than chance explains.
 
-The paper asks how often at least one of the k tokens with the highest scores is of the
-space group (p1), and what share of the k is (p2), and tests both against 0.5. But most
-tokens of a sentence are of the space group, so attention that means nothing reaches
-0.6 and more. Here the null is the token share of each sentence: its scores permuted.
-The number of space-group tokens among the first k is then hypergeometric, which gives
-the expectation in closed form.
+The paper measures how often at least one of the k tokens with the highest scores
+belongs to the space group (p1), and the share of the k that does (p2), and tests both
+against 0.5. But most tokens of a sentence belong to the space group, so that random
+attention reaches 0.6 and more. Here the null is the token share of each sentence: its
+scores permuted. The number of space-group tokens among the first k is then
+hypergeometric, which gives the expectation in closed form.
 
 Sentences of one space group share their generator string and much of their attention,
-so the space group is the unit of every interval and p-value but the paper's t-test.
+so the space group is the unit of every interval and p-value except the paper's t-test.
 Intervals: space groups drawn with replacement, their standard error with Student's
 quantile. p-values: the wild cluster bootstrap with the null imposed (Cameron, Gelbach &
 Miller 2008, doi 10.1162/rest.90.3.414), in which each space group keeps or changes the
-sign of its excess over the null; of G groups none is below 1 / 2^G.
+sign of its excess over the null; with G groups no p-value is below 1 / 2^G.
 
 Shape letters: N sentences, Y layers, L tokens, K values of k, G space groups, R draws.
 """
@@ -24,19 +24,19 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import stats
 
-TOP = (1, 2, 3)  # k of the paper
-BASELINE = 0.5  # of the paper's t-test
-LEVEL = 0.95
-ALPHA = 0.001  # the paper's: p < 0.001
-DRAWS = 9_999
+TOP = (1, 2, 3)  # values of k in the paper
+BASELINE = 0.5  # null of the paper's t-test
+CONFIDENCE = 0.95  # of the intervals
+ALPHA = 0.001  # significance level of the paper
+DRAWS = 9_999  # of the bootstrap
 
 
 class Share(NamedTuple):
-    """Of each sentence, or on average: a space-group token among k, and their share.
+    """Space-group tokens among the k with the highest scores, per sentence.
 
     Attributes:
         p1: 1 where there is one, 0 where not; between them where scores are tied.
-        p2: share of the k tokens.
+        p2: their share of the k tokens.
     """
 
     p1: Float[np.ndarray, " N"]
@@ -49,17 +49,16 @@ def top_share(
     space_group: Bool[np.ndarray, "N L"],
     k: int,
 ) -> Share:
-    """Look at the k tokens with the highest scores of each crystal.
+    """Measure p1 and p2 of each sentence.
 
-    Which of tied tokens come first is left to chance and the expectation taken: equal
-    scores say nothing about order, and the first tokens of a sentence are of the space
-    group.
+    Tied tokens come in random order, and the expectation is taken: a stable order
+    would favour the first tokens of a sentence, which belong to the space group.
 
     Args:
-        scores: of each token.
-        candidate: tokens that count; the others are not there.
+        scores: score of each token.
+        candidate: tokens that count; the others are ignored.
         space_group: tokens of the space group.
-        k: how many.
+        k: number of tokens with the highest scores.
 
     Raises:
         ValueError: a crystal has fewer than k candidates.
@@ -80,7 +79,7 @@ def top_share(
 def strongest(
     scores: Float[np.ndarray, "Y L"], candidate: Bool[np.ndarray, " L"], k: int
 ) -> list[list[int]]:
-    """Places of the k candidates with the highest scores of each layer, best first."""
+    """Return the places of the k highest-scoring candidates per layer, best first."""
     scores = np.where(candidate, scores, -np.inf)
     return np.argsort(-scores, axis=1, kind="stable")[:, :k].tolist()
 
@@ -88,7 +87,7 @@ def strongest(
 def by_share(
     n: Int[np.ndarray, " N"], n_space_group: Int[np.ndarray, " N"], k: Any
 ) -> Share:
-    """Expectations where k of n tokens are drawn by chance: hypergeometric."""
+    """Return the expectations if k of n tokens are drawn at random (hypergeometric)."""
     none = stats.hypergeom.pmf(0, n, n_space_group, k)
     return Share(1.0 - none, n_space_group / n)
 
@@ -103,12 +102,12 @@ def _check(candidate: Bool[np.ndarray, "N L"], k: int) -> None:
 
 
 class Groups(NamedTuple):
-    """The space groups of the sentences, and how they are drawn.
+    """The space groups of the sentences, and R bootstrap draws of them.
 
     Attributes:
         of: number of each sentence's group.
         times: how often a draw with replacement has each group.
-        signs: 1 or -1.
+        signs: 1 or -1 per group, for the wild bootstrap.
     """
 
     of: Int[np.ndarray, " N"]
@@ -117,7 +116,7 @@ class Groups(NamedTuple):
 
 
 def draw_groups(names: Sequence[str], *, draws: int = DRAWS, seed: int = 0) -> Groups:
-    """Draw the groups that the sentences' names of them make."""
+    """Number the groups by name and draw them."""
     generator = np.random.default_rng(seed)
     known, of = np.unique(np.asarray(names), return_inverse=True)
     n = len(known)
@@ -138,26 +137,26 @@ def measure(
     """Measure p1 and p2 of every layer, with the null beside them.
 
     Args:
-        scores: attention from [CLS], heads averaged; anything beyond a sentence.
+        scores: attention from [CLS], heads averaged; values beyond a sentence are
+            ignored.
         candidate: tokens that count.
         space_group: tokens of the space group.
-        names: what sentences of one space group have in common, N of them.
+        names: name of each sentence's space group.
         top: values of k.
-        draws: R.
+        draws: number R of bootstrap draws.
         seed: of the draws.
 
     Returns:
-        `share`: mean share of space-group tokens. `layers`: of each its `layer` from
-        1, `mass` (share of the attention that space-group tokens receive, mean over
-        sentences) and `top`: of each k `p1` and `p2`, see `_compare`.
+        `share`: mean share of space-group tokens. `layers`: per layer its number
+        `layer` from 1, `mass` (share of the attention that space-group tokens receive,
+        mean over sentences) and `top`: `p1` and `p2` per k, see `_compare`.
 
     Raises:
         ValueError: fewer than two sentences, or one has fewer tokens than k.
     """
     if len(scores) < 2:
         raise ValueError(
-            f"found {len(scores)} sentences, expected two at least: of one there is no "
-            "interval"
+            f"found {len(scores)} sentences, expected at least two: one has no interval"
         )
     n = candidate.sum(axis=1)
     n_space_group = (candidate & space_group).sum(axis=1)
@@ -188,23 +187,27 @@ def _compare(
     expected: Float[np.ndarray, " N"],
     groups: Groups,
 ) -> dict[str, Any]:
-    """One proportion beside 0.5, as the paper has it, and beside its null.
+    """Compare one proportion with 0.5, as in the paper, and with its null.
 
     Returns:
-        `value` with its 95 % `interval`; `t_test` against 0.5, two-sided, of sentences
-        as if they were independent (None where all are the same); `null`, with
-        `null_interval`, where 95 % of the values lie under it; one-sided p-values
+        `value` with its 95 % `interval`; `t_test` against 0.5, two-sided, with
+        sentences as if they were independent (None where all are equal); `null`, with
+        the 95 % range `null_interval` of values under it; one-sided p-values
         `p_greater` and `p_less`; `difference` from the null with its interval.
     """
     value, null = float(found.mean()), float(expected.mean())
     excess = found - expected
     drawn = groups.signs @ np.bincount(groups.of, excess) / len(excess)
-    least = np.finfo(float).eps * 8  # two sums of the same numbers in another order
+    # Sums of the same numbers in another order count as equal.
+    rounding = np.finfo(float).eps * 8
     p_greater, p_less = (
         float((1 + np.count_nonzero(as_far)) / (1 + len(drawn)))
-        for as_far in (drawn >= excess.mean() - least, drawn <= excess.mean() + least)
+        for as_far in (
+            drawn >= excess.mean() - rounding,
+            drawn <= excess.mean() + rounding,
+        )
     )
-    low, high = null + np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = null + np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return {
         "value": value,
         "interval": interval(found, groups, within=(0.0, 1.0)),
@@ -221,20 +224,20 @@ def _compare(
 def interval(
     values: Float[np.ndarray, " N"], groups: Groups, *, within: tuple[float, float]
 ) -> list[float]:
-    """95 % interval of a mean whose groups are drawn; of one group all is possible."""
+    """Return the 95 % interval of a mean over drawn groups; `within` for one group."""
     n_groups = groups.times.shape[1]
     if n_groups < 2:
         return list(within)
     sizes, sums = np.bincount(groups.of), np.bincount(groups.of, values)
     means = (groups.times @ sums) / (groups.times @ sizes)
-    # Drawn groups vary less than groups do, by (G - 1) / G.
+    # The variance over drawn groups is too small by (G - 1) / G.
     error = means.std() * (n_groups / (n_groups - 1)) ** 0.5
-    half = error * stats.t.ppf((1 + LEVEL) / 2, n_groups - 1)
+    half = error * stats.t.ppf((1 + CONFIDENCE) / 2, n_groups - 1)
     return np.clip([values.mean() - half, values.mean() + half], *within).tolist()
 
 
 def t_test(values: Float[np.ndarray, " N"]) -> dict[str, float] | None:
-    """The paper's test of a mean against 0.5; None where nothing varies."""
+    """Run the paper's test of a mean against 0.5; None where nothing varies."""
     if np.ptp(values) == 0:
         return None
     result = stats.ttest_1samp(values, BASELINE)
@@ -242,14 +245,14 @@ def t_test(values: Float[np.ndarray, " N"]) -> dict[str, float] | None:
 
 
 def verdict(layer: dict[str, Any]) -> str:
-    """Say whether the paper's finding holds in a layer, beyond the token share.
+    """Return whether the paper's finding holds in a layer, beyond the token share.
 
     Args:
-        layer: one of `measure`'s.
+        layer: one of the layers from `measure`.
 
     Returns:
         `holds` where p1 and p2 exceed the null at every k (p < 0.001 each), `reversed`
-        where they fall short of it, `in part` where some exceed, else `not shown`.
+        where they fall short of it, `in part` where some exceed it, else `not shown`.
     """
     tests = [row[name] for row in layer["top"] for name in Share._fields]
     more = [test["p_greater"] < ALPHA for test in tests]

@@ -15,8 +15,12 @@ from cloud_jax.datasets.embedded import EmbeddedSource
 from cloud_jax.files import lock
 from cloud_jax.import_hf import main as import_hf
 from cloud_jax.models.folder import load_model
+from cloud_jax.studies.attention.cls_attention import (
+    attention_by_head,
+    mean_attention,
+)
 from cloud_jax.studies.attention.command import main
-from cloud_jax.studies.attention.crystals import Sentence, cls_attention, look
+from cloud_jax.studies.attention.sentences import Sentence
 
 ROOT = Path(__file__).resolve().parents[3]
 ENCODER = Path(cloud_jax.__file__).parent / "weights" / "encoder"
@@ -108,22 +112,24 @@ def test_a_member_of_an_ensemble_and_what_its_tokens_are(tmp_path, member):
     model = load_model(write_model(tmp_path / "m"))
     other = CANONICAL.replace("Cl 1", "Cl 2").replace("Cl 4b", "Cl 4b Cl 8c")
     sentences = [Sentence(t, t, model.vocabulary.encode(t)) for t in (CANONICAL, other)]
-    looks = look(model, sentences, member=member)
-    weights = cls_attention(model, [s.tokens for s in sentences], member=member)
+    attention = mean_attention(model, sentences, member=member)
+    weights = attention_by_head(model, [s.tokens for s in sentences], member=member)
     for i, sentence in enumerate(sentences):
         n = len(sentence.tokens)
         assert weights[i].shape == (2, 2, n)
         np.testing.assert_allclose(weights[i].sum(axis=-1), 1, atol=1e-5)
-        np.testing.assert_allclose(looks.scores[i, :, :n], weights[i].mean(axis=1))
+        np.testing.assert_allclose(attention.scores[i, :, :n], weights[i].mean(axis=1))
         names = [model.vocabulary.tokens[token] for token in sentence.tokens]
         roles = [name.partition(":")[0] for name in names]
-        assert looks.space_group[i, :n].tolist() == [
+        assert attention.is_space_group[i, :n].tolist() == [
             r in OF_SPACE_GROUPS for r in roles
         ]
-        assert looks.special[i, :n].tolist() == [r in ("|", "[SEP]") for r in roles]
-        assert looks.token[i, :n].tolist() == [False, *[True] * (n - 1)]
-        assert not looks.token[i, n:].any()
-    (otherwise,) = cls_attention(model, [sentences[0].tokens], member=1 - member)
+        assert attention.is_special[i, :n].tolist() == [
+            r in ("|", "[SEP]") for r in roles
+        ]
+        assert attention.is_token[i, :n].tolist() == [False, *[True] * (n - 1)]
+        assert not attention.is_token[i, n:].any()
+    (otherwise,) = attention_by_head(model, [sentences[0].tokens], member=1 - member)
     assert np.abs(otherwise - weights[0]).max() > 1e-3
 
 
@@ -182,8 +188,9 @@ def test_slips_on_the_command_line(capsys):
 def test_help_imports_nothing_heavy():
     code = (
         "import sys\n"
-        "from cloud_jax.studies.attention.command import parse_arguments as p\n"
-        "p(['a.cif', '--layer', '2'])\n"
+        "from cloud_jax.studies.attention.command import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
         "heavy = {'jax', 'flax', 'pymatgen', 'scipy', 'matplotlib'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )

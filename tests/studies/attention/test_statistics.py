@@ -188,5 +188,5 @@ def test_the_strongest_come_first():
 
 
 def test_one_crystal_is_no_set():
-    with pytest.raises(ValueError, match="found 1 sentences, expected two"):
+    with pytest.raises(ValueError, match="found 1 sentences, expected at least two"):
         measure(SCORES[:1, None], CANDIDATE[:1], SPACE_GROUP[:1], ["a"])
