@@ -171,15 +171,6 @@ def benchmark(name: str, table: str, column: str, unit: str) -> ConfigDict:
     return c
 
 
-# Keys that may change when a run resumes: where things are and how often they are
-# written, not what is computed. A run knows its data, folds and checkpoint by their
-# hashes, wherever they are.
-RESUMABLE_KEYS = (
-    "benchmark", "checkpoint", "data.build", "data.dataset", "data.folder", "data.path",
-    "data.table", "distributed", "evaluate.every_steps", "folds.file", "log",
-    "members_at_once", "mesh", "model.checkpoint", "note", "workdir",
-)  # fmt: skip
-
 COUNT = "a whole number from 1", lambda value: value >= 1
 COUNT_OR_NONE = "a whole number from 0", lambda value: value >= 0
 SEED = "a whole number from 0 below 2**32", lambda value: 0 <= value < 2**32
@@ -397,18 +388,3 @@ def settings_help(kind: Callable[[], ConfigDict]) -> str:
         if value != "ConfigDict()":
             lines.append(f"  --config.{key}={value}".ljust(44) + f"  {comment}")
     return "\n".join(line.rstrip() for line in [*lines, ""])
-
-
-def is_resumable(key: str) -> bool:
-    """Return whether a flattened key may change when a run resumes."""
-    return any(key == free or key.startswith(f"{free}.") for free in RESUMABLE_KEYS)
-
-
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Return `key: old -> new` for each key that differs and may not."""
-    old, new = flatten(old), flatten(new)
-    return [
-        f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}"
-        for key in sorted(old.keys() | new.keys())
-        if not is_resumable(key) and old.get(key) != new.get(key)
-    ]

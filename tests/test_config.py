@@ -8,7 +8,6 @@ from cloud_jax.config import (
     ENCODER,
     RULES,
     ConfigError,
-    differences,
     finetuning,
     flatten,
     load_config,
@@ -131,16 +130,6 @@ def test_wrong_overrides_say_what_is_right(argument, message):
 def test_a_misspelt_file_is_hinted_at():
     with pytest.raises(ConfigError, match=r"did you mean .*quickstart\.py"):
         load_config(str(ROOT / "configs/quikstart.py"), [], kind=pretraining)
-
-
-def test_differences_name_keys_that_matter_and_only_those():
-    old, new = pretraining().to_dict(), pretraining()
-    new.log.every_steps = 7
-    new.workdir = "elsewhere"
-    new.mesh.fsdp = 8
-    assert differences(old, new.to_dict()) == []
-    new.optimizer.learning_rate = 1.0
-    assert differences(old, new.to_dict()) == ["optimizer.learning_rate: 0.0001 -> 1.0"]
 
 
 @pytest.mark.parametrize(

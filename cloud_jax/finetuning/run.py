@@ -14,7 +14,6 @@ from jax.errors import JaxRuntimeError
 from jaxtyping import PyTree
 from tqdm import tqdm
 
-from cloud_jax.config import differences
 from cloud_jax.files import read_json, write_json
 from cloud_jax.finetuning import outputs
 from cloud_jax.finetuning.groups import (
@@ -49,7 +48,7 @@ def run(job: Job) -> None:
     """
     folder = Path(job.config.workdir)
     defined_by = job.config.to_dict() | {"hashes": job.hashes}
-    with claim(folder, defined_by, differences=differences, active=True):
+    with claim(folder, defined_by, active=True):
         path = folder / "results.json"
         if path.exists():
             print(f"{folder}: this run has finished")

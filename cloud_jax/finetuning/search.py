@@ -21,7 +21,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from cloud_jax.config import differences, flatten
+from cloud_jax.config import flatten
 from cloud_jax.finetuning.job import Job, prepare, read
 from cloud_jax.finetuning.loop import DivergedError
 from cloud_jax.finetuning.run import MemoryExhaustedError, train
@@ -29,6 +29,7 @@ from cloud_jax.finetuning.space import Range, Space
 from cloud_jax.finetuning.start import Start
 from cloud_jax.finetuning.table import Table
 from cloud_jax.training.errors import RunMismatchError
+from cloud_jax.training.workdir import differences
 
 
 class Search(NamedTuple):

@@ -16,7 +16,6 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float
 
-from cloud_jax.config import differences
 from cloud_jax.data.batches import PackedBatches
 from cloud_jax.data.token_store import TokenStore
 from cloud_jax.files import read_json, write_json
@@ -123,7 +122,7 @@ def run(job: Job) -> dict[str, Any]:
     settings = job.config.to_dict() | identity
     path = job.folder / "results.json"
     with (
-        claim(job.folder, settings, differences=differences, active=active),
+        claim(job.folder, settings, active=active),
         jax.set_mesh(job.mesh),
     ):
         if path.exists():

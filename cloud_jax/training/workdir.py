@@ -5,7 +5,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 from cloud_jax import __version__
+from cloud_jax.config import flatten
 from cloud_jax.files import lock, read_json, write_json
 from cloud_jax.training.errors import RunMismatchError
 
@@ -28,6 +29,15 @@ PACKAGES = (
     "tensorboardX",
 )
 
+# Keys that may change when a run resumes: where things are and how often they are
+# written, not what is computed. A run knows its data, folds and checkpoint by their
+# hashes, wherever they are.
+RESUMABLE_KEYS = (
+    "benchmark", "checkpoint", "data.build", "data.dataset", "data.folder", "data.path",
+    "data.table", "distributed", "evaluate.every_steps", "folds.file", "log",
+    "members_at_once", "mesh", "model.checkpoint", "note", "workdir",
+)  # fmt: skip
+
 
 def refuse_object_store(workdir: Path) -> None:
     """Raise ValueError for an address that cannot hold a growing log."""
@@ -39,13 +49,7 @@ def refuse_object_store(workdir: Path) -> None:
 
 
 @contextmanager
-def claim(
-    workdir: Path,
-    config: dict[str, Any],
-    *,
-    differences: Callable[[dict[str, Any], dict[str, Any]], list[str]],
-    active: bool,
-) -> Iterator[None]:
+def claim(workdir: Path, config: dict[str, Any], *, active: bool) -> Iterator[None]:
     """Lock a folder for a run, after checking that it is this run's.
 
     A run that has saved nothing, stopped by a wrong setting for instance, is replaced
@@ -54,7 +58,6 @@ def claim(
     Args:
         workdir: the folder; made if it is missing.
         config: what defines the run: its settings and the hashes of its data.
-        differences: returns one line per difference between two of those.
         active: False on all processes but the first, which only check.
 
     Raises:
@@ -78,6 +81,22 @@ def claim(
             start_over(workdir)
             write_json(path, config)
         yield
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Return `key: old -> new` for each key that differs and may not.
+
+    Args:
+        old: nested settings.
+        new: nested settings.
+    """
+    old, new = flatten(old), flatten(new)
+    return [
+        f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+        and not f"{key}.".startswith(tuple(f"{free}." for free in RESUMABLE_KEYS))
+    ]
 
 
 def has_saved(workdir: Path) -> bool:

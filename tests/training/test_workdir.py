@@ -3,13 +3,13 @@ import json
 
 import pytest
 
-from cloud_jax.config import differences
+from cloud_jax.config import pretraining
 from cloud_jax.training.errors import RunMismatchError
-from cloud_jax.training.workdir import claim
+from cloud_jax.training.workdir import claim, differences
 
 
 def enter(folder, *, active=True, **config):
-    with claim(folder, config, differences=differences, active=active):
+    with claim(folder, config, active=active):
         return json.loads((folder / "config.json").read_text())
 
 
@@ -57,3 +57,13 @@ def test_nothing_is_changed_while_another_process_writes(tmp_path):
         with pytest.raises(OSError, match="another run is writing it"):
             enter(tmp_path, seed=2)
     assert enter(tmp_path, active=False) == {"seed": 1}
+
+
+def test_differences_name_keys_that_matter_and_only_those():
+    old, new = pretraining().to_dict(), pretraining()
+    new.log.every_steps = 7
+    new.workdir = "elsewhere"
+    new.mesh.fsdp = 8
+    assert differences(old, new.to_dict()) == []
+    new.optimizer.learning_rate = 1.0
+    assert differences(old, new.to_dict()) == ["optimizer.learning_rate: 0.0001 -> 1.0"]
