@@ -63,6 +63,8 @@ def run(
         ValueError: predictions, reference, metadata or folder that cannot be used.
         OSError: a file cannot be read or written.
     """
+    from cloud_jax.studies.discovery import figures  # loads matplotlib
+
     refuse_other_results(output, "discovery")
     file, origin = run, {}
     predictions = read_predictions(file, target)
@@ -71,41 +73,18 @@ def run(
     # Mistakes in the metadata come to light before anything is computed.
     fields = submission.read_fields(metadata, origin)
     reference = _find_reference(summary, data_dir)
-    table, absent = reference.table, reference.absent
-    true, source = _find_true_energies(predictions, table, data_dir)
-    known = true.index if table is None else true.index.union(table.index)
-    n_unknown = stability.unknown_ids(predictions, known, reference.is_published)
-    energy = predictions.energy.reindex(true.index)
-    both = stability.both_known(true, energy)
-    notes = [origin.get("note"), read_note(reference.path) if reference.path else None]
-    hashes = {"predictions": file_sha256(file)}
-    if reference.path:
-        hashes["summary"] = file_sha256(reference.path)
+    true, source = _find_true_energies(predictions, reference.table, data_dir)
+    scores, energies, distances = _score(predictions, reference, true)
     results: dict[str, Any] = {
         "kind": "discovery",
         "benchmark": "discovery",
         "run": str(run),
         "column": predictions.column,
-        "note": " ".join(f"{note.rstrip('. ')}." for note in notes if note),
-        "reference": {
-            "formation_energy": source,
-            "hull": reference.path.name if reference.path else None,
-            "hull_is_published": reference.is_published,
-        },
-        "hashes": hashes,
-        "predictions_without_reference": n_unknown,
-        "formation_energy": error_metrics(true.to_numpy(), energy.to_numpy()),
+        **_provenance(file, origin, reference, source),
+        **scores,
     }
-    distances = None
-    if table is not None:
-        distances, results["outliers"], lost = stability.distances(
-            table, true, predictions
-        )
-        absent = absent + lost
-        results |= stability.judge(distances, table)
-    results["absent"] = absent
     output.mkdir(parents=True, exist_ok=True)
-    results["figures"] = draw_figures(output, both, distances, results)
+    results["figures"] = figures.draw_figures(output, energies, distances, results)
     results["submission"] = submission.write_submission(
         output,
         predictions.energy,
@@ -116,11 +95,51 @@ def run(
     return results
 
 
-def draw_figures(folder: Path, *content: Any) -> list[dict[str, str]]:
-    """Draw all figures; matplotlib is imported here, where it is needed."""
-    from cloud_jax.studies.discovery import figures
+def _score(
+    predictions: Predictions, reference: Reference, true: pd.Series
+) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame | None]:
+    """Return the metrics, the energies and, with a hull, the distances that they are of.
 
-    return figures.draw_figures(folder, *content)
+    Args:
+        predictions: of the model.
+        reference: distances to the hull, where they are known.
+        true: true formation energies by id, eV/atom.
+    """
+    table, absent = reference.table, reference.absent
+    known = true.index if table is None else true.index.union(table.index)
+    n_unknown = stability.unknown_ids(predictions, known, reference.is_published)
+    energy = predictions.energy.reindex(true.index)
+    energies = stability.both_known(true, energy)
+    scores: dict[str, Any] = {
+        "predictions_without_reference": n_unknown,
+        "formation_energy": error_metrics(true.to_numpy(), energy.to_numpy()),
+    }
+    distances = None
+    if table is not None:
+        distances, n_outliers, lost = stability.distances(table, true, predictions)
+        scores["outliers"] = n_outliers
+        scores |= stability.judge(distances, table)
+        absent = absent + lost
+    return scores | {"absent": absent}, energies, distances
+
+
+def _provenance(
+    file: Path, origin: dict[str, Any], reference: Reference, source: str
+) -> dict[str, Any]:
+    """Return the notes, origins and hashes of what was read, for results.json."""
+    notes, hashes = [origin.get("note")], {"predictions": file_sha256(file)}
+    if reference.path:
+        notes.append(read_note(reference.path))
+        hashes["summary"] = file_sha256(reference.path)
+    return {
+        "note": " ".join(f"{note.rstrip('. ')}." for note in notes if note),
+        "reference": {
+            "formation_energy": source,
+            "hull": reference.path.name if reference.path else None,
+            "hull_is_published": reference.is_published,
+        },
+        "hashes": hashes,
+    }
 
 
 def _find_reference(summary: Path | None, data_dir: Path) -> Reference:

@@ -229,15 +229,13 @@ def compare_heat_capacities(
         for name, (kelvin, cp) in measured.items()
         for solid in [kelvin <= KNOWN[name].melting_k]
     }
-    asked = np.concatenate(
-        [*grids.values(), *(kelvin for kelvin, _ in points.values())]
-    )
+    asked = np.concatenate([*grids.values(), *(own for own, _ in points.values())])
     models = {
         one.label: heat_capacity_curves(load(one.folder), list(grids), asked)
         for one in runs
     }
-    kelvin = np.unique(np.concatenate([grid[1:] for grid in grids.values()]))
-    harmonic = harmonic_curves(source, list(grids), kelvin) if source else {}
+    warm = np.unique(np.concatenate([grid[1:] for grid in grids.values()]))
+    harmonic = harmonic_curves(source, list(grids), warm) if source else {}
     ids = {name: key for name, (key, _) in harmonic.items()}
     roles = {
         one.label: {name: role(one, ids.get(name), labelled) for name in grids}

@@ -96,7 +96,9 @@ def arrays(tmp_path):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures take most of the time."""
-    monkeypatch.setattr("cloud_jax.studies.discovery.run.draw_figures", lambda *_: [])
+    monkeypatch.setattr(
+        "cloud_jax.studies.discovery.figures.draw_figures", lambda *_: []
+    )
 
 
 def command(*words):
@@ -387,7 +389,7 @@ def test_stopped_by_the_user(run, data, monkeypatch, capsys):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cloud_jax.studies.discovery.run.draw_figures", stop)
+    monkeypatch.setattr("cloud_jax.studies.discovery.figures.draw_figures", stop)
     assert command(run, "--data-dir", data) == 130
     assert capsys.readouterr().err == "stopped: nothing was kept\n"
     assert not (run / "discovery" / "results.json").exists()
