@@ -35,9 +35,9 @@ from apache_beam.pvalue import AsList, AsSingleton, TaggedOutput
 
 from cloud_jax.preprocess.dataset import (
     SPLITS,
-    Written,
-    check_not_empty,
+    EngineOutput,
     n_shards_of,
+    refuse_empty,
     reject_lines,
     write_rejects,
 )
@@ -66,7 +66,7 @@ def run(
     fingerprint: str,
     pipeline_options: Sequence[str],
     limits: Limits,
-) -> Written:
+) -> EngineOutput:
     """Bring every crystal of the sources into shards, tables and counts.
 
     Args:
@@ -115,7 +115,7 @@ def run(
     written = pickle.loads((folder / _WRITTEN).read_bytes())
     files = [_rejects_file(folder, index) for index in range(len(sources))]
     write_rejects(scratch, (f.read_text("utf-8") for f in files if f.is_file()))
-    check_not_empty(written.counts, sources, scratch)
+    refuse_empty(written.counts, sources, scratch)
     return written
 
 
@@ -128,7 +128,7 @@ def _build(
     fingerprint: str,
     limits: Limits,
 ) -> None:
-    """Lay out the pipeline; its last step leaves a `Written` in the folder."""
+    """Lay out the pipeline; its last step leaves a `EngineOutput` in the folder."""
     sources = [replace(source) for source in sources]  # without what they remember
     names = [source.name for source in sources]
     reserved = [source.reserved for source in sources]
@@ -328,10 +328,10 @@ def _write_rejects(
 def _write_summary(
     path: Path, read: Counts, kept: Counts, shards: list[Shard], rejects: list[int]
 ) -> None:
-    """Leave a `Written` to the process that waits; `rejects` only must be done."""
+    """Leave a `EngineOutput` to the process that waits; `rejects` only must be done."""
     shards = sorted(shards, key=lambda shard: (SPLITS.index(shard.split), shard.file))
     counts = _add([read, kept, *(shard.counts for shard in shards)])
-    _write(path, pickle.dumps(Written(shards, counts)))
+    _write(path, pickle.dumps(EngineOutput(shards, counts)))
 
 
 def _write(path: Path, data: bytes) -> None:

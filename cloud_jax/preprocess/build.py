@@ -15,9 +15,9 @@ from cloud_jax.preprocess.dataset import (
     MANIFEST,
     REJECTS,
     REPORT,
-    Written,
-    check_excluded,
-    damage,
+    EngineOutput,
+    check_exclude_ids,
+    find_damage,
     publish,
     source_counts,
     split_entries,
@@ -49,7 +49,7 @@ class Engine(Protocol):
         *,
         fingerprint: str,
         limits: Limits,
-    ) -> Written:
+    ) -> EngineOutput:
         """Write shards, their tables and `rejects.csv` into `scratch`.
 
         Args:
@@ -136,7 +136,7 @@ def build(
             fingerprint=fingerprint(request.options),
             limits=limits,
         )
-        check_excluded(scratch, sources)
+        check_exclude_ids(scratch, sources)
         write_metadata(scratch, written.shards)
         vocabulary = vocabulary_of(request.options.dialect)
         vocabulary.save(scratch / "vocabulary.json")
@@ -154,7 +154,7 @@ def _manifest(
     request: Request,
     description: dict,
     vocabulary: Vocabulary,
-    written: Written,
+    written: EngineOutput,
     sources: Sequence[Source],
     limits: Limits,
 ) -> dict:
@@ -244,7 +244,7 @@ def _existing(
                 f"{output}: holds a dataset {'; '.join(changed)}: choose another "
                 "folder or remove it"
             )
-        if problem := damage(output, manifest):
+        if problem := find_damage(output, manifest):
             print(f"{output}: {problem}; building it again", file=sys.stderr)
             return None
         shutil.rmtree(output / WORK, ignore_errors=True)

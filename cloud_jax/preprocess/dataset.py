@@ -34,7 +34,7 @@ class EmptyDatasetError(ValueError):
     """Nothing is left to write; the message says why."""
 
 
-class Written(NamedTuple):
+class EngineOutput(NamedTuple):
     """What an engine has brought into a scratch folder.
 
     Attributes:
@@ -71,7 +71,7 @@ def write_rejects(scratch: Path, lines: Iterable[str]) -> None:
         file.writelines(lines)
 
 
-def check_not_empty(counts: Counts, sources: Sequence[Source], scratch: Path) -> None:
+def refuse_empty(counts: Counts, sources: Sequence[Source], scratch: Path) -> None:
     """Raise EmptyDatasetError, with the most frequent reasons, if nothing is left."""
     if any(counts["split", split] for split in SPLITS):
         return
@@ -86,7 +86,7 @@ def check_not_empty(counts: Counts, sources: Sequence[Source], scratch: Path) ->
     )
 
 
-def check_excluded(scratch: Path, sources: Sequence[Source]) -> None:
+def check_exclude_ids(scratch: Path, sources: Sequence[Source]) -> None:
     """Raise SourceError if an id that a source excludes is not in it."""
     missing = {s.name: set(s.exclude_ids) for s in sources if s.exclude_ids}
     if not missing:  # the file may be long
@@ -146,7 +146,7 @@ def source_counts(counts: Counts, sources: Sequence[Source]) -> list[dict]:
     ]
 
 
-def split_entries(written: Written) -> dict:
+def split_entries(written: EngineOutput) -> dict:
     """The manifest's `splits`: counts, and the hash of every shard."""
     entries = {}
     for split in SPLITS:
@@ -173,7 +173,7 @@ def split_entries(written: Written) -> dict:
     return entries
 
 
-def damage(folder: Path, manifest: dict) -> str | None:
+def find_damage(folder: Path, manifest: dict) -> str | None:
     """Say which file of a dataset is missing or is not what the manifest states."""
     for name in UNHASHED:
         if not (folder / name).exists():

@@ -1,12 +1,12 @@
 """Part files of preprocessing: a chunk's results as an Arrow table."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import feather
 
+from cloud_jax.files import atomic_open
 from cloud_jax.preprocess.keys import duplicate_key, hash64, hash128, split_group
 from cloud_jax.preprocess.schemas import RESULTS
 from cloud_jax.scope.chunks import Position
@@ -49,11 +49,10 @@ def write_part(
     deduplicate: str,
 ) -> None:
     """Write the table of a chunk's results, whole or not at all; see `rows`."""
-    # Two machines of a cluster may write the same part: each beside it first.
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    table = rows(positions, results, deduplicate)
-    feather.write_feather(table, temporary, compression="zstd")
-    os.replace(temporary, path)
+    with atomic_open(path) as file:
+        feather.write_feather(
+            rows(positions, results, deduplicate), file, compression="zstd"
+        )
 
 
 def read_part(path: Path) -> pa.Table:

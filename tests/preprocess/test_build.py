@@ -20,9 +20,11 @@ from crystals import (
     write_strings,
 )
 
+from cloud_jax.cli import Exit
 from cloud_jax.datasets.corpus import read_sources
 from cloud_jax.preprocess.keys import hash64
 from cloud_jax.preprocess.schemas import KEPT
+from cloud_jax.scope import chunks
 from cloud_jax.scope.vocabulary_file import load_vocabulary
 
 
@@ -125,6 +127,76 @@ def test_the_same_bytes_with_one_worker_and_after_a_kill(built, prototypes, tmp_
     assert hashes(output) == hashes(built)
 
 
+STOPPED_BEFORE_THE_SECOND_CHUNK = """
+import os, sys
+from cloud_jax.preprocess import command
+from cloud_jax.scope import pool as workers
+
+def give(worker, job, give=workers._Worker.give):
+    if job.chunk.name >= "0000001":
+        os.kill(os.getpid(), int(sys.argv[1]))
+    give(worker, job)
+
+workers._Worker.give = give
+sys.exit(command.main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_says_so_and_resumes(tmp_path, number):
+    source = f"strings:{write_strings(tmp_path / 's.csv')}"
+    output = tmp_path / "out"
+    words = [source, "--dialect", "paper", "--output", str(output), "--workers", "1"]
+    process = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            STOPPED_BEFORE_THE_SECOND_CHUNK,
+            str(int(number)),
+            *words,
+        ],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert process.returncode == Exit.RESUMABLE, process.stderr
+    assert process.stderr.splitlines()[-1] == (
+        f"stopped; what is done is kept in {output}: run it again to resume"
+    )
+    assert len(list((output / ".work" / "parts").iterdir())) == 1
+    assert run(output, *words[:3]) == 0
+    assert manifest(output)["sources"][0]["n_kept"] == 132
+
+
+def test_the_summary_as_json_is_alone_on_standard_output(tmp_path, capfd):
+    source = f"strings:{write_strings(tmp_path / 's.csv')}"
+    words = (source, "--dialect", "paper", "--json")
+    for already_there in (False, True):
+        assert run(tmp_path / "out", *words) == 0
+        facts = json.loads(capfd.readouterr().out)
+        assert facts["already_there"] is already_there
+        assert facts["sources"][0]["n_kept"] == 132
+        assert sum(split["n_records"] for split in facts["splits"].values()) == 132
+
+
+def test_a_log_gets_a_line_now_and_then_not_one_per_chunk(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK_ITEMS", 4)  # 33 chunks
+    words = (f"strings:{write_strings(tmp_path / 's.csv')}", "--dialect", "paper")
+    assert run(tmp_path / "out", *words) == 0
+    lines = list(filter(None, capfd.readouterr().err.splitlines()))
+    assert len(lines) <= 2
+    assert "132 crystals" in lines[-1]
+    assert "\r" not in "".join(lines)
+
+
+def test_quiet_shows_no_progress(tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("CLOUD_JAX_QUIET", "")  # taken back at the end of the test
+    words = (f"strings:{write_strings(tmp_path / 's.csv')}", "--dialect", "paper")
+    assert run(tmp_path / "out", *words, "--quiet") == 0
+    assert not capfd.readouterr().err
+
+
 def test_an_existing_dataset_of_the_same_request_is_left_alone(
     built, prototypes, capsys
 ):
@@ -195,7 +267,7 @@ def test_an_empty_validation_split_says_what_to_do(tmp_path, capsys):
     assert "pretraining needs one: raise --validation-fraction" in message
 
 
-def test_a_full_disk_leaves_no_dataset_and_the_same_command_goes_on(
+def test_a_full_disk_leaves_no_dataset_and_the_next_run_resumes(
     tmp_path, monkeypatch, capsys
 ):
     source = f"strings:{write_strings(tmp_path / 's.csv')}"
@@ -212,7 +284,7 @@ def test_a_full_disk_leaves_no_dataset_and_the_same_command_goes_on(
         assert run(output, source, "--dialect", "paper") == 1
     message = capsys.readouterr().err
     assert "No space left on device" in message
-    assert "the same command goes on" in message
+    assert "run it again to resume" in message
     assert not (output / "manifest.json").exists()
     assert run(output, source, "--dialect", "paper") == 0
     assert manifest(output)["sources"][0]["n_kept"] == 132
