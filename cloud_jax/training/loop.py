@@ -30,7 +30,7 @@ from cloud_jax.training.stop import StopRequest
 
 @dataclass
 class Counters:
-    """What the loop counts beside the train state; saved with every checkpoint.
+    """Counts of the loop, saved beside the train state with every checkpoint.
 
     Attributes:
         window: sums since the last logged event.

@@ -1,9 +1,9 @@
-import fcntl
 import json
 
 import pytest
 
 from cloud_jax.config import pretraining
+from cloud_jax.files import lock
 from cloud_jax.training.errors import RunMismatchError
 from cloud_jax.training.workdir import claim, differences
 
@@ -52,10 +52,8 @@ def test_a_damaged_config_is_named_once_there_is_something_to_lose(tmp_path):
 
 def test_nothing_is_changed_while_another_process_writes(tmp_path):
     enter(tmp_path, seed=1)
-    with (tmp_path / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(OSError, match="another run is writing it"):
-            enter(tmp_path, seed=2)
+    with lock(tmp_path), pytest.raises(OSError, match="another run is writing it"):
+        enter(tmp_path, seed=2)
     assert enter(tmp_path, active=False) == {"seed": 1}
 
 
