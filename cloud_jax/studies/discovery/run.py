@@ -98,7 +98,7 @@ def run(
 def _score(
     predictions: Predictions, reference: Reference, true: pd.Series
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame | None]:
-    """Return the metrics, the energies and, with a hull, the distances that they are of.
+    """Return the metrics, and the energies and distances that they are computed from.
 
     Args:
         predictions: of the model.
