@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from zipfile import BadZipFile
 
 from cloud_jax.datasets.benchmark import Benchmark
@@ -59,51 +59,6 @@ class Row:
     problem: tuple[str, str] | None = None
 
 
-class LabelledTable(Protocol):
-    """A file or a public data set, as rows.
-
-    Attributes:
-        name: for messages.
-        folder: that paths in it start from.
-    """
-
-    name: str
-    folder: Path
-
-    def rows(self, columns: Sequence[str]) -> Rows:
-        """Yield the line of each row and {column: value}, or a text about a bad row.
-
-        The rows are the same, in the same order, whatever columns are wanted.
-
-        Raises:
-            TableError: it is missing or damaged, or lacks a column.
-        """
-
-    def sha256(self, columns: Sequence[str]) -> str:
-        """Return the hash of the files that some columns come from."""
-
-
-def open_table(where: str | Path, data_dir: str | Path = "data") -> LabelledTable:
-    """Return the table of a file, or of a word such as `matbench:phonons`.
-
-    Args:
-        where: `*.csv`, `*.json` or `*.jsonl` (each also .gz, .bz2 or .zip),
-            `*.parquet`, or the word of a public data set with labels.
-        data_dir: folder of public data sets.
-
-    Raises:
-        TableError: there is no such data set.
-    """
-    kind, _, text = str(where).partition(":")
-    source_class = KINDS.get(kind)
-    if source_class is None or not issubclass(source_class, Benchmark):
-        return TableFile(Path(where))
-    try:
-        return BenchmarkTable(source_class.from_word(text, str(data_dir)))
-    except SourceError as error:
-        raise TableError(str(error)) from error
-
-
 @dataclass(frozen=True)
 class BenchmarkTable:
     """The rows of a public data set; what is missing is downloaded when it is read."""
@@ -121,7 +76,14 @@ class BenchmarkTable:
         return Path(self.source.data_dir)
 
     def rows(self, columns: Sequence[str]) -> Rows:
-        """Yield the number of each row, from 1, as its line, and its values."""
+        """Yield the number of each row, from 1, as its line, and {column: value}.
+
+        A text instead of values says what is wrong with the row. The rows are the
+        same, in the same order, whatever columns are wanted.
+
+        Raises:
+            TableError: a file is missing or damaged, or lacks a column.
+        """
         _check_columns(columns, self.source.columns, self.source.name)
         try:
             self.source.fetch(columns)
@@ -157,16 +119,22 @@ class TableFile:
         return file_sha256(self.path)
 
     def rows(self, columns: Sequence[str]) -> Rows:
-        """Yield the line on which each row starts, from 1, and its values.
+        """Yield the line on which each row starts, from 1, and {column: value}.
 
-        JSON and Parquet have no lines; there it is the number of the row.
+        JSON and Parquet have no lines; there it is the number of the row. A text
+        instead of values says what is wrong with the row.
+
+        Raises:
+            TableError: the file is missing or damaged, or lacks a column.
         """
         suffixes = [suffix.lower() for suffix in self.path.suffixes]
         readers = {
             ".csv": _csv_rows,
             ".parquet": _parquet_rows,
-            ".jsonl": _json_lines,
-            ".json": _json_rows,
+            ".jsonl": lambda path, names: _object_rows(path, names, line_rows(path)),
+            ".json": lambda path, names: _object_rows(
+                path, names, enumerate(split_rows(path), 1)
+            ),
         }
         reader = next((readers[s] for s in reversed(suffixes) if s in readers), None)
         if reader is None:
@@ -184,6 +152,30 @@ class TableFile:
             raise TableError(f"{self.path}: cannot be read ({error})") from error
 
 
+LabelledTable = BenchmarkTable | TableFile
+
+
+def open_table(where: str | Path, data_dir: str | Path = "data") -> LabelledTable:
+    """Return the table of a file, or of a word such as `matbench:phonons`.
+
+    Args:
+        where: `*.csv`, `*.json` or `*.jsonl` (each also .gz, .bz2 or .zip),
+            `*.parquet`, or the word of a public data set with labels.
+        data_dir: folder of public data sets.
+
+    Raises:
+        TableError: there is no such data set.
+    """
+    kind, _, text = str(where).partition(":")
+    source_class = KINDS.get(kind)
+    if source_class is None or not issubclass(source_class, Benchmark):
+        return TableFile(Path(where))
+    try:
+        return BenchmarkTable(source_class.from_word(text, str(data_dir)))
+    except SourceError as error:
+        raise TableError(str(error)) from error
+
+
 def _csv_rows(path: Path, columns: Sequence[str]) -> Rows:
     with csv_rows(path) as (header, rows):
         _check_columns(columns, header, path)
@@ -199,14 +191,6 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> Rows:
     with parquet_rows(path) as (names, rows):
         _check_columns(columns, names, path)
         yield from enumerate(rows(columns), 1)
-
-
-def _json_rows(path: Path, columns: Sequence[str]) -> Rows:
-    yield from _object_rows(path, columns, enumerate(split_rows(path), 1))
-
-
-def _json_lines(path: Path, columns: Sequence[str]) -> Rows:
-    yield from _object_rows(path, columns, line_rows(path))
 
 
 def _object_rows(
@@ -234,6 +218,7 @@ def _object_rows(
 def _check_columns(
     columns: Sequence[str], found: Sequence[str], where: str | Path
 ) -> None:
+    """Raise TableError if a column is not among those found."""
     missing = [name for name in columns if name not in found]
     if missing:
         raise TableError(
