@@ -21,7 +21,7 @@ from cloud_jax.files import atomic_open
 COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
 )  # fmt: skip
-LINES = ("-", "--", "-.", ":")  # the other way to tell curves apart
+LINES = ("-", "--", "-.", ":")  # tell curves apart without colour
 MARKERS = ("o", "s", "^", "D")
 COLUMN, PAGE = 3.4, 7.0  # inch; widths of a journal
 _HEIGHT = 3.2  # inch, of a panel

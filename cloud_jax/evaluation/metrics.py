@@ -1,4 +1,4 @@
-"""How good predictions are: errors over rows, and statistics over folds."""
+"""Errors of predictions over rows, and their statistics over folds."""
 
 from collections.abc import Mapping, Sequence
 

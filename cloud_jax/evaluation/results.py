@@ -1,4 +1,4 @@
-"""results.json: what a finished run leaves, and how its folder is recognised."""
+"""results.json of a finished run, and how the folders of runs are told apart."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def kind_of(results: dict[str, Any]) -> str:
     """Return the kind of results; of older runs, which do not name it, by their keys.
 
     Returns:
-        One of `KINDS`, or what the results say; empty where it is unknown.
+        One of `KINDS`, or the kind that the results name; empty where unknown.
     """
     if "kind" in results:
         return str(results["kind"])

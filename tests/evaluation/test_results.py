@@ -1,6 +1,7 @@
 """Which folders a command may write its results into."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from cloud_jax.evaluation.results import (
     read_object,
     read_results,
     refuse_other_results,
+    short_names,
 )
 
 
@@ -68,3 +70,10 @@ def test_results_of_a_run_that_has_not_finished(tmp_path):
     (tmp_path / "results.json").write_text('{"kind": "scaling"}')
     assert kind_of(read_results(tmp_path)) == "scaling"
     assert read_object(tmp_path / "results.json") == {"kind": "scaling"}
+
+
+def test_folders_are_named_below_what_they_have_in_common(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = [Path("a/cv"), tmp_path / "b" / "cv"]
+    assert list(short_names(folders).values()) == ["a/cv", "b/cv"]
+    assert short_names([Path("a/cv")]) == {Path("a/cv"): "cv"}

@@ -232,7 +232,7 @@ def _draw_one(
     layer: int,
     member: int,
 ) -> dict[str, Any]:
-    """Draw the heat map of one crystal; return what results.json says of it."""
+    """Draw the heat map of one crystal; return its part of results.json."""
     from cloud_jax.studies.attention.figures import heat_map
 
     vocabulary = model.vocabulary
@@ -266,7 +266,7 @@ def _draw_one(
 def _draw_set(
     folder: Path, measured: dict[str, dict[str, Any]], layer: int
 ) -> dict[str, Any]:
-    """Draw the measurements of a set; return what results.json says of it."""
+    """Draw the measurements of a set; return its part of results.json."""
     from cloud_jax.studies.attention.figures import share_plot
 
     share_plot(

@@ -18,9 +18,9 @@ the figures, and the files of a submission to the leaderboard.
 
 Which crystals are stable depends on their distance to the convex hull of Materials
 Project: the published file 2023-12-13-wbm-summary.csv.gz, found in --data-dir, or a
-table of yours (--summary) with material_id, e_above_hull (eV/atom), and if known
+table of your own (--summary) with material_id, e_above_hull (eV/atom), and if known
 unique_prototype and e_form_per_atom. Without it the errors of the formation energy are
-computed; each result says what is missing and where it is published.
+computed, with a line on what is missing and where it is published.
 
 --metadata is a YAML file of what only you know, in the leaderboard's words: model_name,
 model_key, authors (name, affiliation, email ...), doi, paper, repo, pr_url,

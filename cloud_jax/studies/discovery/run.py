@@ -28,7 +28,7 @@ class Reference(NamedTuple):
         path: their file, or None.
         is_published: whether it is the published summary of WBM.
         table: see `read_reference`, or None.
-        absent: sentences on what cannot be computed without what is missing.
+        absent: sentences on metrics that cannot be computed, and the file they need.
     """
 
     path: Path | None
@@ -151,14 +151,14 @@ def _find_reference(summary: Path | None, data_dir: Path) -> Reference:
     if path is None:
         absent = (
             "F1, DAF, precision, recall, accuracy, the rates, ROC-AUC and R2 of the "
-            f"hull distance need {wanted}, or give a table of yours as --summary."
+            f"hull distance need {wanted}, or give your own table as --summary."
         )
         return Reference(None, False, None, [absent])
     table, absent = read_reference(path), []
     if UNIQUE not in table:
         absent.append(
             f"The unique prototypes and the 10,000 most stable of them need a column "
-            f"{UNIQUE}, which {path.name} has not, and which is in {wanted}."
+            f"{UNIQUE}, which {path.name} lacks and which is in {wanted}."
         )
     is_published = path.name.startswith(WBM_SUMMARY.name) and (
         find(WBM_SUMMARY, path.parent) == path
@@ -175,7 +175,7 @@ def _find_true_energies(
     found = stability.true_energies(predictions, table, arrays)
     if found is None:
         raise ValueError(
-            f"neither the predictions nor {data_dir} say the true formation energies: "
+            f"neither the predictions nor {data_dir} have the true formation energies: "
             f"put {WBM_SUMMARY.name} there, published at {WBM_SUMMARY.page}, or give "
             "a table with material_id, e_above_hull and e_form_per_atom as --summary"
         )

@@ -33,7 +33,7 @@ from cloud_jax.studies.phonon.errors import (
     volume_edges,
 )
 
-_HATCHES = ("", "///", "...", "xxx", "\\\\\\")  # the other way to tell runs apart
+_HATCHES = ("", "///", "...", "xxx", "\\\\\\")  # tell runs apart without colour
 # In units of the standard deviation, which a few large errors make wide.
 _BANDWIDTH = 0.1
 _HALF = 0.26  # height of half a violin; runs are 1 apart

@@ -215,7 +215,7 @@ def test_a_table_of_hull_distances_and_its_note(run, tmp_path, capsys):
     cells = ("tp", "fp", "tn", "fn")
     assert [found["stability"]["full"][x] for x in cells] == [3, 2, 4, 2]
     sentences = " ".join(found["absent"])
-    assert "unique_prototype, which hull.csv has not" in sentences
+    assert "unique_prototype, which hull.csv lacks" in sentences
     assert WBM_SUMMARY.page in sentences
     assert "true energy is not known, though their hull is: 1" in sentences
     assert "do not trust" in capsys.readouterr().out
