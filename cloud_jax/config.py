@@ -312,7 +312,7 @@ def _check_task(file: Path, task: str, tasks: list[str]) -> None:
     if near := _nearest(task, tasks):
         hint = f"did you mean --config={file}:{near}?"
     else:
-        hint = f"give one as in --config={file}:{tasks[0]}"
+        hint = f"give one as in --config={file}:{tasks[0]}."
     what = f"no task {task!r}" if task else "the task is missing"
     raise ConfigError(f"--config: {file}: {what}; {hint} Tasks: {', '.join(tasks)}")
 
