@@ -15,6 +15,7 @@ from cloud_jax.finetuning.folds import (
     folds_from_column,
     folds_from_file,
     folds_from_k,
+    overlaps,
     plan_members,
 )
 from cloud_jax.finetuning.start import Start, make_start
@@ -63,6 +64,22 @@ class Job(NamedTuple):
         """The module of one member."""
         outputs = n_outputs(self.law, self.targets)
         return PropertyModel(self.start.encoder, self.config.head.layers, outputs)
+
+    def summary(self) -> str:
+        """Return lines that say how many members train on how many rows."""
+        lines = [self.table.summary()]
+        if n_rejects := len(self.table.rejects):
+            lines.append(f"all {n_rejects:,} are in {self.config.workdir}/rejects.csv")
+        for index, fold in enumerate(self.folds):
+            members = self.members_of(index)
+            first = self.members[members[0]]
+            n_twins = len(overlaps(self.table.sentences, fold))
+            lines.append(
+                f"fold {fold.name}: {len(members)} members, {len(first.train):,} "
+                f"training, {len(first.validation):,} validation, {len(fold.test):,} "
+                f"test rows, {n_twins} of them with the sentence of a training row"
+            )
+        return "\n".join(lines)
 
     def members_of(self, fold: int) -> list[int]:
         """Return the indices of the members of a fold."""

@@ -16,7 +16,6 @@ from cloud_jax.evaluation.leaderboard_file import (
 )
 from cloud_jax.files import atomic_open, write_json
 from cloud_jax.finetuning.calibration import calibrate
-from cloud_jax.finetuning.folds import overlaps
 from cloud_jax.finetuning.job import Job
 from cloud_jax.finetuning.loop import Trained
 from cloud_jax.finetuning.results import fold_predictions
@@ -25,23 +24,6 @@ from cloud_jax.models.folder import save_model
 
 COLUMNS = ("fold", "id", "target", "unit", "true", "predicted", "std")
 COLUMNS += ("space_group", "volume_a3")
-
-
-def announce(job: Job) -> None:
-    """Print how many members train on how many rows."""
-    table = job.table
-    print(table.summary())
-    if table.rejects:
-        print(f"all {len(table.rejects):,} are in {job.config.workdir}/rejects.csv")
-    for index, fold in enumerate(job.folds):
-        members = job.members_of(index)
-        first = job.members[members[0]]
-        twins = len(overlaps(table.sentences, fold))
-        print(
-            f"fold {fold.name}: {len(members)} members, {len(first.train):,} training, "
-            f"{len(first.validation):,} validation, {len(fold.test):,} test rows, "
-            f"{twins} of them with the sentence of a training row"
-        )
 
 
 def write_predictions(path: Path, job: Job, trained: Trained) -> None:

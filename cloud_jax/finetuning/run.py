@@ -57,7 +57,7 @@ def run(job: Job) -> None:
             # ---- what trains on what ----
             write_json(folder / "environment.json", environment(job.hashes))
             write_rejects(folder / "rejects.csv", job.table.rejects)
-            outputs.announce(job)
+            print(job.summary())
 
             # ---- training ----
             trained = train(job)
