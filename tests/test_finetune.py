@@ -60,7 +60,7 @@ def compile_quickly(place):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a table, a configuration and a pretrained encoder."""
+    """Return a folder with a table, a configuration and a pretrained encoder."""
     folder = tmp_path_factory.mktemp("finetune")
     write_table(folder / "table.csv", 41, y=label)
     text = CONFIG.replace("return", 'c.model.checkpoint = "encoder"\n    return')
@@ -77,7 +77,7 @@ def command(place, monkeypatch):
 
 @pytest.fixture(scope="module")
 def whole(place):
-    """The uninterrupted run."""
+    """Return the work directory of an uninterrupted run."""
     before = Path.cwd()
     os.chdir(place)
     try:

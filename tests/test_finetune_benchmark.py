@@ -19,7 +19,7 @@ N = 40
 
 @pytest.fixture
 def command(tmp_path, monkeypatch):
-    """The command, beside a small file in the format of the phonons task."""
+    """Return the command, beside a small file in the format of the phonons task."""
     rows = [[structure, 100.0 + 7 * i] for i, (_, structure) in enumerate(crystals(N))]
     columns = ["structure", "last phdos peak"]
     content = {"index": list(range(N)), "columns": columns, "data": rows}

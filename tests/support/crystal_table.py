@@ -53,7 +53,7 @@ PHYSICS = (
 
 @cache
 def crystals(n: int) -> tuple[tuple[Record, dict], ...]:
-    """Records of the first n prototypes with a sentence, and their structures."""
+    """Return records of the first n prototypes with a sentence, and their structures."""
     made = []
     for item in islice(EmbeddedSource("embedded").items(), 2 * n):
         record = process(item, "aflow", Options())
@@ -63,13 +63,13 @@ def crystals(n: int) -> tuple[tuple[Record, dict], ...]:
 
 
 def debye_temperature(record: Record) -> float:
-    """Kelvin, of the composition alone."""
+    """Return a temperature in kelvin that the composition alone decides."""
     words = record.canonical.rpartition("|")[2].split()
     return 150.0 + 700.0 / sum(map(len, words[::2])) + 20.0 * len(words)
 
 
 def write_table(path, n=40, *, structures=False, **columns):
-    """Write a CSV; `columns` add to it or replace what is there."""
+    """Write a CSV and return its rows; `columns` add columns or replace them."""
     from cloud_jax.physics import debye
 
     rows = []
@@ -98,7 +98,7 @@ def write_table(path, n=40, *, structures=False, **columns):
 
 
 def write_encoder(folder, dialect="canonical", *, dtype=np.float32, **description):
-    """Write an encoder of random weights, as pretraining would."""
+    """Write an encoder of random weights, as pretraining would; return the folder."""
     import dataclasses
 
     import jax

@@ -27,7 +27,7 @@ REGRESSION = {"kind": "regression", "layers": 1, "law": None, "outputs": 1}
 def write_model(
     folder, *, width=16, members=2, head=DEBYE, targets=(CV,), **description
 ):
-    """Write a model whose members differ; returns the folder."""
+    """Write a model whose members differ; return the folder."""
     vocabulary = build_vocabulary("canonical")
     config = EncoderConfig(
         vocab_size=len(vocabulary),
