@@ -53,7 +53,7 @@ PHYSICS = (
 
 @cache
 def crystals(n: int) -> tuple[tuple[Record, dict], ...]:
-    """Return records of the first n prototypes with a sentence, and their structures."""
+    """Return records and structures of the first n prototypes with a sentence."""
     made = []
     for item in islice(EmbeddedSource("embedded").items(), 2 * n):
         record = process(item, "aflow", Options())
@@ -98,7 +98,7 @@ def write_table(path, n=40, *, structures=False, **columns):
 
 
 def write_encoder(folder, dialect="canonical", *, dtype=np.float32, **description):
-    """Write an encoder of random weights, as pretraining would; return the folder."""
+    """Write an encoder of random weights; return the folder."""
     import dataclasses
 
     import jax
