@@ -37,6 +37,10 @@ exit codes
 """
 
 
+class UsageError(ValueError):
+    """Arguments that do not go together; the message says which."""
+
+
 class Command(NamedTuple):
     """Where a command is.
 
@@ -161,8 +165,9 @@ def run_command(
 ) -> int:
     """Parse a command line, execute it, and turn what goes wrong into an exit code.
 
-    A `ValueError` or an `OSError` is something for the user to correct: its message
-    is printed. Errors with other codes are for `execute` to handle.
+    A `UsageError` ends with the usage and code 2. Another `ValueError` or an `OSError`
+    is something for the user to correct: its message is printed. Errors with other
+    codes are for `execute` to handle.
 
     Args:
         name: of the command, as in `COMMANDS`.
@@ -188,6 +193,8 @@ def run_command(
         os.environ["CLOUD_JAX_QUIET"] = "1"  # workers inherit it
     try:
         return execute(arguments)
+    except UsageError as error:
+        parser.error(str(error))
     except KeyboardInterrupt:
         print("stopped: nothing was kept", file=sys.stderr)
         return Exit.STOPPED

@@ -8,28 +8,31 @@ from tqdm import tqdm
 LINE_EVERY_S = 30.0  # where the output is a file
 
 
-class _Lines(tqdm):
-    """A bar whose every state is a line of its own, for logs."""
+class _LinesOnly:
+    """Standard error without carriage returns: each state of a bar becomes a line."""
 
-    @staticmethod
-    def status_printer(file):
-        """Return what prints a state; nothing is overwritten or cleared."""
+    def write(self, text: str) -> None:
+        if line := text.strip():
+            sys.stderr.write(f"{line}\n")
 
-        def print_line(text: str) -> None:
-            if text.strip():
-                file.write(f"{text}\n")
-                file.flush()
-
-        return print_line
+    def flush(self) -> None:
+        sys.stderr.flush()
 
 
 def progress(
-    what: str, *, total: int | None, unit: str, done: int = 0, show: bool = True
+    what: str,
+    *,
+    total: int | None,
+    unit: str,
+    done: int = 0,
+    show: bool = True,
+    leave: bool = True,
 ) -> tqdm:
     """Return a bar to `update`, a context manager.
 
     On a terminal it is drawn twice a second and says the time left where the total is
-    known. Elsewhere a line is written every 30 s and at the end.
+    known. Elsewhere a line is written every 30 s, and one at the end of work that took
+    longer than that.
 
     Args:
         what: is done, such as `reading`.
@@ -37,18 +40,22 @@ def progress(
         unit: what is counted, such as `crystals`.
         done: how many were done before.
         show: False on all processes but the first.
+        leave: keep the finished bar on a terminal.
     """
     on_terminal = sys.stderr.isatty()
-    return (tqdm if on_terminal else _Lines)(
+    return tqdm(
         desc=what,
         total=total,
         initial=done,
         unit=f" {unit}",
+        file=sys.stderr if on_terminal else _LinesOnly(),
         disable=not show or bool(os.environ.get("CLOUD_JAX_QUIET")),
+        delay=0 if on_terminal else LINE_EVERY_S,
         mininterval=0.5 if on_terminal else LINE_EVERY_S,
         maxinterval=LINE_EVERY_S,
         miniters=1,
         smoothing=0.05,
         dynamic_ncols=on_terminal,
         ascii=not on_terminal,
+        leave=leave or not on_terminal,
     )

@@ -28,13 +28,13 @@ def main() -> None:
     import cloud_jax
     from cloud_jax.inference.crystals import to_crystals
     from cloud_jax.inference.inputs import parse, path_items
-    from cloud_jax.inference.properties import ask
+    from cloud_jax.inference.properties import make_request
     from cloud_jax.inference.tables import rows
 
     predictor = cloud_jax.load(options.checkpoint)
     loading = time.perf_counter() - start
     law = predictor.model.description["head"]["kind"] == "physics"
-    question = ask(predictor.model.description, [300.0] if law else None, None)
+    request = make_request(predictor.model.description, [300.0] if law else None, None)
     workers = usable_cores()
 
     def once() -> dict[str, float]:
@@ -45,7 +45,7 @@ def main() -> None:
         crystals, rejects = to_crystals(results, predictor.model)
         read = time.perf_counter()
         crystals, raw, _ = predictor.outputs(crystals)
-        for chunk, made in predictor.estimates(crystals, raw, question):
+        for chunk, made in predictor.properties(crystals, raw, request):
             rows(chunk, made)
         done = time.perf_counter()
         counts = {"predicted": len(crystals), "rejected": len(rejects)}

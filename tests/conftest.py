@@ -8,6 +8,8 @@ from importlib import resources
 import pytest
 
 os.environ["JAX_PLATFORMS"] = "cpu"
+# Tests leave nothing in the home of whoever runs them.
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )

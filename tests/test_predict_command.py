@@ -14,7 +14,7 @@ import pytest
 from property_model import write_model
 
 from cloud_jax.inference import inputs
-from cloud_jax.predict import main, parse_arguments
+from cloud_jax.predict import main
 
 ROOT = Path(__file__).resolve().parents[1]
 PAIRS = [(a, b) for a in ("Li", "Na", "K", "Rb") for b in ("F", "Cl", "Br", "I")]
@@ -65,7 +65,7 @@ def predict(model, *words):
 
 def test_a_folder_in_order_with_its_rejects_beside(model, cifs, tmp_path, capsys):
     out = tmp_path / "x.csv"
-    assert predict(model, cifs, "--temperature", "300", "--out", out) == 0
+    assert predict(model, cifs, "--temperature", "300", "--output", out) == 0
     rows = read(out)
     ids = list(dict.fromkeys(row["id"] for row in rows))
     good = [str(p) for p in sorted(cifs.iterdir()) if not p.stem.endswith("b")]
@@ -82,7 +82,7 @@ def test_a_folder_in_order_with_its_rejects_beside(model, cifs, tmp_path, capsys
         "x.csv",
     ]
 
-    assert predict(model, good[0], good[0], "--out", out) == 0
+    assert predict(model, good[0], good[0], "--output", out) == 0
     assert len(read(out)) == 5, "a file named twice is predicted once"
     assert read(tmp_path / "rejects.csv") == [], "no rejects of the run before"
 
@@ -96,7 +96,7 @@ def test_patterns_archives_and_names_with_commas(model, cifs, tmp_path):
     (cifs / "POSCAR_b").write_text(POSCAR.format("Cs", "Cl"))
     (cifs / "POSCAR_a").write_text(POSCAR.format("Ni", "Al"))
     words = [cifs / "POSCAR*", tmp_path / "all.tar.gz", odd, tmp_path / "gone.cif"]
-    assert predict(model, *words, "--out", out) == 0
+    assert predict(model, *words, "--output", out) == 0
     ids = list(dict.fromkeys(row["id"] for row in read(out)))
     vasp = [str(cifs / "POSCAR_a"), str(cifs / "POSCAR_b")]
     assert ids == [*vasp, str(tmp_path / "all.tar.gz/deep/00.cif"), str(odd)]
@@ -124,7 +124,7 @@ def test_plot_and_vectors(model, cifs, tmp_path):
 
 
 def test_nothing_predicted_is_a_failure(model, cifs, tmp_path, capsys):
-    assert predict(model, cifs / "03b.cif", "--out", tmp_path / "x.csv") == 1
+    assert predict(model, cifs / "03b.cif", "--output", tmp_path / "x.csv") == 1
     assert "predicted 0 of 1" in capsys.readouterr().err
     assert len(read(tmp_path / "rejects.csv")) == 1
     assert read(tmp_path / "x.csv") == []
@@ -135,16 +135,16 @@ def test_nothing_predicted_is_a_failure(model, cifs, tmp_path, capsys):
     [
         (["--temperature", "9:1:1"], "smaller temperature first"),
         (["--temperature", "-5"], "at least 0 K"),
-        (["--out", "x.cif"], "expected a name in .csv"),
-        (["--out", "nowhere/x.csv"], "no folder nowhere"),
-        (["--out", "rejects.csv"], "the name of the list of rejects"),
+        (["--output", "x.cif"], "expected a name in .csv"),
+        (["--output", "nowhere/x.csv"], "no folder nowhere"),
+        (["--output", "rejects.csv"], "the name of the list of rejects"),
         (["--plot", "x.png"], "needs --temperature with two or more"),
         (["--temperature", "3", "--plot", "x.png"], "needs --temperature"),
     ],
 )
 def test_slips_on_the_command_line(words, message, capsys):
     with pytest.raises(SystemExit) as stop:
-        parse_arguments(["a.cif", *words])
+        main(["a.cif", *words])
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
 
@@ -152,7 +152,7 @@ def test_slips_on_the_command_line(words, message, capsys):
 @pytest.mark.parametrize(
     "words",
     [
-        ["--out", "predictions.csv"],
+        ["--output", "predictions.csv"],
         ["--embed", "x.parquet"],
         ["--plot", "parity.png", "--temperature", "0:9:3"],
     ],
@@ -163,7 +163,7 @@ def test_nothing_is_written_among_the_results_of_a_training_run(
     monkeypatch.chdir(tmp_path)
     Path("results.json").touch()
     with pytest.raises(SystemExit) as stop:
-        parse_arguments(["a.cif", *words])
+        main(["a.cif", *words])
     assert stop.value.code == 2
     assert "work directory of a training run" in capsys.readouterr().err
 
@@ -209,8 +209,8 @@ def test_a_full_disk_or_ctrl_c_leaves_the_old_file(
 
     out = tmp_path / "x.csv"
     out.write_text("old")
-    monkeypatch.setattr("cloud_jax.inference.run.write_rows", fail)
-    status = predict(model, cifs / "00.cif", "--out", out)
+    monkeypatch.setattr("cloud_jax.inference.run.CsvWriter.write", fail)
+    status = predict(model, cifs / "00.cif", "--output", out)
     assert status == (1 if error else 130)
     assert out.read_text() == "old"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cifs", "x.csv"]
@@ -239,7 +239,7 @@ def test_a_file_that_hangs_and_one_that_kills_its_process(
     monkeypatch.setattr(inputs, "POOL_FROM", 4)
     monkeypatch.setattr(inputs, "TIME_LIMIT_S", 1.0)
     out = tmp_path / "x.csv"
-    assert predict(model, cifs, "--temperature", "300", "--out", out) == 0
+    assert predict(model, cifs, "--temperature", "300", "--output", out) == 0
     assert len(read(out)) == 16 * 5
     rejects = {Path(r["id"]).name: r["code"] for r in read(tmp_path / "rejects.csv")}
     assert rejects["05_hang.cif"] == "timeout"
@@ -248,9 +248,10 @@ def test_a_file_that_hangs_and_one_that_kills_its_process(
 
 def test_help_imports_nothing_heavy():
     code = (
-        "import sys; from cloud_jax.predict import parse_arguments as p\n"
-        "p(['a.cif', '--temperature', '0:10:5'])\n"
-        "heavy = {'jax', 'flax', 'pymatgen', 'pyarrow', 'matplotlib'}\n"
+        "import sys; from cloud_jax.predict import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'jax', 'flax', 'pymatgen', 'pandas', 'pyarrow', 'matplotlib'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

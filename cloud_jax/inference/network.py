@@ -59,7 +59,10 @@ def _evaluate(
     network: nn.Module, model: Model, params: PyTree, sentences: Sequence[Sequence[int]]
 ) -> Float[np.ndarray, "N M O"]:
     """Run each distinct sentence through the network once."""
-    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), params)
+    # Converted by numpy: jax would compile a program for each shape of parameter.
+    params = jax.device_put(
+        jax.tree.map(lambda leaf: np.asarray(leaf).astype(np.float32), params)
+    )
     has_features = model.description["encoder"].get("token_features", 0)
     features = model.vocabulary.features if has_features else None
     groups: dict[int, list[tuple[int, ...]]] = defaultdict(list)

@@ -1,49 +1,82 @@
-"""Files of a prediction, each whole or not there: CSV, rejects, vectors."""
+"""Files of a prediction: rows as CSV or JSON lines, rejects, vectors."""
 
 import csv
+import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-import pyarrow as pa
 from jaxtyping import Float
-from pyarrow import csv as arrow_csv
-from pyarrow import parquet
 
 from cloud_jax.files import atomic_open
 from cloud_jax.inference.crystals import Crystal
+from cloud_jax.inference.properties import PropertyValues
+from cloud_jax.inference.tables import COLUMNS, objects, rows
 from cloud_jax.scope.pipeline import Reject
 
 
-def write_header(file: IO[bytes], names: Sequence[str]) -> None:
-    """Write the names of the columns."""
-    file.write((",".join(names) + "\n").encode())
+class CsvWriter:
+    """Writes predictions as rows of a CSV file.
 
-
-def write_rows(file: IO[bytes], columns: dict[str, np.ndarray]) -> None:
-    """Append rows to a CSV file; NaN is an empty field.
-
-    Numbers have the digits of float32, which is what the network computes in.
+    Numbers have the digits of float32, which is what the network computes in; NaN is an
+    empty field.
     """
-    arrays = {
-        name: pa.array(values.astype(np.float32), from_pandas=True)
-        if values.dtype == float
-        else pa.array(values, pa.string())
-        for name, values in columns.items()
-    }
-    # "needed" quotes every text, so it is taken where a name needs it.
-    style = (
-        "needed" if any(set(name) & set('",\r\n') for name in columns["id"]) else "none"
-    )
-    options = arrow_csv.WriteOptions(include_header=False, quoting_style=style)
-    arrow_csv.write_csv(pa.table(arrays), file, options)
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+        file.write((",".join(COLUMNS) + "\n").encode())
+
+    def write(
+        self, crystals: Sequence[Crystal], properties: Sequence[PropertyValues]
+    ) -> None:
+        """Append the rows of some crystals."""
+        texts = [
+            _shortest_texts(values) if values.dtype == float else values.tolist()
+            for values in rows(crystals, properties).values()
+        ]
+        lines = io.StringIO()
+        csv.writer(lines, lineterminator="\n").writerows(zip(*texts, strict=True))
+        self._file.write(lines.getvalue().encode())
+
+
+class JsonWriter:
+    """Writes predictions as one JSON object per crystal and line."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+
+    def write(
+        self, crystals: Sequence[Crystal], properties: Sequence[PropertyValues]
+    ) -> None:
+        """Append the objects of some crystals."""
+        for value in objects(crystals, properties):
+            self._file.write((json.dumps(value) + "\n").encode())
+
+
+def _shortest_texts(values: Float[np.ndarray, " n"]) -> list[str]:
+    """Return the shortest text of each number in float32, empty for NaN.
+
+    From 1e-6 to 1e10 without an exponent.
+    """
+    single = values.astype(np.float32)
+    texts = single.astype(str)  # with an exponent below 1e-4 and above 1e6
+    size = np.abs(single)
+    plain = ((size >= 1e-6) & (size < 1e-4)) | ((size >= 1e6) & (size < 1e10))
+    for i in np.flatnonzero(plain):
+        texts[i] = np.format_float_positional(single[i], trim="-")
+    return [
+        "" if text == "nan" else text.removesuffix(".0").replace("e-0", "e-")
+        for text in texts.tolist()
+    ]
 
 
 def write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
-    """Write what was set aside and why; without rejects the header alone.
+    """Write what was set aside and why.
 
-    A file of an earlier run would otherwise be read as this run's.
+    Without rejects the header is written alone: a file of an earlier run would
+    otherwise be read as this run's.
     """
     as_text = {"newline": "", "encoding": "utf-8", "errors": "replace"}
     with atomic_open(path, "w", **as_text) as file:
@@ -56,6 +89,14 @@ def write_vectors(
     file: IO[bytes], crystals: Sequence[Crystal], states: Float[np.ndarray, "N D"]
 ) -> None:
     """Write [CLS] vectors as Parquet: id, sentence, space group, flags, embedding."""
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as error:
+        raise OSError(
+            f"--embed writes Parquet and {error.name} is not installed: "
+            'pip install "cloud-jax[preprocess]"'
+        ) from None
     width = states.shape[1]
     table = pa.table(
         {

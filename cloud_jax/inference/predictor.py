@@ -14,11 +14,11 @@ from cloud_jax.inference import network
 from cloud_jax.inference.crystals import Crystal, options_of, to_crystals
 from cloud_jax.inference.inputs import object_items, parse
 from cloud_jax.inference.properties import (
-    Estimate,
-    Question,
-    ask,
-    crystals_at_once,
-    estimates,
+    PredictionRequest,
+    PropertyValues,
+    chunk_size,
+    make_request,
+    predict_properties,
 )
 from cloud_jax.inference.tables import COLUMNS, rows
 from cloud_jax.inference.temperatures import check_temperatures
@@ -97,7 +97,7 @@ class Predictor:
             be predicted is in `.attrs["rejects"]`, and a warning says so.
 
         Raises:
-            EstimateError: the model cannot give this.
+            PredictionError: the model cannot give this.
             ValueError: a temperature below 0 or not finite, or too few ids.
         """
         import pandas as pd
@@ -105,17 +105,17 @@ class Predictor:
         temperatures = None
         if temperature_k is not None:
             temperatures = check_temperatures(temperature_k)
-        question = ask(self.model.description, temperatures, basis)
+        request = make_request(self.model.description, temperatures, basis)
         crystals, rejects = self._read(structures, ids, workers)
-        crystals, raw, odd = self.outputs(crystals)
+        crystals, raw, not_finite = self.outputs(crystals)
         chunks = [
-            rows(chunk, made) for chunk, made in self.estimates(crystals, raw, question)
+            rows(chunk, made) for chunk, made in self.properties(crystals, raw, request)
         ]
         columns = {
             name: np.concatenate([chunk[name] for chunk in chunks]) if chunks else []
             for name in COLUMNS
         }
-        return _with_rejects(pd.DataFrame(columns), rejects + odd)
+        return _with_rejects(pd.DataFrame(columns), rejects + not_finite)
 
     def embed(
         self,
@@ -133,7 +133,7 @@ class Predictor:
 
         crystals, rejects = self._read(structures, ids, workers)
         frame = pd.DataFrame(
-            self.states(crystals),
+            self.cls_states(crystals),
             index=pd.Index([crystal.id for crystal in crystals], name="id"),
         )
         return _with_rejects(frame, rejects)
@@ -159,26 +159,28 @@ class Predictor:
         kept = [c for c, good in zip(crystals, finite, strict=True) if good]
         return kept, raw[finite], rejects
 
-    def states(self, crystals: Sequence[Crystal]) -> Float[np.ndarray, "N D"]:
-        """The [CLS] vectors of crystals."""
+    def cls_states(self, crystals: Sequence[Crystal]) -> Float[np.ndarray, "N D"]:
+        """Return the [CLS] vectors of crystals."""
         if not crystals:
             return np.zeros((0, self.model.description["encoder"]["width"]), np.float32)
         return network.cls_states(self.model, [c.tokens for c in crystals])
 
-    def estimates(
+    def properties(
         self,
         crystals: Sequence[Crystal],
         raw: Float[np.ndarray, "N M O"],
-        question: Question,
-    ) -> Iterator[tuple[Sequence[Crystal], list[Estimate]]]:
-        """Yield the properties of the crystals, as many at once as memory likes."""
+        request: PredictionRequest,
+    ) -> Iterator[tuple[Sequence[Crystal], list[PropertyValues]]]:
+        """Yield crystals and their properties, in chunks that fit the memory."""
         description = self.model.description
-        step = crystals_at_once(description, question)
+        step = chunk_size(description, request)
         for start in range(0, len(crystals), step):
             chunk = crystals[start : start + step]
             yield (
                 chunk,
-                estimates(description, question, chunk, raw[start : start + step]),
+                predict_properties(
+                    description, request, chunk, raw[start : start + step]
+                ),
             )
 
 

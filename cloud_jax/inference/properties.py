@@ -18,7 +18,7 @@ from cloud_jax.physics.laws import (
     PROPERTIES,
     Law,
     constrain,
-    evaluate,
+    evaluate_all,
     get_law,
     scale_temperatures,
 )
@@ -27,11 +27,11 @@ _PAIRS = 2**18  # (crystal, member, factor, temperature) in memory at once
 _BLOCK = 2**12  # of them in one call of the law: one shape, so one compilation
 
 
-class EstimateError(ValueError):
+class PredictionError(ValueError):
     """The model cannot give what was asked for."""
 
 
-class Estimate(NamedTuple):
+class PropertyValues(NamedTuple):
     """One property of N crystals at T temperatures.
 
     Attributes:
@@ -55,19 +55,19 @@ class Estimate(NamedTuple):
     upper: Float[np.ndarray, "N T"]
 
 
-class Question(NamedTuple):
-    """What is asked of the model; see `ask`."""
+class PredictionRequest(NamedTuple):
+    """Temperatures and basis of a prediction, checked by `make_request`."""
 
     temperature_k: Float[np.ndarray, " T"] | None
     basis: str
 
 
-def ask(
+def make_request(
     description: dict[str, Any],
     temperature_k: Sequence[float] | None,
     basis: str | None,
-) -> Question:
-    """Check a question against what the model can answer, and fill in the defaults.
+) -> PredictionRequest:
+    """Check a request against what the model can answer, and fill in the defaults.
 
     Args:
         description: of a model.
@@ -75,53 +75,53 @@ def ask(
         basis: one of `BASES`; without it that of the first target.
 
     Raises:
-        EstimateError: with what the model can do.
+        PredictionError: with what the model can do.
     """
     if description["kind"] != "property":
-        raise EstimateError(
+        raise PredictionError(
             "this model is an encoder without a head: it gives embeddings, no "
             "properties. Fine-tune it on labelled crystals, or ask for --embed"
         )
     targets = description["targets"]
     if basis is not None and basis not in BASES:
-        raise EstimateError(f"basis {basis!r} is not one of {', '.join(BASES)}")
+        raise PredictionError(f"basis {basis!r} is not one of {', '.join(BASES)}")
     if description["head"]["kind"] == "physics":
         _law_of(description)
         if temperature_k is None:
             trained = {t["temperature_k"] for t in targets} - {None}
             temperature_k = sorted(trained) or [298.15]
-        return Question(
+        return PredictionRequest(
             np.array(temperature_k, dtype=float), basis or targets[0]["basis"]
         )
     if temperature_k is not None:
         names = ", ".join(_with_temperature(target) for target in targets)
-        raise EstimateError(
+        raise PredictionError(
             f"this model has no law of temperature, it predicts {names}: leave the "
             "temperature out"
         )
     for target in targets:
         if basis is not None and basis != target["basis"] and not _is_molar(target):
-            raise EstimateError(
+            raise PredictionError(
                 f"basis {basis!r}: target {target['name']} is in {target['unit']!r} "
                 f"with basis {target['basis']!r}; only a quantity of a mol can be "
                 "given for another basis"
             )
-    return Question(None, basis or "")
+    return PredictionRequest(None, basis or "")
 
 
 def _law_of(description: dict[str, Any]) -> Law:
     """The law of a model, which may be one of the user's own.
 
     Raises:
-        EstimateError: there is none of that name here, or it has other variables.
+        PredictionError: there is none of that name here, or it has other variables.
     """
     name, n_outputs = description["head"]["law"], description["head"]["outputs"]
     try:
         law = get_law(str(name))
     except ValueError as error:
-        raise EstimateError(f"model.json, field head.law: {error}") from error
+        raise PredictionError(f"model.json, field head.law: {error}") from error
     if len(law.variables) != n_outputs:
-        raise EstimateError(
+        raise PredictionError(
             f"model.json, field head.outputs: found {n_outputs}, but law {name!r} has "
             f"{len(law.variables)} variables"
         )
@@ -137,40 +137,38 @@ def _is_molar(target: dict[str, Any]) -> bool:
     return target["basis"] in BASES and "mol" in target["unit"]
 
 
-def crystals_at_once(description: dict[str, Any], question: Question) -> int:
-    """How many crystals `estimates` takes well in one call."""
-    n_temperatures = (
-        1 if question.temperature_k is None else len(question.temperature_k)
-    )
+def chunk_size(description: dict[str, Any], request: PredictionRequest) -> int:
+    """Return how many crystals `predict_properties` takes well in one call."""
+    n_temperatures = 1 if request.temperature_k is None else len(request.temperature_k)
     fit = _PAIRS // (3 * description["members"] * n_temperatures)
     return 1 << max(fit.bit_length() - 1, 0)
 
 
-def estimates(
+def predict_properties(
     description: dict[str, Any],
-    question: Question,
+    request: PredictionRequest,
     crystals: Sequence[Crystal],
     raw: Float[np.ndarray, "N M O"],
-) -> list[Estimate]:
+) -> list[PropertyValues]:
     """Turn the outputs of all members into properties.
 
     Args:
         description: of a property model.
-        question: from `ask`.
+        request: from `make_request`.
         crystals: N of them.
         raw: from `network.head_outputs`.
     """
     if description["head"]["kind"] == "physics":
-        return _physics(description, question, crystals, raw)
+        return _physics(description, request, crystals, raw)
     return [
-        _regression(description, target, question.basis or target["basis"], crystals, y)
+        _regression(description, target, request.basis or target["basis"], crystals, y)
         for target, y in zip(
             description["targets"], np.moveaxis(raw.astype(float), 2, 0), strict=True
         )
     ]
 
 
-def amounts(basis: str, crystals: Sequence[Crystal]) -> Float[np.ndarray, " N"]:
+def atoms_in_basis(basis: str, crystals: Sequence[Crystal]) -> Float[np.ndarray, " N"]:
     """Mol of atoms in a mol, or a gram, of the basis."""
     return np.array(
         [
@@ -195,18 +193,20 @@ def _spread(values: Float[np.ndarray, "N M ..."]) -> Float[np.ndarray, "N ..."]:
 
 def _regression(
     description: dict, target: dict, basis: str, crystals: Sequence[Crystal], raw
-) -> Estimate:
+) -> PropertyValues:
     values = raw * target["scale"] + target["mean"]
     unit = target["unit"]
     quantile = _quantiles(description).get(target["name"], np.nan)
     if basis != target["basis"]:
-        factor = amounts(basis, crystals) / amounts(target["basis"], crystals)
+        factor = atoms_in_basis(basis, crystals) / atoms_in_basis(
+            target["basis"], crystals
+        )
         values, quantile = values * factor[:, None], quantile * factor
         unit = unit.replace("mol", "g") if basis == "gram" else unit
     value = values.mean(axis=1)
     columns = (value, _spread(values), value - quantile, value + quantile)
     at = target.get("temperature_k")
-    return Estimate(
+    return PropertyValues(
         target.get("property") or target["name"],
         unit,
         basis or "",
@@ -221,8 +221,8 @@ def _quantiles(description: dict[str, Any]) -> dict[str, float]:
 
 
 def _physics(
-    description: dict, question: Question, crystals: Sequence[Crystal], raw
-) -> list[Estimate]:
+    description: dict, request: PredictionRequest, crystals: Sequence[Crystal], raw
+) -> list[PropertyValues]:
     law = _law_of(description)
     quantiles = _quantiles(description)
     widest = max(quantiles.values(), default=np.nan)
@@ -237,8 +237,8 @@ def _physics(
     )
     variables = _variables(law, raw)
     made = [_estimate_variable(law, i, variables, widest) for i in range(raw.shape[2])]
-    curves = _curves(law, variables, question.temperature_k, np.exp(shifts))
-    n_atoms = amounts(question.basis, crystals)[:, None]
+    curves = _curves(law, variables, request.temperature_k, np.exp(shifts))
+    n_atoms = atoms_in_basis(request.basis, crystals)[:, None]
     for name, values in zip(PROPERTIES, curves, strict=True):
         means = values.mean(axis=1)  # over members, [N, S, T]
         quantile = own.get(name, widest)
@@ -248,11 +248,11 @@ def _physics(
             lower = upper = np.full_like(lower, np.nan)
         columns = means[:, 0], _spread(values[:, :, 0]), lower, upper
         made.append(
-            Estimate(
+            PropertyValues(
                 name,
-                unit_of(name, question.basis),
-                question.basis,
-                question.temperature_k,
+                unit_of(name, request.basis),
+                request.basis,
+                request.temperature_k,
                 *(column * n_atoms for column in columns),
             )
         )
@@ -261,7 +261,7 @@ def _physics(
 
 def _estimate_variable(
     law: Law, index: int, variables: dict[str, np.ndarray], quantile: float
-) -> Estimate:
+) -> PropertyValues:
     name, unit, *_ = law.variables[index]
     values = variables[name]
     mean = values.mean(axis=1)
@@ -270,14 +270,14 @@ def _estimate_variable(
     ends = mean * np.exp(-quantile), mean * np.exp(quantile)
     columns = mean, _spread(values), *ends
     at = np.array([np.nan])
-    return Estimate(name, unit, "", at, *(column[:, None] for column in columns))
+    return PropertyValues(name, unit, "", at, *(column[:, None] for column in columns))
 
 
 def _variables(
     law: Law, raw: Float[np.ndarray, "N M O"]
 ) -> dict[str, Float[np.ndarray, "N M"]]:
     with jax.enable_x64(True):
-        return jax.tree.map(np.asarray, constrain(law, raw.astype(np.float64)))
+        return jax.tree.map(np.asarray, _constrain(law, raw.astype(np.float64)))
 
 
 def _curves(
@@ -312,9 +312,15 @@ def _filled(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " B"]:
 
 
 @partial(jax.jit, static_argnames="law")
+def _constrain(law: Law, raw: Float[Array, "N M O"]) -> dict[str, Float[Array, "N M"]]:
+    return constrain(law, raw)
+
+
+@partial(jax.jit, static_argnames="law")
 def _properties(
     law: Law,
     variables: dict[str, Float[Array, " B"]],
     temperature_k: Float[Array, " B"],
 ) -> list[Float[Array, " B"]]:
-    return [evaluate(law, name, variables, temperature_k) for name in PROPERTIES]
+    values = evaluate_all(law, variables, temperature_k)
+    return [values[name] for name in PROPERTIES]

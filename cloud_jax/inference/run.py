@@ -1,62 +1,69 @@
-"""One run of `python -m cloud_jax.predict`: files in, files out."""
+"""One run of `cloud-jax predict`: files in, files out."""
 
 import argparse
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from cloud_jax.cores import usable_cores
 from cloud_jax.files import atomic_open
 from cloud_jax.inference.crystals import Crystal, to_crystals
 from cloud_jax.inference.inputs import parse, path_items
 from cloud_jax.inference.outputs import (
-    write_header,
+    CsvWriter,
+    JsonWriter,
     write_rejects,
-    write_rows,
     write_vectors,
 )
 from cloud_jax.inference.predictor import Predictor, load
-from cloud_jax.inference.properties import Estimate, Question, amounts, ask
-from cloud_jax.inference.tables import COLUMNS, rows
+from cloud_jax.inference.properties import (
+    PredictionRequest,
+    PropertyValues,
+    atoms_in_basis,
+    make_request,
+)
 from cloud_jax.physics.constants import GAS_CONSTANT
+from cloud_jax.progress import progress
 from cloud_jax.scope.pipeline import Reject
 
 _OF = {
-    "cell": " of the primitive cell",
-    "atom": " of an atom",
-    "formula": " of the formula unit",
-    "gram": "",  # its unit says it
+    "cell": " per mol of primitive cells",
+    "atom": " per mol of atoms",
+    "formula": " per mol of formula units",
+    "gram": "",  # the unit says it
 }
 _SHOWN = 10  # rejects on the terminal where no file lists them
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Predict and write; returns the exit status.
+    """Predict, write the files, and report; return the exit code.
 
     Raises:
-        ModelFolderError, EstimateError: the model is unusable, or not for this.
+        ModelFolderError: the model is unusable.
+        PredictionError: the model cannot give what was asked for.
         EngineError, OSError: the machine is in the way.
     """
     started = time.monotonic()
     predictor = load(arguments.checkpoint)
-    to_stdout = not (arguments.out or arguments.plot or arguments.embed)
-    question = None
-    if to_stdout or arguments.out or arguments.plot:
-        question = ask(
+    to_stdout = not (arguments.output or arguments.plot or arguments.embed)
+    to_stdout = to_stdout or (arguments.json and not arguments.output)
+    request = None
+    if to_stdout or arguments.output or arguments.plot:
+        request = make_request(
             predictor.model.description, arguments.temperature, arguments.basis
         )
     loaded = time.monotonic()
     with ExitStack() as stack:
-        # Opened before the work, so that a file that cannot be is known at once.
+        # Opened before the work, so that a file that cannot be written is known at
+        # once.
         table = vectors = None
-        if arguments.out:
-            table = stack.enter_context(atomic_open(arguments.out))
+        if arguments.output:
+            table = stack.enter_context(atomic_open(arguments.output))
         elif to_stdout:
             table = sys.stdout.buffer
         if arguments.embed:
@@ -64,32 +71,37 @@ def run(arguments: argparse.Namespace) -> int:
         crystals, rejects = _read(arguments.files, predictor)
         read = time.monotonic()
         if vectors:
-            write_vectors(vectors, crystals, predictor.states(crystals))
-        if question:
-            crystals, raw, odd = predictor.outputs(crystals)
-            rejects += odd
-            chunks = predictor.estimates(crystals, raw, question)
-            curves = list(_write(table, chunks, keep=bool(arguments.plot)))
-            if curves and arguments.plot:
-                _plot(arguments.plot, crystals, curves, question)
-        beside = arguments.out or arguments.embed
+            write_vectors(vectors, crystals, predictor.cls_states(crystals))
+        if request:
+            crystals, raw, not_finite = predictor.outputs(crystals)
+            rejects += not_finite
+            as_json = arguments.json or Path(str(arguments.output)).suffix == ".jsonl"
+            writer = table and (JsonWriter if as_json else CsvWriter)(table)
+            curves = []
+            for chunk, properties in predictor.properties(crystals, raw, request):
+                if writer:
+                    writer.write(chunk, properties)
+                if arguments.plot:
+                    curves.append(properties)
+            if curves:
+                _plot(arguments.plot, crystals, curves, request)
+        beside = arguments.output or arguments.embed
         if beside:
             write_rejects(beside.with_name("rejects.csv"), rejects)
     if to_stdout:
         sys.stdout.flush()
-    _report(crystals, rejects, beside)
     spent = loaded - started, read - loaded, time.monotonic() - read
-    print("loading {:.1f} s, reading {:.1f} s, predicting {:.1f} s".format(*spent),
-          file=sys.stderr)  # fmt: skip
+    for line in _summary(crystals, rejects, beside, spent, quiet=arguments.quiet):
+        print(line, file=sys.stderr)
     return 0 if crystals else 1
 
 
 def _read(
     files: Sequence[str], predictor: Predictor
 ) -> tuple[list[Crystal], list[Reject]]:
-    seen: set[str] = set()  # a file may be named twice, or by two patterns
+    seen: set[str] = set()  # a file may be named twice, or match two patterns
     items = (i for i in path_items(files) if not (i.id in seen or seen.add(i.id)))
-    with tqdm(desc="reading", unit=" files", leave=False, disable=None) as bar:
+    with progress("reading", total=None, unit="crystals", leave=False) as bar:
         results = parse(
             items,
             predictor.options,
@@ -99,32 +111,21 @@ def _read(
     return to_crystals(results, predictor.model)
 
 
-def _write(table, chunks, *, keep: bool) -> Iterator[list[Estimate]]:
-    """Write the rows of every chunk, and yield what the plot needs of it."""
-    if table:
-        write_header(table, COLUMNS)
-    for crystals, estimates in chunks:
-        if table:
-            write_rows(table, rows(crystals, estimates))
-        if keep:
-            yield estimates
-
-
 def _plot(
     path: Path,
     crystals: Sequence[Crystal],
-    chunks: list[list[Estimate]],
-    question: Question,
+    chunks: list[list[PropertyValues]],
+    request: PredictionRequest,
 ) -> None:
     from cloud_jax.evaluation.figures import Curve, Panel, curves
 
     panels = []
-    for estimates in zip(*chunks, strict=True):  # one property of all chunks
-        first = estimates[0]
+    for parts in zip(*chunks, strict=True):  # one property of all chunks
+        first = parts[0]
         if len(first.temperature_k) < 2:
             continue
         value, lower, upper = (
-            np.concatenate([getattr(estimate, name) for estimate in estimates])
+            np.concatenate([getattr(part, name) for part in parts])
             for name in ("value", "lower", "upper")
         )
         has_interval = not np.isnan(lower).any()
@@ -140,23 +141,24 @@ def _plot(
         ]
         limit = None
         if first.property == "heat_capacity" and len(crystals) == 1:
-            high = 3 * GAS_CONSTANT * amounts(question.basis, crystals)[0]
+            high = 3 * GAS_CONSTANT * atoms_in_basis(request.basis, crystals)[0]
             limit = ("Dulong-Petit", high)
         quantity = first.property.replace("_", " ") + _OF[first.basis]
         panels.append(Panel(quantity, first.unit, lines, limit))
     curves(path, panels)
 
 
-def _report(
-    crystals: Sequence[Crystal], rejects: Sequence[Reject], beside: Path | None
-) -> None:
-    """Say on the terminal what became of the files."""
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr)
-
+def _summary(
+    crystals: Sequence[Crystal],
+    rejects: Sequence[Reject],
+    beside: Path | None,
+    seconds: tuple[float, float, float],
+    *,
+    quiet: bool,
+) -> list[str]:
+    """Return what to say of the run: counts, warnings, rejects, and times."""
     n = len(crystals) + len(rejects)
-    say(f"predicted {len(crystals):,} of {n:,} structures")
+    lines = [] if quiet else [f"predicted {len(crystals):,} of {n:,} structures"]
     outside = Counter(
         flag
         for crystal in crystals
@@ -165,11 +167,14 @@ def _report(
     )
     if outside:
         counts = ", ".join(f"{flag} {count:,}" for flag, count in outside.most_common())
-        say(f"warning: outside the training rows (column flags): {counts}")
+        lines.append(f"warning: outside the training rows (column flags): {counts}")
     if rejects:
         where = f", see {beside.with_name('rejects.csv')}" if beside else ""
-        say(f"warning: {len(rejects):,} of {n:,} rejected{where}")
-        for reject in rejects[:_SHOWN]:
-            say(f"  {reject.id}: {reject.code}: {reject.message}")
+        lines.append(f"warning: {len(rejects):,} of {n:,} rejected{where}")
+        lines += [f"  {r.id}: {r.code}: {r.message}" for r in rejects[:_SHOWN]]
         if len(rejects) > _SHOWN:
-            say(f"  and {len(rejects) - _SHOWN:,} more")
+            lines.append(f"  and {len(rejects) - _SHOWN:,} more")
+    if not quiet:
+        times = "loading {:.1f} s, reading {:.1f} s, predicting {:.1f} s"
+        lines.append(times.format(*seconds))
+    return lines

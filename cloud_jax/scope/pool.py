@@ -41,7 +41,7 @@ LIMITED = ("timeout", "crashed", "out_of_memory")  # rejects that limits decide
 _STARTS = 3  # times a worker may die outside any record before the run stops
 
 
-class EngineError(RuntimeError):
+class EngineError(OSError):
     """Workers cannot do their work; the message says what to look at."""
 
 

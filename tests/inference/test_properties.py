@@ -3,7 +3,11 @@ import pytest
 from property_model import CV, DEBYE, REGRESSION
 
 from cloud_jax.inference.crystals import Crystal
-from cloud_jax.inference.properties import EstimateError, ask, estimates
+from cloud_jax.inference.properties import (
+    PredictionError,
+    make_request,
+    predict_properties,
+)
 from cloud_jax.physics import debye
 
 SALT = Crystal("salt", [1, 2], (("Cl", 1), ("Na", 1)), 2, (), "", 225)
@@ -20,8 +24,8 @@ THETA = 450 * np.log1p(np.exp(RAW[..., 0].astype(float) + np.log(np.e - 1)))
 
 
 def found(description=PHYSICS, raw=RAW, temperature_k=(0, 10, 300), basis=None):
-    question = ask(description, temperature_k, basis)
-    made = estimates(description, question, [SALT, TITANATE][: len(raw)], raw)
+    request = make_request(description, temperature_k, basis)
+    made = predict_properties(description, request, [SALT, TITANATE][: len(raw)], raw)
     return {estimate.property: estimate for estimate in made}
 
 
@@ -126,9 +130,9 @@ def test_a_molar_target_changes_its_basis():
     ],
 )
 def test_what_the_model_cannot_do_is_said(description, temperature_k, basis, message):
-    with pytest.raises(EstimateError, match=message):
-        ask(description, temperature_k, basis)
+    with pytest.raises(PredictionError, match=message):
+        make_request(description, temperature_k, basis)
 
 
 def test_without_temperatures_those_of_the_labels():
-    assert ask(PHYSICS, None, None).temperature_k.tolist() == [300]
+    assert make_request(PHYSICS, None, None).temperature_k.tolist() == [300]

@@ -139,7 +139,7 @@ def heat_capacity_curves(
         {name: `value`, `lower`, `upper` and `flags` by temperature}.
 
     Raises:
-        EstimateError: the model has no law.
+        PredictionError: the model has no law.
     """
     found = model.predict(
         [known_structure(name) for name in names],

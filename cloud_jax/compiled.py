@@ -1,0 +1,53 @@
+"""Programs that XLA compiled, kept between processes in the user's cache folder."""
+
+import hashlib
+import os
+import platform
+import sys
+from pathlib import Path
+
+
+def keep_compiled_programs() -> None:
+    """Let jax read and write compiled programs; for commands, before they import jax.
+
+    Compiling is half of the time in which one crystal is predicted. Where the
+    environment names a folder (JAX_COMPILATION_CACHE_DIR) or switches the cache off
+    (JAX_ENABLE_COMPILATION_CACHE=false), that stands. A folder that cannot be written
+    costs nothing but the time.
+    """
+    if "jax" in sys.modules:  # it has read its settings
+        return
+    folder = _cache_root() / "cloud-jax" / f"xla-{_machine()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    set_default = os.environ.setdefault
+    set_default("JAX_COMPILATION_CACHE_DIR", str(folder))
+    set_default("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    set_default("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+    # Loading a program compares the processor's features with names that only the
+    # compiler knows, and XLA reports that as an error of many lines.
+    set_default("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def _cache_root() -> Path:
+    """Return the folder for caches of this user, as the system has it."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home()))
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+
+
+def _machine() -> str:
+    """Return a hash of the processor: machines that share a home may differ in it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        features = next(
+            line for line in lines if line.startswith(("flags", "Features"))
+        )
+    except (OSError, StopIteration):
+        features = platform.processor()
+    text = f"{platform.machine()} {features}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,49 @@
+"""Compiled programs are kept for the next process, where that is possible."""
+
+import os
+import subprocess
+import sys
+
+CODE = (
+    "from cloud_jax.compiled import keep_compiled_programs\n"
+    "keep_compiled_programs()\n"
+    "import jax\n"
+    "jax.jit(lambda x: x * 3 + 1)(2.0)\n"
+    "print(jax.config.jax_compilation_cache_dir)\n"
+)
+
+
+def run(**environment: str) -> subprocess.CompletedProcess:
+    # jax has put a level of its own into this process's environment.
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "TF_"))}
+    return subprocess.run(
+        [sys.executable, "-c", CODE],
+        env=kept | {"JAX_PLATFORMS": "cpu"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_second_process_finds_the_programs_of_the_first(tmp_path):
+    def programs() -> dict[str, int]:
+        return {p.name: p.stat().st_mtime_ns for p in tmp_path.rglob("*-cache")}
+
+    first = run(XDG_CACHE_HOME=str(tmp_path))
+    assert first.stdout.startswith(str(tmp_path / "cloud-jax"))
+    written = programs()
+    assert written
+    second = run(XDG_CACHE_HOME=str(tmp_path))
+    assert programs() == written
+    assert first.stderr == second.stderr == ""
+
+
+def test_a_folder_that_jax_was_told_stands(tmp_path):
+    told = run(JAX_COMPILATION_CACHE_DIR=str(tmp_path / "mine"), HOME=str(tmp_path))
+    assert told.stdout.strip() == str(tmp_path / "mine")
+
+
+def test_a_home_that_cannot_be_written_costs_nothing(tmp_path):
+    (tmp_path / "file").touch()
+    found = run(XDG_CACHE_HOME=str(tmp_path / "file"))
+    assert (found.returncode, found.stdout.strip()) == (0, "None")
