@@ -47,42 +47,60 @@ class Command(NamedTuple):
     Attributes:
         module: that holds it.
         summary: a line for the list of commands.
+        extra: of the package (`pip install "cloud-jax[EXTRA]"`) that it needs.
     """
 
     module: str
     summary: str
+    extra: str = ""
 
 
 COMMANDS = {
     "scope": Command("cloud_jax.scope.command", "print the sentence of a crystal"),
-    "datasets": Command("cloud_jax.datasets.command", "list or download public data"),
-    "preprocess": Command(
-        "cloud_jax.preprocess.command", "turn structures into token shards"
-    ),
-    "pretrain": Command("cloud_jax.pretrain", "train an encoder on token shards"),
-    "finetune": Command("cloud_jax.finetune", "train on a table of labelled crystals"),
-    "search": Command("cloud_jax.search", "search settings of fine-tuning"),
     "predict": Command("cloud_jax.predict", "predict properties of crystals"),
+    "datasets": Command(
+        "cloud_jax.datasets.command", "list or download public data", "preprocess"
+    ),
+    "preprocess": Command(
+        "cloud_jax.preprocess.command",
+        "turn structures into token shards",
+        "preprocess",
+    ),
+    "pretrain": Command(
+        "cloud_jax.pretrain", "train an encoder on token shards", "train"
+    ),
+    "finetune": Command(
+        "cloud_jax.finetune", "train on a table of labelled crystals", "train"
+    ),
+    "search": Command("cloud_jax.search", "search settings of fine-tuning", "search"),
     "import-hf": Command(
         "cloud_jax.import_hf", "convert a Hugging Face BERT checkpoint"
     ),
     "study attention": Command(
-        "cloud_jax.studies.attention.command", "measure what [CLS] attends to"
+        "cloud_jax.studies.attention.command",
+        "measure what [CLS] attends to",
+        "report",
     ),
     "study discovery": Command(
-        "cloud_jax.studies.discovery.command", "score a model on MatBench Discovery"
+        "cloud_jax.studies.discovery.command",
+        "score a model on MatBench Discovery",
+        "report",
     ),
     "study leaderboard": Command(
-        "cloud_jax.studies.leaderboard", "merge runs into MatBench's results file"
+        "cloud_jax.studies.leaderboard",
+        "merge runs into MatBench's results file",
+        "report",
     ),
     "study phonon": Command(
-        "cloud_jax.studies.phonon.command", "compare heat capacity and energy"
+        "cloud_jax.studies.phonon.command",
+        "compare heat capacity and energy with the paper",
+        "report",
     ),
     "study report": Command(
-        "cloud_jax.studies.report.command", "gather finished runs on one page"
+        "cloud_jax.studies.report.command", "gather finished runs on one page", "report"
     ),
     "study scaling": Command(
-        "cloud_jax.studies.scaling.command", "fit the scaling law of a corpus"
+        "cloud_jax.studies.scaling.command", "fit the scaling law of a corpus", "report"
     ),
 }
 
@@ -93,12 +111,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "_ARGCOMPLETE" in os.environ:
         complete()
     for n_words in (1, 2):
-        command = COMMANDS.get(" ".join(words[:n_words]))
-        if command:
-            return import_module(command.module).main(words[n_words:])
-    overview().parse_args(words)
-    overview().print_help()
+        name = " ".join(words[:n_words])
+        if name in COMMANDS:
+            try:
+                module = import_module(COMMANDS[name].module)
+            except ModuleNotFoundError as error:
+                return _missing(name, error)
+            return module.main(words[n_words:])
+    arguments = overview().parse_args(words)
+    arguments.parser.print_help(sys.stderr)  # no command, or `study` alone
     return Exit.USAGE
+
+
+def _missing(name: str, error: ModuleNotFoundError) -> int:
+    """Say which package a command lacks, and how to install it.
+
+    Raises:
+        ModuleNotFoundError: it is a module of ours.
+    """
+    if str(error.name).partition(".")[0] == "cloud_jax":
+        raise error
+    extra = COMMANDS[name].extra or "all"
+    print(
+        f"error: `cloud-jax {name}` needs the package {error.name}, which is not "
+        f'installed: pip install "cloud-jax[{extra}]"',
+        file=sys.stderr,
+    )
+    return Exit.FAILED
 
 
 def overview() -> argparse.ArgumentParser:
@@ -108,11 +147,16 @@ def overview() -> argparse.ArgumentParser:
         description="CLOUD: a language model of crystals. `cloud-jax COMMAND --help` "
         "describes a command.",
         epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_formatter,
     )
     parser.add_argument("--version", action=_Version)
+    parser.set_defaults(parser=parser)
     _add_commands(parser, list(COMMANDS))
     return parser
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30)
 
 
 def complete() -> None:
@@ -136,6 +180,7 @@ def _add_commands(
         if name.startswith("study "):
             if study is None:
                 group = level.add_parser("study", help="reproduce the paper's evidence")
+                group.set_defaults(parser=group)
                 study = group.add_subparsers(title="studies", metavar="STUDY")
             parsers[name] = study.add_parser(name.split()[1], help=summary)
         else:
@@ -152,7 +197,8 @@ class _Version(argparse.Action):
     def __call__(self, parser, *_):
         from cloud_jax import __version__
 
-        parser.exit(message=f"cloud-jax {__version__}\n")
+        print(f"cloud-jax {__version__}")
+        parser.exit()
 
 
 def run_command(
@@ -201,6 +247,8 @@ def run_command(
     except BrokenPipeError:  # the reader of standard output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.DONE
+    except ModuleNotFoundError as error:
+        return _missing(name, error)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return Exit.FAILED
