@@ -60,7 +60,7 @@ def read_sources(
         else:
             raise SourceError(
                 f"source {word!r}: expected {', '.join(KINDS)} (after the kind comes "
-                "a colon and what is read, see --list-sources) or a corpus.toml"
+                "a colon and what is read, see `cloud-jax datasets`) or a corpus.toml"
             )
     names = [source.name for source in sources]
     twice = sorted({name for name in names if names.count(name) > 1})

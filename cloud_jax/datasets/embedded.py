@@ -1,7 +1,8 @@
-"""Real crystals inside two packages from PyPI: nothing to download.
+"""Real crystals that are installed with the program: nothing to download.
 
-pymatgen ships 288 AFLOW prototypes (Mehl et al., Comput. Mater. Sci. 136, S1, 2017)
-and jarvis-tools 1,081 minerals (Choudhary et al., npj Comput. Mater. 6, 173, 2020).
+pymatgen holds 288 AFLOW prototypes (Mehl et al., Comput. Mater. Sci. 136, S1, 2017),
+and this package 1,081 minerals (Choudhary et al., npj Comput. Mater. 6, 173, 2020; see
+NOTICE beside this file).
 """
 
 import gzip
@@ -20,21 +21,25 @@ from cloud_jax.structures.source import (
     SourceError,
 )
 
-# package, file inside it
-_AFLOW = ("pymatgen", "analysis/prototypes/aflow_prototypes.json.gz")
-_MINERALS = ("jarvis", "core/mineral_name_prototype.json.zip")
+_AFLOW = "analysis/prototypes/aflow_prototypes.json.gz"  # inside pymatgen
+# The file as jarvis-tools has it, so that a data set of it has the hashes that it had.
+_MINERALS = Path(__file__).with_name("mineral_name_prototype.json.zip")
 
 
-def _locate(package: str, file: str) -> Path:
-    """Find a package's file without importing the package."""
-    spec = importlib.util.find_spec(package)
+def _prototypes() -> Path:
+    """Return pymatgen's file of prototypes without importing pymatgen.
+
+    Raises:
+        SourceError: pymatgen is not installed.
+    """
+    spec = importlib.util.find_spec("pymatgen")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(folder) / file
+        path = Path(folder) / _AFLOW
         if path.is_file():
             return path
     raise SourceError(
-        f"source embedded: found no {file} in package {package}; "
-        "install requirements.txt (pymatgen and jarvis-tools hold the crystals)"
+        f"source embedded: found no {_AFLOW} of pymatgen: "
+        'pip install "cloud-jax[preprocess]"'
     )
 
 
@@ -54,7 +59,7 @@ class EmbeddedSource(Source):
 
     @classmethod
     def listings(cls, data_dir: str) -> list[Listing]:
-        """The one set."""
+        """Return the one set."""
         return [
             Listing(
                 "embedded",
@@ -67,14 +72,11 @@ class EmbeddedSource(Source):
         ]
 
     def pieces(self) -> tuple[Piece, Piece]:
-        """The two packaged files."""
-        return (
-            Piece("aflow", _locate(*_AFLOW)),
-            Piece("mineral", _locate(*_MINERALS)),
-        )
+        """Return the two installed files."""
+        return Piece("aflow", _prototypes()), Piece("mineral", _MINERALS)
 
     def count(self) -> int:
-        """288 prototypes and 1,081 minerals."""
+        """Return 288 prototypes and 1,081 minerals."""
         return 1369
 
     def read(self, piece: Piece) -> Iterator[RawItem]:

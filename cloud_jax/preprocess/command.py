@@ -212,7 +212,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def execute(arguments: argparse.Namespace) -> int:
     """Build the dataset, or list the public data sets; return the exit code."""
     if arguments.list_sources:
-        print(list_sources(arguments.data_dir))
+        from cloud_jax.datasets.command import describe, list_datasets
+
+        print("\n".join(map(describe, list_datasets(arguments.data_dir))))
         return Exit.DONE
     if not (arguments.sources and arguments.output):
         arguments.usage_error("expected --output DIR and at least one SOURCE")
@@ -329,22 +331,3 @@ def draw(report: dict, page: Path) -> None:
     except Exception as error:
         problem = f"{type(error).__name__}: {error}"
         print(f"warning: {page}: was not drawn ({problem})", file=sys.stderr)
-
-
-def list_sources(data_dir: str) -> str:
-    """Describe every public data set, and say which are in `data_dir`."""
-    from cloud_jax.datasets.corpus import KINDS
-
-    blocks = []
-    for kind in KINDS.values():
-        for listing in kind.listings(data_dir):
-            blocks.append(
-                f"{listing.word}  [{listing.here or 'not here'}]\n"
-                f"  {listing.what}\n  {listing.size}; "
-                f"licence: {listing.licence}; cite: {listing.citation}"
-            )
-    return "\n".join(blocks)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

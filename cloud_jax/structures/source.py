@@ -46,7 +46,7 @@ class Piece(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """A public data set, for `--list-sources`.
+    """A public data set, for `cloud-jax datasets`.
 
     Attributes:
         word: how to ask for it on the command line.

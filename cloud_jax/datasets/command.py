@@ -1,0 +1,71 @@
+"""`cloud-jax datasets`: list public data sets, and download them."""
+
+import argparse
+import json
+from collections.abc import Sequence
+
+from cloud_jax.cli import Exit, UsageError, run_command
+
+_EPILOG = """\
+The words are those that `cloud-jax preprocess` takes as sources and that fine-tuning
+takes as config.data.table. A file is looked for in --data-dir first; a download is
+checked against its published hash. optimade:NAME is harvested with
+`cloud-jax preprocess --output DIR optimade:NAME`.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.description = "List public data sets, or download some of them."
+    parser.epilog = _EPILOG
+    add = parser.add_argument
+    add("words", nargs="*", metavar="WORD", help="such as matbench:phonons (all)")
+    add("--download", action="store_true", help="download what is not here")
+    add(
+        "--data-dir", default="data", metavar="DIR", help="folder of public data (data)"
+    )
+    add("--json", action="store_true", help="print one JSON object per data set")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Download if asked to, and list."""
+    listings = list_datasets(arguments.data_dir)
+    known = [listing.word for listing in listings]
+    unknown = [word for word in arguments.words if word not in known]
+    if unknown:
+        raise UsageError(f"{unknown[0]}: not one of {', '.join(known)}")
+    if arguments.download:
+        if not arguments.words:
+            raise UsageError("--download: name the data sets to download")
+        from cloud_jax.datasets.corpus import read_sources
+
+        for source in read_sources(arguments.words, arguments.data_dir):
+            source.fetch()
+        listings = list_datasets(arguments.data_dir)
+    wanted = arguments.words or known
+    for listing in listings:
+        if listing.word in wanted:
+            as_json = json.dumps(listing._asdict())
+            print(as_json if arguments.json else describe(listing))
+    return Exit.DONE
+
+
+def list_datasets(data_dir: str) -> list:
+    """Return a `Listing` of every public data set, with what of it is in `data_dir`."""
+    from cloud_jax.datasets.corpus import KINDS
+
+    return [listing for kind in KINDS.values() for listing in kind.listings(data_dir)]
+
+
+def describe(listing) -> str:
+    """Return three lines on a data set, for people."""
+    return (
+        f"{listing.word}  [{listing.here or 'not here'}]\n"
+        f"  {listing.what}\n  {listing.size}; "
+        f"licence: {listing.licence}; cite: {listing.citation}"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `cloud-jax datasets`; return the exit code."""
+    return run_command("datasets", configure, execute, argv)

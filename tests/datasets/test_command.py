@@ -1,0 +1,49 @@
+"""`cloud-jax datasets` lists what there is, and says what is here."""
+
+import json
+
+import pytest
+
+from cloud_jax.datasets.command import main
+
+
+def test_every_data_set_has_a_licence_and_says_whether_it_is_here(tmp_path, capsys):
+    assert main(["--json", "--data-dir", str(tmp_path)]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    words = [row["word"] for row in rows]
+    assert {"embedded", "matbench:phonons", "optimade:mp", "phonon"} <= set(words)
+    assert len(words) == len(set(words))
+    assert all(row["licence"] and row["citation"] for row in rows)
+    assert [row["word"] for row in rows if row["here"]] == ["embedded"]
+
+
+def test_one_data_set_in_words_for_people(tmp_path, capsys):
+    (tmp_path / "matbench_phonons.json.gz").touch()
+    assert main(["matbench:phonons", "--data-dir", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("matbench:phonons  [")
+    assert "not here" not in text
+    assert len(text.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["matbench:phonon"], "matbench:phonon: not one of embedded"),
+        (["--download"], "name the data sets to download"),
+    ],
+)
+def test_wrong_usage(words, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_downloading_what_is_here_asks_no_server(tmp_path, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("no request is needed")
+
+    monkeypatch.setattr("requests.Session.request", fail)
+    assert main(["embedded", "--download", "--data-dir", str(tmp_path)]) == 0
+    assert "1,369 structures" in capsys.readouterr().out
