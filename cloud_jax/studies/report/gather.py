@@ -1,28 +1,28 @@
-"""Finished runs, found in folders and read; what is none, and why."""
+"""Finds the finished runs in folders, reads them, and lists what cannot be shown."""
 
-import json
-import math
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cloud_jax.evaluation.results import KINDS, kind_of
+from cloud_jax.evaluation.results import (
+    KINDS,
+    NAME,
+    kind_of,
+    read_object,
+    short_names,
+)
+from cloud_jax.studies.report.records import Number, Results, Target, decode
 
 _SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
-_PAGE_PIXELS = 0.65  # for each pixel of a figure of 200 dots an inch
-_HUGE = 1e300  # a whole number beyond this is no float
+_PAGE_PIXELS = 0.65  # per pixel of a figure, which has 200 dots per inch
 _BEGUN = ("config.json", "metrics.jsonl", "members", "checkpoints")
 
 
 class Figure(NamedTuple):
-    """A figure of a run.
-
-    Attributes:
-        caption: what it shows.
-        media_type: such as image/png.
-        data: the file.
-    """
+    """A figure of a run: caption, media type such as image/png, content of the file."""
 
     caption: str
     media_type: str
@@ -30,34 +30,10 @@ class Figure(NamedTuple):
 
     @property
     def width(self) -> int | None:
-        """Pixels of the page to show a PNG on: a column of a journal, enlarged."""
+        """Width of a PNG on the page, in pixels: a column of a journal, enlarged."""
         if self.media_type != "image/png":
             return None
         return round(int.from_bytes(self.data[16:20]) * _PAGE_PIXELS)
-
-
-class Run(NamedTuple):
-    """One finished run.
-
-    Attributes:
-        name: of its folder, below what all runs share.
-        folder: where it is.
-        kind: finetune, pretrain, discovery, phonon, scaling or attention.
-        results: results.json.
-        config: config.json; empty where there is none.
-        environment: environment.json; likewise.
-        timing: timing.json; likewise.
-        figures: that could be read.
-    """
-
-    name: str
-    folder: Path
-    kind: str
-    results: dict[str, Any]
-    config: dict[str, Any]
-    environment: dict[str, Any]
-    timing: dict[str, Any]
-    figures: list[Figure]
 
 
 class Problem(NamedTuple):
@@ -67,172 +43,169 @@ class Problem(NamedTuple):
     reason: str
 
 
-def dig(value: Any, *keys: str | int) -> Any:
-    """What lies below `keys`; None where one of them is missing."""
-    for key in keys:
-        if isinstance(value, dict):
-            value = value.get(key)
-        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
-            value = value[key]
-        else:
-            return None
-    return value
+@dataclass(frozen=True)
+class Run:
+    """One finished run.
 
+    Attributes:
+        name: path of its folder below the deepest folder that holds all runs.
+        kind: one of `KINDS`.
+        raw: results.json.
+        config: config.json; empty if the run has none, like the next two.
+        environment: environment.json.
+        timing: timing.json.
+        figures: those that could be read.
+        anchor: of its section in the page.
+    """
 
-def many(value: Any, *keys: str | int) -> list:
-    """The list below `keys`; empty where there is none."""
-    found = dig(value, *keys)
-    return found if isinstance(found, list) else []
+    name: str
+    kind: str
+    raw: dict[str, Any]
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    timing: dict[str, Any]
+    figures: list[Figure]
+    anchor: str = ""
 
+    @cached_property
+    def results(self) -> Results:
+        """The keys of results.json that are shown, as dataclasses."""
+        return decode(Results, self.raw)
 
-def fields(value: Any, *keys: str | int) -> dict:
-    """The object below `keys`; empty where there is none."""
-    found = dig(value, *keys)
-    return found if isinstance(found, dict) else {}
+    @cached_property
+    def numbers(self) -> dict[str, Number]:
+        """The numbers at the top of results.json and of timing.json."""
+        return decode(dict[str, Number], self.raw | self.timing)
 
-
-def number(value: Any, *keys: str | int) -> float | None:
-    """The number below `keys`; None where there is none."""
-    found = dig(value, *keys)
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        return None
-    return found if abs(found) < _HUGE else math.inf  # so is NaN
+    @property
+    def targets(self) -> list[Target]:
+        """The targets with results, described as far as the run describes them."""
+        described = {target.name: target for target in self.results.targets}
+        return [described.get(n) or Target(n) for n in self.results.ensemble]
 
 
 def gather(workdirs: Sequence[Path]) -> tuple[list[Run], list[Problem]]:
-    """Find and read the runs in folders and below them.
-
-    Args:
-        workdirs: folders of runs, or folders of such.
+    """Find and read the runs in and below `workdirs`; return both lists sorted.
 
     Raises:
-        OSError: one of them is no folder.
+        OSError: one of `workdirs` is not a folder.
     """
-    folders, problems = {}, []
+    folders, empty = {}, []
     for workdir in workdirs:
         if not workdir.is_dir():
-            raise NotADirectoryError(f"{workdir}: there is no such folder of a run")
-        found = list(_run_folders(workdir))
-        if not found:
-            problems.append((workdir, "holds no run: no results.json in it or below"))
-        folders |= {folder.resolve(): folder for folder in found}
-    name = _names([*folders.values(), *(path for path, _ in problems)])
-    runs, listed = [], [Problem(name[path], reason) for path, reason in problems]
+            raise NotADirectoryError(f"{workdir}: there is no such folder")
+        found = {folder.resolve(): folder for folder in _run_folders(workdir)}
+        folders |= found
+        empty += [] if found else [workdir]
+    names = short_names([*folders.values(), *empty])
+    reason = f"holds no run: no {NAME} in it or below"
+    runs, problems = [], [Problem(names[folder], reason) for folder in empty]
     for folder in folders.values():
-        run, reasons = _read_run(folder, name[folder])
-        listed += [Problem(name[folder], reason) for reason in reasons]
-        runs += [run] if run else []
-    return sorted(runs, key=lambda run: run.name), sorted(listed)
+        reasons: list[str] = []
+        try:
+            runs.append(_read_run(folder, names[folder], reasons))
+        except ValueError as error:
+            reasons.append(str(error))
+        problems += [Problem(names[folder], reason) for reason in reasons]
+    runs.sort(key=lambda run: run.name)
+    runs = [replace(run, anchor=f"run-{i}") for i, run in enumerate(runs, 1)]
+    return runs, sorted(problems)
 
 
 def _run_folders(workdir: Path) -> Iterator[Path]:
-    """Folders of runs; below one of them only what judges it, as RUN/discovery."""
+    """Yield folders of runs; below a run only what judges it, such as RUN/discovery."""
     linked: set[Path] = set()  # each is followed once, as links may lead in a circle
     for parent, folders, files in os.walk(workdir, followlinks=True):
         inside, folder = {*folders, *files}, Path(parent)
-        if "points.csv" in inside and "results.json" not in inside:
+        if "points.csv" in inside and NAME not in inside:
             yield folder  # an unfinished grid; its cells are runs
-        if "results.json" in inside or not inside.isdisjoint(_BEGUN):
+        if NAME in inside or not inside.isdisjoint(_BEGUN):
             folders.clear()
             yield folder
             yield from filter(_judges, sorted(folder.iterdir()))
-        folders.sort()
-        links = {name: Path(parent, name).resolve() for name in folders}
-        links = {k: path for k, path in links.items() if Path(parent, k).is_symlink()}
-        folders[:] = [name for name in folders if links.get(name) not in linked]
-        linked |= {*links.values()}
+        links = {
+            p: p.resolve() for p in map(folder.joinpath, folders) if p.is_symlink()
+        }
+        kept = (name for name in folders if links.get(folder / name) not in linked)
+        folders[:] = sorted(kept)
+        linked.update(links.values())
 
 
 def _judges(folder: Path) -> bool:
-    """Whether a folder within a run holds results of a kind, or damaged ones."""
-    if not (folder / "results.json").exists():
+    """Return whether a folder within a run has results that name a kind, or damaged."""
+    try:
+        return "kind" in read_object(folder / NAME)
+    except (FileNotFoundError, NotADirectoryError):
         return False
-    results, reason = _read_object(folder / "results.json")
-    return bool(reason) or "kind" in results
+    except (OSError, ValueError):
+        return True
 
 
-def _names(folders: Sequence[Path]) -> dict[Path, str]:
-    """Short names: the path below what all have in common."""
-    full = {folder: folder.resolve() for folder in folders}
-    parents = [str(path.parent) for path in full.values()]
-    common = os.path.commonpath(parents) if parents else ""
-    return {
-        folder: path.relative_to(common).as_posix() for folder, path in full.items()
-    }
+def _read_run(folder: Path, name: str, reasons: list[str]) -> Run:
+    """Return a run; append to `reasons` the parts of it that cannot be shown.
 
-
-def _read_run(folder: Path, name: str) -> tuple[Run | None, list[str]]:
-    """A run, or None, and what is wrong with it."""
-    path = folder / "results.json"
-    if not path.exists():
-        return None, [f"unfinished: no results.json{_progress(folder)}"]
-    results, reason = _read_object(path)
-    if reason:
-        return None, [reason]
-    kind = kind_of(results)
+    Raises:
+        ValueError: none of it can be shown.
+    """
+    if not (folder / NAME).exists():
+        raise ValueError(f"unfinished: no {NAME}{_progress(folder)}")
+    raw = _read_object(folder / NAME)
+    kind = kind_of(raw)
     if kind not in KINDS:
-        known = ", ".join(KINDS)
         said = f"is of kind {kind!r}" if kind else "does not say its kind"
-        return None, [f"results.json {said}; known are {known}"]
-    if missing := [key for key in KINDS[kind] if dig(results, key) is None]:
-        return None, [f"results.json of kind {kind} has no {', '.join(missing)}"]
-    beside, reasons = {}, []
-    for what in ("config", "environment", "timing"):
-        beside[what], reason = {}, ""
-        if (folder / f"{what}.json").exists():
-            beside[what], reason = _read_object(folder / f"{what}.json")
-        reasons += [f"{reason}; the run is shown without it"] if reason else []
-    figures, missing = _read_figures(folder, results)
-    return Run(name, folder, kind, results, figures=figures, **beside), (
-        reasons + missing
-    )
+        raise ValueError(f"{NAME} {said}; known are {', '.join(KINDS)}")
+    if missing := [key for key in KINDS[kind] if raw.get(key) is None]:
+        raise ValueError(f"{NAME} of kind {kind} has no {', '.join(missing)}")
+    beside: dict[str, dict[str, Any]] = {}
+    for part in ("config", "environment", "timing"):
+        beside[part], path = {}, folder / f"{part}.json"
+        try:
+            beside[part] = _read_object(path) if path.exists() else {}
+        except ValueError as error:
+            reasons.append(f"{error}; the run is shown without it")
+    listed = decode(Results, raw).figures
+    if "figures" not in raw and (folder / "parity.png").exists():  # an older run
+        listed = [{"file": "parity.png", "caption": "predicted against true"}]
+    figures = []
+    for entry in listed:
+        file = str(entry.get("file"))
+        try:
+            figures.append(
+                _read_figure(folder, file, str(entry.get("caption") or file))
+            )
+        except (OSError, ValueError) as error:
+            said = getattr(error, "strerror", None) or error
+            reasons.append(f"figure {file}: {said}")
+    return Run(name, kind, raw, figures=figures, **beside)
 
 
 def _progress(folder: Path) -> str:
-    """How far an unfinished run came."""
-    steps = [
-        int(path.name)
-        for pattern in ("checkpoints/*", "members/*/checkpoints/*")
-        for path in folder.glob(pattern)
-        if path.name.isdecimal()
-    ]
+    """Return how far an unfinished run came."""
     if (folder / "points.csv").exists():
         points = (folder / "points.csv").read_bytes().count(b"\n") - 1
         return f", {points} cells of a grid"
+    patterns = ("checkpoints/*", "members/*/checkpoints/*")
+    names = [path.name for pattern in patterns for path in folder.glob(pattern)]
+    steps = [int(name) for name in names if name.isdecimal()]
     return f", last checkpoint at step {max(steps):,}" if steps else ", no checkpoint"
 
 
-def _read_object(path: Path) -> tuple[dict[str, Any], str]:
-    """The object of a JSON file, and what is wrong with the file."""
+def _read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object; errors name the file alone, as its folder stands beside."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        return {}, f"{path.name} is empty or damaged ({error})"
-    if not isinstance(found, dict):
-        return {}, f"{path.name} holds a {type(found).__name__}, not an object"
-    return found, ""
+        return read_object(path)
+    except OSError as error:
+        raise ValueError(f"{path.name}: {error.strerror}") from None
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix(f"{path.parent}{os.sep}")) from None
 
 
-def _read_figures(
-    folder: Path, results: dict[str, Any]
-) -> tuple[list[Figure], list[str]]:
-    """The figures of a run, and why others could not be read."""
-    listed = many(results, "figures")
-    if "figures" not in results and (folder / "parity.png").exists():  # an older run
-        listed = [{"file": "parity.png", "caption": "predicted against true"}]
-    figures, reasons = [], []
-    for entry in listed:
-        file = str(dig(entry, "file"))
-        try:
-            path = (folder / file).resolve()
-            if not path.is_relative_to(folder.resolve()):
-                raise OSError("it is outside the folder")
-            data = path.read_bytes()
-            media_type = next(v for k, v in _SIGNATURES.items() if data.startswith(k))
-        except OSError as error:
-            reasons.append(f"figure {file}: {error.strerror or error}")
-        except StopIteration:
-            reasons.append(f"figure {file}: is no PNG or JPEG")
-        else:
-            figures.append(Figure(str(dig(entry, "caption") or file), media_type, data))
-    return figures, reasons
+def _read_figure(folder: Path, file: str, caption: str) -> Figure:
+    path = (folder / file).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise ValueError("it is outside the folder")
+    data = path.read_bytes()
+    for signature, media_type in _SIGNATURES.items():
+        if data.startswith(signature):
+            return Figure(caption, media_type, data)
+    raise ValueError("not a PNG or JPEG file")

@@ -1,13 +1,15 @@
-"""What a report is made of: sections of text, grids of entries, and figures.
+"""Parts of the report: sections of text, grids of entries, figures; and their numbers.
 
 HTML and Markdown show the same sections; nothing here knows of either.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from cloud_jax.studies.report.gather import Figure
+from cloud_jax.studies.report.records import Number, Spread
 
 NOT_RUN = "not run"
 
@@ -19,8 +21,8 @@ class Entry(NamedTuple):
         text: main content.
         detail: smaller, below it.
         mark: said beside a value that stands out, for instance `best`.
-        numeric: to be aligned as a number.
-        link: anchor of a section that tells more.
+        numeric: whether it is aligned as a number.
+        link: anchor of the section that tells more.
     """
 
     text: str
@@ -30,26 +32,43 @@ class Entry(NamedTuple):
     link: str = ""
 
 
-class Grid(NamedTuple):
+def number(value: Number | Spread, detail: str = "", digits: int = 4) -> Entry:
+    """Return the entry of a number, with its deviation if it has one."""
+    spread = value if isinstance(value, Spread) else Spread(value)
+    return Entry(measured(spread, digits) or "-", detail, numeric=True)
+
+
+@dataclass
+class Grid:
     """A table.
 
     Attributes:
         caption: above it.
         head: names of the columns.
-        rows: of entries; the first names the row.
+        rows: of entries, the first of which names the row. A text is given as such, a
+            number or a `Spread` (None where there is none) becomes a numeric entry.
         notes: below it.
-        cards: on a narrow screen each row becomes a card.
+        cards: whether each row becomes a card on a narrow screen.
     """
 
     caption: str
     head: Sequence[str]
-    rows: Sequence[Sequence[Entry]]
+    rows: Sequence[Sequence[Any]]
     notes: Sequence[str] = ()
     cards: bool = False
 
+    def __post_init__(self):
+        self.rows = [[_entry(value) for value in row] for row in self.rows]
+
+
+def _entry(value: Any) -> Entry:
+    if isinstance(value, Entry):
+        return value
+    return Entry(value) if isinstance(value, str) else number(value)
+
 
 class Section(NamedTuple):
-    """A part of the report.
+    """A part of the report; grids without rows are left out of the page.
 
     Attributes:
         anchor: its address in the page.
@@ -70,35 +89,35 @@ class Section(NamedTuple):
     parts: Sequence["Section"] = ()
 
 
-def figure_of(value: float | None, digits: int = 4) -> str:
-    """A number with so many significant digits, without an exponent where it can."""
+def filled(grids: Iterable[Grid]) -> list[Grid]:
+    """Return the grids that have rows."""
+    return [grid for grid in grids if grid.rows]
+
+
+def format_number(value: Number, digits: int = 4) -> str:
+    """Return a number with `digits` significant digits, of an integer all of them."""
     if value is None:
         return ""
     if not math.isfinite(value):
         return "not finite"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if value == 0:
-        return "0"
+    if isinstance(value, int) or value == 0:
+        return f"{value:,.0f}"
     size = math.floor(math.log10(abs(value)))
     if not -5 <= size <= 8:
         return f"{value:.{digits - 1}e}"
     return f"{value:,.{max(0, digits - 1 - size)}f}"
 
 
-def measured(
-    value: float | None, deviation: float | None = None, digits: int = 4
-) -> str:
-    """A number and its deviation in brackets, with as many places as the number."""
-    text = figure_of(value, digits)
-    if deviation is None or not text or "e" in text or not math.isfinite(deviation):
+def measured(spread: Spread, digits: int = 4) -> str:
+    """Return a mean and its deviation in brackets, with as many places as the mean."""
+    text = format_number(spread.mean, digits)
+    if spread.std is None or not text or "e" in text or not math.isfinite(spread.std):
         return text
-    places = len(text.partition(".")[2])
-    return f"{text} ({deviation:,.{places}f})"
+    return f"{text} ({spread.std:,.{len(text.partition('.')[2])}f})"
 
 
-def duration(seconds: float | None) -> str:
-    """A time for people."""
+def duration(seconds: Number) -> str:
+    """Return a time in hours, minutes and seconds."""
     if seconds is None or not math.isfinite(seconds):
         return ""
     minutes, rest = divmod(round(seconds), 60)
@@ -109,36 +128,33 @@ def duration(seconds: float | None) -> str:
 
 
 def flatten(value: Any, name: str = "") -> list[tuple[str, str]]:
-    """Names and texts of all that a JSON value holds; long lists are counted."""
+    """Return names and texts of all values below a JSON value; count long lists."""
     if isinstance(value, dict):
         inner = value.items()
-    elif isinstance(value, list) and any(isinstance(x, dict | list) for x in value):
-        inner = enumerate(value) if len(value) <= 12 else ()
-        if not inner:
-            return [(name, f"{len(value):,} entries")]
-    elif isinstance(value, list):
-        shown = ", ".join(map(plain, value[:12]))
-        more = f" ... ({len(value):,})" if len(value) > 12 else ""
-        return [(name, shown + more)]
-    else:
+    elif not isinstance(value, list) or not any(
+        isinstance(x, dict | list) for x in value
+    ):
         return [(name, plain(value))]
-    return [
-        pair
-        for key, item in inner
-        for pair in flatten(item, f"{name}, {key}" if name else str(key))
-    ]
+    elif len(value) > 12:
+        return [(name, f"{len(value):,} entries")]
+    else:
+        inner = enumerate(value)
+    prefix = f"{name}, " if name else ""
+    return [pair for key, item in inner for pair in flatten(item, f"{prefix}{key}")]
 
 
 def plain(value: Any) -> str:
-    """One JSON value as text."""
+    """Return a JSON value as text."""
+    if isinstance(value, list):
+        more = f" ... ({len(value):,})" if len(value) > 12 else ""
+        return ", ".join(map(plain, value[:12])) + more
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return figure_of(value, 6)
+        return format_number(value, 6)
     return "none" if value is None else str(value)
 
 
-def pairs(caption: str, found: Sequence[tuple[str, str]]) -> Grid:
-    """A grid of names and values."""
-    rows = [(Entry(name), Entry(text)) for name, text in found]
-    return Grid(caption, ("what", "value"), rows)
+def pairs(caption: str, found: Iterable[tuple[str, str]]) -> Grid:
+    """Return a grid of names and values."""
+    return Grid(caption, ("name", "value"), list(found))

@@ -12,55 +12,44 @@ from markupsafe import Markup
 from cloud_jax.studies.report.grids import Entry, Section
 
 _TEMPLATES = Path(__file__).parent / "templates"
-# What Markdown or HTML would take as more than a letter.
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#&~$])")
-_TITLE = "cloud_jax: results beside the paper"
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#&~$])")  # to Markdown, or to HTML within it
 
 
-def to_html(sections: Sequence[Section], lead: str) -> str:
-    """One page: style and images inside, no script, nothing loaded."""
-    environment = _environment(autoescape=True)
+def to_html(sections: Sequence[Section], title: str, lead: str) -> str:
+    """Return one page: style and images inside, no script, nothing loaded."""
     style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
-    template = environment.get_template("report.html.jinja")
-    text = template.render(
-        sections=sections, lead=lead, title=_TITLE, style=Markup(style)
-    )
-    return f"{text}\n"
+    words = {"title": title, "lead": lead, "style": Markup(style)}
+    return _render("report.html.jinja", sections, **words)
 
 
-def to_markdown(sections: Sequence[Section], lead: str, html_name: str) -> str:
-    """The same text and tables; for figures it names the HTML page."""
-    template = _environment(autoescape=False).get_template("report.md.jinja")
-    text = template.render(
-        sections=sections, lead=lead, title=_TITLE, html_name=html_name
-    )
-    return f"{text}\n"
+def to_markdown(
+    sections: Sequence[Section], title: str, lead: str, html_name: str
+) -> str:
+    """Return the same text and tables; figures are named, with the page they are on."""
+    words = {"title": title, "lead": lead, "html_name": html_name}
+    return _render("report.md.jinja", sections, **words)
 
 
-def _environment(autoescape: bool) -> Environment:
+def _render(template: str, sections: Sequence[Section], **words: Any) -> str:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
-        autoescape=autoescape,
+        autoescape=".html" in template,
         undefined=StrictUndefined,
+        keep_trailing_newline=True,
     )
-    filters = {"md": _escape, "md_entry": _entry, "base64": _base64}
-    environment.filters |= filters
-    return environment
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+    environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
+    environment.filters |= {"md": _escape, "md_entry": _escape_entry}
+    return environment.get_template(template).render(sections=sections, **words)
 
 
 def _escape(value: Any) -> str:
-    """Text of one line in which Markdown sees nothing special."""
+    """Return text on one line in which Markdown sees nothing special."""
     return _SPECIAL.sub(r"\\\1", " ".join(str(value).split()))
 
 
-def _entry(entry: Entry) -> str:
+def _escape_entry(entry: Entry) -> str:
     text = _escape(entry.text)
-    if entry.mark == "best":
-        text = f"**{text}**"
+    text = f"**{text}**" if entry.mark == "best" else text
     mark = f" ({entry.mark})" if entry.mark else ""
     detail = f"; {_escape(entry.detail)}" if entry.detail else ""
     return f"{text}{mark}{detail}"

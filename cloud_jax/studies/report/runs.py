@@ -1,22 +1,25 @@
-"""One section a run: its numbers, figures, settings, time, environment and hashes."""
+"""One section per run: numbers, figures, settings, time, environment and hashes."""
 
-from collections.abc import Sequence
+import shlex
+from dataclasses import fields
+from pathlib import PurePath
 from typing import Any
 
 from cloud_jax.studies import paper
-from cloud_jax.studies.report.benchmarks import results_of, targets_of
-from cloud_jax.studies.report.gather import Run, dig, many, number
+from cloud_jax.studies.report.benchmarks import results_of
+from cloud_jax.studies.report.gather import Run
 from cloud_jax.studies.report.grids import (
     Entry,
     Grid,
     Section,
     duration,
-    figure_of,
+    filled,
     flatten,
-    measured,
+    format_number,
     pairs,
     plain,
 )
+from cloud_jax.studies.report.records import Results, Spread, decode
 
 _KINDS = {
     "finetune": "Fine-tuning",
@@ -33,147 +36,148 @@ _METRICS = {
     "mae_over_mad_train_mean": "MAE/MAD, training mean",
     "mae_over_mad_test_mean": "MAE/MAD, test mean",
 }
-# Shown elsewhere in a section, or of no interest to a reader.
-_ELSEWHERE = {"kind", "figures", "hashes", "note", "ensemble", "single", "folds"}
-_ELSEWHERE |= {"table", "members_a_fold", "protocol", "dialect", "checkpoint", "law"}
-_ELSEWHERE |= {"rows_used", "rows_rejected", "parameters_of_a_member"}
-_ELSEWHERE |= {"validation_mae_over_mad", "training_seconds"}
-_ELSEWHERE |= {"targets", "benchmark", "absent", "missing"}
-_ELSEWHERE |= {"optima", "intervals", "warnings", "measured"}
-_ELSEWHERE |= {"stability", "thresholds", "curve"}  # of discovery
-_ELSEWHERE |= {"table_1", "errors", "heat_capacities", "other_temperatures"}  # phonon
+_FOLD_HEAD = (
+    "fold",
+    "train",
+    "validation",
+    "test",
+    "test rows with a trained sentence",
+)
+# The rest of results.json is listed; of what is shown elsewhere, these in part only.
+_ELSEWHERE = {field.name for field in fields(Results)} | {"kind", "curve"}
+_ELSEWHERE -= {"reference", "formation_energy", "verdict"}
 
 
-def run_section(run: Run, anchor: str, defaults: dict[str, dict[str, Any]]) -> Section:
-    """All that is known of a run.
+def run_section(run: Run, defaults: dict[str, dict[str, Any]]) -> Section:
+    """Return all that is known of a run.
 
     Args:
         run: of any kind.
-        anchor: of the section.
-        defaults: of each kind of run that has a configuration, its defaults.
+        defaults: {kind of run: the defaults of its configuration}.
     """
-    note = str(dig(run.results, "note") or "")
-    grids = [_facts(run)]
-    if run.kind == "finetune":
-        grids += [_over_folds(run), *_folds(run)]
-    numbers = {k: v for k, v in run.results.items() if k not in _ELSEWHERE}
-    folded = [pairs("Other entries of results.json", flatten(numbers))]
+    note = run.results.note
+    tuned = [_over_folds(run), *_folds(run)] if run.kind == "finetune" else []
+    others = {key: run.raw[key] for key in run.raw if key not in _ELSEWHERE}
+    changed = []
     if run.config and run.kind in defaults:
         changed = differences(defaults[run.kind], run.config)
-        folded.append(_settings(changed))
-    folded += _environment(run)
+    head = ("setting", "default", "this run")
+    environment = {k: v for k, v in run.environment.items() if k != "hashes"}
+    command = decode(list[str], environment.pop("command", None))
+    if command:
+        environment = {"command": as_typed(command), **environment}
+    hashes = run.results.hashes or run.environment.get("hashes") or {}
+    folded = [
+        pairs("Other entries of results.json", flatten(others)),
+        Grid("Settings that are not the defaults", head, changed),
+        pairs("Command and environment", flatten(environment)),
+        pairs("SHA-256 of inputs", flatten(hashes)),
+    ]
     return Section(
-        anchor,
+        run.anchor,
         f"{_KINDS[run.kind]}: {run.name}",
         [note] if note else [],
-        [grid for grid in grids if grid.rows],
+        filled([_facts(run), *tuned]),
         run.figures,
-        [grid for grid in folded if grid.rows],
+        filled(folded),
     )
+
+
+def as_typed(command: list[str]) -> str:
+    """Return a command line as a user types it.
+
+    Args:
+        command: its words as Python gives them, the path of a program first.
+    """
+    program, *words = command
+    path = PurePath(program)
+    if path.name == "cloud-jax" or path.parts[-2:] == ("cloud_jax", "__main__.py"):
+        program = "cloud-jax"
+    elif path.parent.name == "cloud_jax" and path.suffix == ".py":
+        program, words = "cloud-jax", [path.stem.replace("_", "-"), *words]
+    return shlex.join([program, *words])
 
 
 def _facts(run: Run) -> Grid:
-    results = run.results
-    benchmark = str(dig(results, "benchmark") or "")
-    titles = [r.benchmark.title for r in results_of(run)]
-    if not titles and benchmark:
-        known = paper.benchmarks().get(benchmark)
-        titles = [known.title if known else f"{benchmark} (none of the paper's)"]
-    seconds = number(run.timing, "training_seconds") or number(
-        results, "training_seconds"
-    )
-    checkpoint = dig(results, "checkpoint")
+    results, numbers = run.results, run.numbers
+    known = paper.benchmarks().get(results.benchmark)
+    tasks = [result.benchmark.title for result in results_of(run)]
+    if not tasks and results.benchmark:
+        other = f"{results.benchmark} (not in the paper)"
+        tasks = [known.title if known else other]
     tuned = run.kind == "finetune"
-    devices = list(map(str, many(run.environment, "devices")))
+    data = decode(dict[str, str], run.config.get("data"))
+    devices = decode(list[str], run.environment.get("devices"))
+    counts = [f"{devices.count(name)} x {name}" for name in dict.fromkeys(devices)]
+    seconds = numbers.get("training_seconds") or numbers.get("wall_seconds")
+    size = results.parameters_of_a_member, numbers.get("parameters")
     found = {
-        "task": ", ".join(titles),
-        "table": dig(results, "table") or dig(run.config, "data", "table"),
-        "starts from" if tuned else "checkpoint": checkpoint or ("scratch" * tuned),
-        "protocol": dig(results, "protocol"),
-        "dialect": dig(results, "dialect") or dig(run.config, "data", "dialect"),
-        "physical law": dig(results, "law"),
-        "rows used, rejected": _join(results, "rows_used", "rows_rejected"),
-        "members a fold": dig(results, "members_a_fold"),
-        "parameters": _join(results, "parameters_of_a_member", "parameters"),
-        "validation MAE/MAD": measured(number(results, "validation_mae_over_mad")),
-        "validation loss": measured(number(results, "validation_loss")),
-        "training time": duration(seconds or number(results, "wall_seconds")),
-        "devices": ", ".join(
-            f"{devices.count(d)} x {d}" for d in dict.fromkeys(devices)
-        ),
+        "task": ", ".join(tasks),
+        "table": results.table or data.get("table"),
+        "starts from" if tuned else "checkpoint": results.checkpoint
+        or ("scratch" if tuned else ""),
+        "protocol": results.protocol,
+        "dialect": results.dialect or data.get("dialect"),
+        "physical law": results.law,
+        "rows used, rejected": _join(results.rows_used, results.rows_rejected),
+        "members per fold": format_number(results.members_a_fold),
+        "parameters": _join(*size),
+        "validation MAE/MAD": format_number(results.validation_mae_over_mad),
+        "validation loss": format_number(numbers.get("validation_loss")),
+        "training time": duration(seconds),
+        "devices": ", ".join(counts),
     }
-    return pairs("The run", [(k, plain(v)) for k, v in found.items() if v])
+    return pairs("The run", ((key, text) for key, text in found.items() if text))
 
 
-def _join(results: dict[str, Any], *keys: str) -> str:
-    values = [number(results, key) for key in keys]
-    return ", ".join(figure_of(value) for value in values if value is not None)
+def _join(*values: float | None) -> str:
+    return ", ".join(format_number(value) for value in values if value is not None)
 
 
 def _over_folds(run: Run) -> Grid:
-    """Means over folds, of ensembles and of single members."""
-    rows = []
-    for target in targets_of(run):
-        for what in ("ensemble", "single"):
-            found = dig(run.results, what, target["name"])
-            if found is None:
-                continue
-            name = f"{target['name']}, {what}"
-            numbers = [
-                measured(number(found, key, "mean"), number(found, key, "std"))
-                for key in _METRICS
-            ]
-            entries = [Entry(text or "-", numeric=True) for text in numbers]
-            rows.append([Entry(name, str(target.get("unit") or "")), *entries])
+    """Return means over folds, of ensembles and of single members."""
+    parts = {"ensemble": run.results.ensemble, "single": run.results.single}
+    rows = [
+        [
+            Entry(f"{target.name}, {part}", target.unit),
+            *(found[target.name].get(key, Spread()) for key in _METRICS),
+        ]
+        for target in run.targets
+        for part, found in parts.items()
+        if target.name in found
+    ]
     notes = (
         "In brackets the deviation: of ensembles over folds, of single members over "
         "all members.",
     )
-    return Grid(
-        "Test rows, mean over folds", ["target", *_METRICS.values()], rows, notes
-    )
+    head = ["target", *_METRICS.values()]
+    return Grid("Test rows, mean over folds", head, rows, notes)
 
 
 def _folds(run: Run) -> list[Grid]:
-    """A grid a target, a row a fold."""
+    """Return a grid per target with a row per fold."""
     grids = []
-    for target in targets_of(run):
-        name, unit = target["name"], target.get("unit")
+    for target in run.targets:
         rows = []
-        for fold in many(run.results, "folds"):
-            counts = ("n_train", "n_validation", "n_test")
-            counts += ("test_rows_with_a_training_sentence",)
-            entries = [
-                Entry(figure_of(number(fold, key)), numeric=True) for key in counts
-            ]
-            metrics = dig(fold, "ensemble", name)
-            entries += [
-                Entry(figure_of(number(metrics, key)) or "-", numeric=True)
-                for key in _METRICS
-            ]
-            rows.append([Entry(str(dig(fold, "fold"))), *entries])
-        head = [
-            "fold",
-            "train",
-            "validation",
-            "test",
-            "test rows with a trained sentence",
-        ]
-        head += _METRICS.values()
-        of_unit = f" ({unit})" if unit else ""
-        grids.append(Grid(f"Folds: {name}{of_unit}", head, rows))
+        for fold in run.results.folds:
+            metrics = fold.ensemble.get(target.name, {})
+            counts = fold.n_train, fold.n_validation, fold.n_test
+            seen = fold.test_rows_with_a_training_sentence
+            rows.append([fold.fold, *counts, seen, *map(metrics.get, _METRICS)])
+        unit = f" ({target.unit})" if target.unit else ""
+        head = [*_FOLD_HEAD, *_METRICS.values()]
+        grids.append(Grid(f"Folds: {target.name}{unit}", head, rows))
     return grids
 
 
 def differences(
     default: Any, actual: Any, name: str = ""
 ) -> list[tuple[str, str, str]]:
-    """(key, default, actual) of each setting of a run that is not the default."""
+    """Return (key, default, actual) of each setting that is not the default."""
     if isinstance(default, dict) and isinstance(actual, dict):
-        keys = [*default, *(key for key in actual if key not in default)]
         return [
             line
-            for key in keys
+            for key in dict.fromkeys([*default, *actual])
             if key not in ("workdir", "hashes")
             for line in differences(
                 default.get(key), actual.get(key), f"{name}.{key}" if name else key
@@ -184,24 +188,4 @@ def differences(
 
 
 def _shown(value: Any) -> str:
-    if value in ("", None, []):
-        return "-"
-    return ", ".join(map(plain, value)) if isinstance(value, list) else plain(value)
-
-
-def _settings(changed: Sequence[tuple[str, str, str]]) -> Grid:
-    rows = [[Entry(text) for text in line] for line in changed]
-    head = ("setting", "default", "this run")
-    return Grid("Settings that are not the defaults", head, rows)
-
-
-def _environment(run: Run) -> list[Grid]:
-    environment = {k: v for k, v in run.environment.items() if k != "hashes"}
-    command = environment.pop("command", None)
-    if isinstance(command, list):
-        environment = {"command": " ".join(map(str, command)), **environment}
-    hashes = dig(run.results, "hashes") or dig(run.environment, "hashes") or {}
-    return [
-        pairs("Command and environment", flatten(environment)),
-        pairs("SHA-256 of inputs", flatten(hashes)),
-    ]
+    return "-" if value in ("", None, []) else plain(value)

@@ -12,20 +12,18 @@ from cloud_jax.studies.report.benchmarks import (
     paper_table,
     summary,
 )
-from cloud_jax.studies.report.gather import Problem, Run, number
-from cloud_jax.studies.report.grids import Entry, Grid, Section, duration, measured
+from cloud_jax.studies.report.gather import Problem, Run
+from cloud_jax.studies.report.grids import (
+    Entry,
+    Grid,
+    Section,
+    duration,
+    filled,
+    number,
+)
 from cloud_jax.studies.report.runs import run_section
 
-_EVIDENCE = {
-    "discovery": evidence.discovery,
-    "scaling": evidence.scaling,
-    "attention": evidence.attention,
-}
-_TABLES = {
-    "1": ("thermal", "Heat capacity and internal energy (Table 1)"),
-    "S3": ("matbench", "MatBench (Table S3)"),
-    "S6": ("unconvbench", "UnconvBench (Table S6)"),
-}
+_SEGMENTS = ("", "_symmetry", "_wyckoff", "_composition")
 
 
 def sections(
@@ -33,96 +31,76 @@ def sections(
     problems: Sequence[Problem],
     defaults: dict[str, dict[str, Any]],
 ) -> list[Section]:
-    """All parts; those of which there is neither a run nor a number are left out."""
-    anchors = {run.name: f"run-{i}" for i, run in enumerate(runs, 1)}
+    """Return all parts.
+
+    Args:
+        runs: shown.
+        problems: listed in the last part.
+        defaults: {kind of run: the defaults of its configuration}.
+    """
     found = by_benchmark(runs)
     of_kind, own = defaultdict(list), defaultdict(list)
     for run in runs:
         of_kind[run.kind].append(run)
-        own[run.kind].append(run_section(run, anchors[run.name], defaults))
+        own[run.kind].append(run_section(run, defaults))
+    every = filled([all_results(found)])
+    grids = {name: [paper_table(name, found)] for name in ("1", "S3", "S6")}
+    title = "Heat capacity and internal energy (Table 1)"
+    thermal = Section("thermal", title, grids=grids["1"], parts=own["phonon"])
     parts = [
-        Section(
-            "summary",
-            "Summary",
-            grids=[summary(found, anchors)],
-            folded=[grid for grid in [all_results(found, anchors)] if grid.rows],
-        )
+        Section("summary", "Summary", grids=[summary(found)], folded=every),
+        evidence.add_phonon(thermal, of_kind["phonon"]),
+        Section("matbench", "MatBench (Table S3)", grids=grids["S3"]),
+        Section("unconvbench", "UnconvBench (Table S6)", grids=grids["S6"]),
     ]
-    for number_, (anchor, title) in _TABLES.items():
-        section = Section(anchor, title, grids=[paper_table(number_, found, anchors)])
-        if number_ == "1":
-            section = evidence.add_phonon(section, of_kind["phonon"])
-            section = section._replace(parts=own["phonon"])
-        parts.append(section)
-    for kind, make in _EVIDENCE.items():
-        parts.append(make(of_kind[kind], anchors)._replace(parts=own[kind]))
-    parts.append(_pretraining(of_kind["pretrain"], anchors))
+    for make in (evidence.discovery, evidence.scaling, evidence.attention):
+        kind = make.__name__
+        parts.append(make(of_kind[kind])._replace(parts=own[kind]))
+    parts.append(_pretraining(of_kind["pretrain"]))
     if trained := [*own["finetune"], *own["pretrain"]]:
         parts.append(Section("runs", "Training runs", parts=trained))
-    parts.append(_not_shown(problems))
-    return parts
+    return [*parts, _not_shown(problems)]
 
 
-def _pretraining(runs: Sequence[Run], anchors: dict[str, str]) -> Section:
-    segments = ("", "_symmetry", "_wyckoff", "_composition")
-    rows = []
-    for run in runs:
-        losses = [
-            [number(run.results, f"{what}_loss{s}") for s in segments]
-            for what in ("validation", "unigram", "bigram")
-        ]
-        accuracy = [number(run.results, f"validation_accuracy{s}") for s in segments]
-        first = Entry(run.name, link=anchors[run.name])
-        size = number(run.results, "parameters_non_embedding")
-        rows.append(
-            [first, Entry(measured(size) or "-", numeric=True)]
-            + [
-                Entry(
-                    measured(x) or "-",
-                    f"{100 * a:.1f} % right" if a is not None else "",
-                    numeric=True,
-                )
-                for x, a in zip(losses[0], accuracy, strict=True)
-            ]
-            + [
-                Entry(measured(number(run.results, key)) or "-", numeric=True)
-                for key in ("epochs", "tokens_per_second")
-            ]
-            + [
-                Entry(
-                    duration(number(run.results, "wall_seconds")) or "-", numeric=True
-                )
-            ]
-        )
-        for what, values in zip(("unigram", "bigram"), losses[1:], strict=True):
-            if any(value is not None for value in values):
-                entries = [Entry(measured(x) or "-", numeric=True) for x in values]
-                blank = [Entry("")] * 3
-                rows.append([Entry(f"{what}, same masks"), Entry(""), *entries, *blank])
+def _pretraining(runs: Sequence[Run]) -> Section:
     head = (
         "run", "parameters, non-embedding", "loss", "symmetry", "Wyckoff positions",
         "composition", "epochs", "tokens/s", "wall time",
     )  # fmt: skip
-    notes = ("Loss in nats a masked token of validation crystals.",)
+    notes = ("Loss in nats per masked token of validation crystals.",)
+    rows = [row for run in runs for row in _pretraining_rows(run)]
     found = paper.read_paper()["hyperparameters"]
-    settings = [[Entry(text) for text in row] for row in found["rows"]]
-    head_s1 = ("hyperparameter", "values")
+    table = Grid(found["caption"], ("hyperparameter", "values"), found["rows"])
+    table.notes = [found["note"]]
     return Section(
         "pretraining",
         "Pretraining (Table S1)",
-        ["The paper prints no loss of its pretraining but that of the scaling law."],
-        [Grid("Masked-token pretraining", head, rows, notes)] if rows else [],
-        folded=[Grid(found["caption"], head_s1, settings, [found["note"]])],
+        ["Of pretraining losses the paper prints only those of the scaling law."],
+        filled([Grid("Masked-token pretraining", head, rows, notes)]),
+        folded=[table],
     )
+
+
+def _pretraining_rows(run: Run) -> list[list]:
+    """Return the row of a run, and those of the n-gram baselines on the same masks."""
+    value = run.numbers.get
+    entries = []
+    for segment in _SEGMENTS:
+        right = value(f"validation_accuracy{segment}")
+        detail = "" if right is None else f"{100 * right:.1f} % right"
+        entries.append(number(value(f"validation_loss{segment}"), detail))
+    time = Entry(duration(value("wall_seconds")) or "-", numeric=True)
+    first = Entry(run.name, link=run.anchor), value("parameters_non_embedding")
+    rows = [[*first, *entries, value("epochs"), value("tokens_per_second"), time]]
+    for baseline in ("unigram", "bigram"):
+        losses = [value(f"{baseline}_loss{segment}") for segment in _SEGMENTS]
+        if losses != [None] * len(losses):
+            rows.append([f"{baseline}, same masks", "", *losses, "", "", ""])
+    return rows
 
 
 def _not_shown(problems: Sequence[Problem]) -> Section:
-    if not problems:
-        return Section("problems", "Not shown", ["Everything that was found is shown."])
-    rows = [[Entry(problem.name), Entry(problem.reason)] for problem in problems]
-    grid = Grid(
-        "Folders and files that are not shown, or not all of them",
-        ("name", "reason"),
-        rows,
-    )
-    return Section("problems", "Not shown", grids=[grid])
+    title = "Folders and files that are not shown, or only in part"
+    said = [] if problems else ["Everything that was found is shown."]
+    grids = filled([Grid(title, ("name", "reason"), problems)])
+    return Section("problems", "Not shown", said, grids)

@@ -124,7 +124,7 @@ def test_a_file_that_is_no_report_is_kept(tmp_path, runs, capsys):
     assert main([str(runs), "--output", str(tmp_path / "page.html")]) == 1
     assert readme.read_text() == "# A project"
     assert not (tmp_path / "page.html").exists()
-    assert "page.md: is there and is no report" in capsys.readouterr().err
+    assert "page.md: exists and is not a report" in capsys.readouterr().err
 
 
 def test_stopped_by_the_user(tmp_path, runs, monkeypatch, capsys):
@@ -133,7 +133,7 @@ def test_stopped_by_the_user(tmp_path, runs, monkeypatch, capsys):
 
     monkeypatch.setattr("cloud_jax.studies.report.gather.gather", stop)
     assert main([str(runs), "--output", str(tmp_path / "page.html")]) == 130
-    assert capsys.readouterr().err == "stopped: the page was not written\n"
+    assert capsys.readouterr().err == "stopped: nothing was kept\n"
 
 
 def test_linked_runs_are_found_and_circles_end(tmp_path, runs):

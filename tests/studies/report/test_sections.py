@@ -2,6 +2,7 @@ import copy
 import itertools
 import json
 import math
+from dataclasses import replace
 from functools import reduce
 from operator import getitem
 
@@ -11,6 +12,7 @@ import report_folders
 from cloud_jax.config import finetuning
 from cloud_jax.studies.report import benchmarks, grids
 from cloud_jax.studies.report.gather import gather
+from cloud_jax.studies.report.records import Spread
 from cloud_jax.studies.report.runs import differences
 from cloud_jax.studies.report.sections import sections
 
@@ -20,7 +22,7 @@ DEFAULTS = {"finetune": finetuning().to_dict()}
 def summary(runs, title):
     """A row of the summary, by the names of its columns."""
     found = benchmarks.by_benchmark(runs)
-    grid = benchmarks.summary(found, {run.name: run.name for run in runs})
+    grid = benchmarks.summary(found)
     row = next(row for row in grid.rows if row[0].text == title)
     return dict(zip(grid.head, row, strict=True))
 
@@ -63,7 +65,7 @@ def test_what_judges_a_run_is_found_in_its_folder_and_its_own_parts_are_not(tmp_
     [
         ("", "empty or damaged"),
         ('{"kind": "finetune", "ens', "empty or damaged"),
-        ("[1]", "holds a list"),
+        ("[1]", "found a list, expected an object"),
         ('{"kind": "poem"}', "is of kind 'poem'"),
         ('{"score": 1}', "does not say its kind"),
         ('{"kind": "finetune", "folds": []}', "has no ensemble"),
@@ -114,7 +116,7 @@ def test_figures_are_pictures_within_the_folder(tmp_path):
     assert [p.reason for p in problems] == [
         "figure ../secret.png: it is outside the folder",
         "figure gone.png: No such file or directory",
-        "figure text.png: is no PNG or JPEG",
+        "figure text.png: not a PNG or JPEG file",
     ]
 
 
@@ -254,7 +256,7 @@ def test_a_section_of_a_run_tells_how_it_was_made(tmp_path):
     settings = texts(section.folded[0])
     assert settings == [["optimizer.learning_rate", "0.000100000", "0.000700000"]]
     environment = folded["Command and environment"]
-    assert environment["command"] == "cloud_jax/finetune.py --config configs/a.py"
+    assert environment["command"] == "cloud-jax finetune --config configs/a.py"
     assert environment["commit"] == "0123abcd"
     assert folded["SHA-256 of inputs"] == report_folders.HASHES
 
@@ -275,11 +277,11 @@ def test_odd_values_anywhere_do_not_stop_the_report(tmp_path, make):
     getattr(report_folders, make)(tmp_path / "a")
     (run,), _ = gather([tmp_path])
     odd = itertools.cycle([None, "x", [7], {"a": 1}, math.nan, True, 10**400])
-    for path in paths(run.results):
-        results = copy.deepcopy(run.results)
+    for path in paths(run.raw):
+        results = copy.deepcopy(run.raw)
         place = reduce(getitem, path[:-1], results)
         place[path[-1]] = next(odd)
-        parts = sections([run._replace(results=results)], [], DEFAULTS)
+        parts = sections([replace(run, raw=results)], [], DEFAULTS)
         assert "run-1" in [part.anchor for section in parts for part in section.parts]
 
 
@@ -402,10 +404,10 @@ def test_pretraining_has_its_baselines_below_it(tmp_path):
     ],
 )  # fmt: skip
 def test_numbers_have_four_digits(value, text):
-    assert grids.figure_of(value) == text
+    assert grids.format_number(value) == text
 
 
 def test_a_deviation_has_the_places_of_its_number():
-    assert grids.measured(40.6856, 2.6168) == "40.69 (2.62)"
-    assert grids.measured(1631.2, 271.4) == "1,631 (271)"
-    assert grids.measured(None, 1.0) == ""
+    assert grids.measured(Spread(40.6856, 2.6168)) == "40.69 (2.62)"
+    assert grids.measured(Spread(1631.2, 271.4)) == "1,631 (271)"
+    assert grids.measured(Spread(None, 1.0)) == ""
