@@ -19,7 +19,7 @@ TRAINING = {"jax", "flax", "optax", "orbax"}
 # Of each room: the rooms that it may use, and what its modules may load when they are
 # imported. What a room imports only when it is asked to (moyopy, Beam) is not loaded.
 RULES = {
-    "structures": (set(), {"pymatgen"}),
+    "structures": (set(), set()),
     "scope": ({"structures"}, STRUCTURES),
     "datasets": ({"structures"}, {"pymatgen", "requests"}),
     "preprocess": ({"structures", "scope", "datasets", "evaluation"}, STRUCTURES),

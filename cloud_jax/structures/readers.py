@@ -12,6 +12,7 @@ import numpy as np
 
 from cloud_jax.structures.cell import MAX_SITES, Cell
 from cloud_jax.structures.cif import read_cif
+from cloud_jax.structures.poscar import read_poscar
 from cloud_jax.structures.rejection import Rejection
 
 _BOM = "\ufeff"  # some editors put it in front of a text
@@ -70,33 +71,6 @@ def decode(data: bytes) -> str:
     if b"\0" in data:
         raise Rejection("binary", "found a zero byte, expected text (UTF-8 or ASCII)")
     return data.decode("utf-8", "replace")  # authors' names in old encodings
-
-
-def read_poscar(text: str) -> Cell:
-    """Read a VASP 5 POSCAR (with element symbols).
-
-    Raises:
-        Rejection: not a POSCAR, or one without element symbols.
-    """
-    from pymatgen.io.vasp import Poscar
-
-    for line in text.split("\n", 7)[5:7]:  # the parser makes lists of that length
-        numbers = [int(word) for word in line.split() if word.isdecimal()]
-        if sum(numbers) > MAX_SITES:
-            raise Rejection(
-                "too_many_sites",
-                f"POSCAR: found {sum(numbers):,} atoms, expected at most {MAX_SITES:,}",
-            )
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            structure = Poscar.from_str(text, read_velocities=False).structure
-        except Warning as warning:
-            # VASP 4 files lack the symbols and pymatgen would invent H, He, Li...
-            raise Rejection("unreadable", f"POSCAR: {str(warning)[:200]}") from None
-        except Exception as error:
-            raise _not_a("POSCAR", error) from None
-    return Cell.from_structure(structure)
 
 
 def read_extxyz(text: str) -> Cell:
