@@ -8,7 +8,6 @@ from cloud_jax.studies import paper
 from cloud_jax.studies.paper import Benchmark, Cell
 from cloud_jax.studies.report.gather import Run
 from cloud_jax.studies.report.grids import (
-    NOT_RUN,
     Entry,
     Grid,
     duration,
@@ -184,14 +183,14 @@ def _summary_row(benchmark: Benchmark, found: Found) -> list[Entry]:
         Entry(benchmark.title, what),
         Entry(", ".join(filter(None, (benchmark.metric, benchmark.unit)))),
         *(_ours(result, least) for result in chosen),
-        *(_theirs(cell, least, cell.model if cell else "") for cell in cells),
+        *(theirs(cell, least, cell.model if cell else "") for cell in cells),
         _how(benchmark, [result for result in chosen if result]),
     ]
 
 
 def _ours(result: Result | None, least: float) -> Entry:
     if result is None:
-        return Entry(NOT_RUN, numeric=True)
+        return Entry("not run", numeric=True)
     error, unit = result.ensemble, result.other_unit
     mark = result.differs or ("best" if error.mean == least else "")
     single = result.single and f"single {format_number(result.single)}"
@@ -200,10 +199,11 @@ def _ours(result: Result | None, least: float) -> Entry:
     return Entry(text, detail, mark, True, result.run.anchor)
 
 
-def _theirs(cell: Cell | None, least: float, detail: str = "") -> Entry:
+def theirs(cell: Cell | None, best: float, detail: str = "") -> Entry:
+    """Return a number of the paper, marked if it is the best of its column."""
     if cell is None:
         return Entry("none in the table", numeric=True)
-    mark = "best" if cell.value == least else ""
+    mark = "best" if cell.value == best else ""
     return Entry(cell.text, detail, mark, numeric=True)
 
 
@@ -215,7 +215,7 @@ def _how(benchmark: Benchmark, chosen: Sequence[Result]) -> Entry:
     # A note that another one begins with is said there.
     notes = [n for n in notes if not any(o != n and o.startswith(n) for o in notes)]
     notes = dict.fromkeys(filter(None, [*notes, benchmark.note]))
-    return Entry(text or NOT_RUN, " ".join(f"{note.rstrip('.')}." for note in notes))
+    return Entry(text or "not run", " ".join(f"{note.rstrip('.')}." for note in notes))
 
 
 def all_results(found: Found) -> Grid:
@@ -253,7 +253,7 @@ def paper_table(name: str, found: Found) -> Grid:
     chosen = [_chosen(task, found) for task in tasks]
     least = list(map(_least, tasks, chosen))
     rows = [
-        [Entry(model, cells[0].kind), *map(_narrow, map(_theirs, cells, least))]
+        [Entry(model, cells[0].kind), *map(_narrow, map(theirs, cells, least))]
         for model, cells in table.cells.items()
     ]
     for start, results in zip(STARTS, zip(*chosen, strict=True), strict=True):

@@ -56,7 +56,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from cloud_jax.config import finetuning, pretraining
     from cloud_jax.files import atomic_write
     from cloud_jax.studies.report.gather import gather
-    from cloud_jax.studies.report.page import to_html, to_markdown
+    from cloud_jax.studies.report.page import render
     from cloud_jax.studies.report.sections import sections
 
     page = arguments.output
@@ -70,10 +70,9 @@ def execute(arguments: argparse.Namespace) -> int:
     defaults = {"finetune": finetuning(), "pretrain": pretraining()}
     parts = sections(runs, problems, {k: c.to_dict() for k, c in defaults.items()})
     counts = f"Finished runs: {len(runs)}. Not shown, or only in part: {len(problems)}."
-    lead = f"{counts} {_ABOUT}"
-    title = f"cloud_jax: {_SUBJECT}"
-    html = to_html(parts, title, lead)
-    text = to_markdown(parts, title, lead, page.name)
+    words = {"title": f"cloud_jax: {_SUBJECT}", "lead": f"{counts} {_ABOUT}"}
+    words["html_name"] = page.name
+    html, text = (render(suffix, parts, **words) for suffix in (".html", ".md"))
     atomic_write(page, html)
     atomic_write(markdown, text)
     if arguments.json:

@@ -1,25 +1,19 @@
 """Discovery, phonons, scaling and attention: our runs beside the paper's numbers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from cloud_jax.studies import paper
 from cloud_jax.studies.discovery.summary import SET_NAMES
+from cloud_jax.studies.report.benchmarks import theirs
 from cloud_jax.studies.report.gather import Run
-from cloud_jax.studies.report.grids import (
-    Entry,
-    Grid,
-    Section,
-    filled,
-    format_number,
-    number,
-)
+from cloud_jax.studies.report.grids import Entry, Grid, Section, format_number, number
 from cloud_jax.studies.report.records import (
     AtTemperature,
     Errors,
-    Group,
     LawRow,
+    Metrics,
     Number,
-    Proportion,
     Spread,
     decode,
 )
@@ -46,14 +40,10 @@ def discovery(runs: Sequence[Run]) -> Section:
     ]
     rows = []
     for model, cells in table.cells.items():
-        marks = [
-            "best" if c.value == b else "" for c, b in zip(cells, best, strict=True)
-        ]
-        entries = [
-            Entry(c.text, "", m, True) for c, m in zip(cells, marks, strict=True)
-        ]
         auc = paper.read_paper()["discovery"]["roc_auc"] if model == "CLOUD" else None
-        rows.append([Entry(model, cells[0].kind), *entries, _said(auc)])
+        rows.append(
+            [Entry(model, cells[0].kind), *map(theirs, cells, best), _said(auc)]
+        )
     columns = [*table.columns, "roc_auc"]
     rows += [row for run in runs for row in _discovery_rows(run, columns)]
     head = ["model", *map(_HEADS.get, columns)]
@@ -68,16 +58,13 @@ def discovery(runs: Sequence[Run]) -> Section:
 
 
 def _discovery_rows(run: Run, columns: Sequence[str]) -> list[list]:
-    energy = run.results.formation_energy
+    energy, reference = run.results.formation_energy, run.results.reference
     # Without a hull, errors of the formation energy are those of the distance to it.
-    sets = run.results.stability or {
-        "full": {key: energy.get(key) for key in ("mae", "rmse", "n")}
-    }
-    reference = run.results.reference
+    only = {"full": {key: energy.get(key) for key in ("mae", "rmse", "n")}}
     hull = "published hull" if reference.get("hull_is_published") else "another hull"
     hull = hull if reference.get("hull") else "no hull"
     rows = []
-    for name, metrics in sets.items():
+    for name, metrics in (run.results.stability or only).items():
         detail = f"{run.name}; {hull}; {format_number(metrics.get('n'))} crystals"
         first = Entry(f"ours: {SET_NAMES.get(name, name)}", detail, link=run.anchor)
         rows.append([first, *map(metrics.get, columns)])
@@ -88,8 +75,8 @@ def _thresholds(runs: Sequence[Run]) -> Grid:
     table = paper.table("S5")
     rows = []
     for threshold, cells in table.cells.items():
-        theirs = [Entry(cell.text, numeric=True) for cell in cells]
-        rows.append([threshold, "paper's CLOUD", *theirs])
+        numbers = [Entry(cell.text, numeric=True) for cell in cells]
+        rows.append([threshold, "paper's CLOUD", *numbers])
         rows += [
             [threshold, f"ours: {run.name}", *map(metrics.get, table.columns)]
             for run in runs
@@ -100,18 +87,19 @@ def _thresholds(runs: Sequence[Run]) -> Grid:
     return Grid(f"Table S5. {table.caption}", head, rows, table.remarks)
 
 
-def add_phonon(section: Section, runs: Sequence[Run]) -> Section:
-    """Add errors by crystal, at other temperatures, and beside measurement."""
-    grids = list(section.grids)
+def phonon(runs: Sequence[Run], table_1: Grid) -> Section:
+    """Return Table 1, then errors by crystal, temperature, and beside measurement."""
+    grids = [table_1]
+    head = ("model", "property", "MAE/MAD", "single members", "how")
     for run in runs:
-        head = ("model", "property", "MAE/MAD", "single members", "how")
-        rows = [_law_row(row) for row in run.results.table_1.ours]
+        rows = list(map(_law_row, run.results.table_1.get("ours", [])))
         grids.append(Grid(f"Ours in the terms of Table 1: {run.name}", head, rows))
         for quantity, models in run.results.errors.items():
             grids += _errors_by_crystal(run, quantity.replace("_", " "), models)
         grids += [_other_temperatures(run), _measured(run)]
     missing = [f"{run.name}: {line}" for run in runs for line in run.results.missing]
-    return section._replace(paragraphs=missing, grids=filled(grids))
+    title = "Heat capacity and internal energy (Table 1)"
+    return Section("thermal", title, missing, grids)
 
 
 def _law_row(row: LawRow) -> list:
@@ -125,52 +113,43 @@ def _law_row(row: LawRow) -> list:
 
 def _errors_by_crystal(run: Run, name: str, models: dict[str, Errors]) -> list[Grid]:
     """Return mean absolute errors of each model by crystal system and by volume."""
-    systems = dict.fromkeys(
-        s for model in models.values() for s in model.crystal_systems
-    )
+    found = [model.crystal_systems for model in models.values()]
+    systems = dict.fromkeys(system for one in found for system in one)
     by_system = [
-        [s, *(_group(m.crystal_systems.get(s, Group())) for m in models.values())]
-        for s in systems
+        [system, *(_group(one.get(system, {})) for one in found)] for system in systems
     ]
     # The bins of volume are the same for all models.
-    by_volume = [
-        [
-            " to ".join(
-                format_number(end, 3) for end in (row[0].from_a3, row[0].to_a3)
-            ),
-            *map(_group, row),
-        ]
-        for row in zip(*(model.volume_bins for model in models.values()), strict=False)
-    ]
+    bins = zip(*(model.volume_bins for model in models.values()), strict=False)
+    by_volume = []
+    for row in bins:
+        ends = [format_number(row[0].get(key), 3) for key in ("from_a3", "to_a3")]
+        by_volume.append([" to ".join(ends), *map(_group, row)])
     unit = next((model.unit for model in models.values()), "")
-    title = f"{name} ({unit}), mean absolute error by"
+    title, head = f"{name} ({unit}), mean absolute error by", ["", *models]
     volume = f"{title} volume of the primitive cell (Å³): {run.name}"
-    head = ["", *models]
     return [
         Grid(f"{title} crystal system: {run.name}", head, by_system),
         Grid(volume, head, by_volume),
     ]
 
 
-def _group(group: Group) -> Entry:
-    rows = f"{format_number(group.n)} rows" if group.n else ""
-    return number(group.mean_absolute_error, rows)
+def _group(metrics: Metrics) -> Entry:
+    n = metrics.get("n")
+    rows = f"{format_number(n)} rows" if n else ""
+    return number(metrics.get("mean_absolute_error"), rows)
 
 
 def _other_temperatures(run: Run) -> Grid:
     rows = []
     for label, found in run.results.other_temperatures.items():
-        laws = [*found.debye_law_at_best, *[AtTemperature()] * len(found.model)]
-        for model, law in zip(found.model, laws, strict=False):
+        models, laws = found.get("model", []), found.get("debye_law_at_best", [])
+        laws = [*laws, *[AtTemperature()] * len(models)]
+        for model, law in zip(models, laws, strict=False):
+            first = Entry(label, f"{format_number(model.n)} test rows")
             kelvin = format_number(model.temperature_k, 3)
-            rows.append(
-                [
-                    Entry(label, f"{format_number(model.n)} test rows"),
-                    f"{model.property.replace('_', ' ')}, {kelvin} K",
-                    model.mae_over_mad_train_mean,
-                    law.mae_over_mad_train_mean,
-                ]
-            )
+            what = f"{model.property.replace('_', ' ')}, {kelvin} K"
+            ratios = model.mae_over_mad_train_mean, law.mae_over_mad_train_mean
+            rows.append([first, what, *ratios])
     head = ("run", "property", "model, MAE/MAD", "Debye law at its best, MAE/MAD")
     title = (
         "Other temperatures than that of the labels, beside phonon densities of states"
@@ -196,12 +175,12 @@ def _measured(run: Run) -> Grid:
 def attention(runs: Sequence[Run]) -> Section:
     """Return p1 and p2 of the layer that was asked for, beside the paper's."""
     said = paper.read_paper()["attention"]
+    null = _said(said["null"], "of their t-test")
     rows = []
     for name, what in _PROPORTIONS.items():
-        for k, theirs in said[name].items():
+        for k, numbers in said[name].items():
             first = Entry(f"{name}, k = {k}", what)
-            value = _said(theirs.get("value"), "({low:g}, {high:g})".format(**theirs))
-            null = _said(said["null"], "of their t-test")
+            value = _said(numbers.get("value"), "({low:g}, {high:g})".format(**numbers))
             rows.append([first, "paper's CLOUD", value, null, None, None])
             for run in runs:
                 rows += [[first, *row] for row in _attention_rows(run, name, int(k))]
@@ -225,25 +204,23 @@ def attention(runs: Sequence[Run]) -> Section:
 
 def _attention_rows(run: Run, name: str, k: int) -> list[list[Entry]]:
     """Return a row for each way of measuring a proportion of the top k tokens."""
-    asked = run.numbers.get("layer")
-    rows = []
-    for way, found in run.results.measured.items():
-        tops = [top for one in found.layers if one.layer == asked for top in one.top]
-        for top in tops:
-            if top.k == k:
-                detail = f"layer {format_number(asked)}, {way.replace('_', ' ')}"
-                model = Entry(run.name, detail, link=run.anchor)
-                rows.append([model, *_beside_null(getattr(top, name))])
+    asked, rows = run.numbers.get("layer"), []
+    for way, measured in run.results.measured.items():
+        layers = [layer for layer in measured.layers if layer.layer == asked]
+        for found in (
+            top for layer in layers for top in layer.top if top.get("k") == k
+        ):
+            detail = f"layer {format_number(asked)}, {way.replace('_', ' ')}"
+            model = Entry(run.name, detail, link=run.anchor)
+            found = decode(dict[str, Any], found.get(name))
+            entries = [
+                _interval(found, "value", "interval"),
+                _interval(found, "null", "null_interval"),
+                _interval(found, "difference", "difference_interval"),
+            ]
+            p_value = decode(Number, found.get("p_greater"))
+            rows.append([model, *entries, number(p_value, digits=2)])
     return rows
-
-
-def _beside_null(found: Proportion) -> list[Entry]:
-    return [
-        _interval(found.value, found.interval),
-        _interval(found.null, found.null_interval),
-        _interval(found.difference, found.difference_interval),
-        number(found.p_greater, digits=2),
-    ]
 
 
 def _share(run: Run, way: str) -> str:
@@ -256,20 +233,28 @@ def _said(value: float | None, detail: str = "") -> Entry:
     return Entry("-" if value is None else f"{value:g}", detail, numeric=True)
 
 
-def _interval(value: Number, ends: Iterable[Number]) -> Entry:
+def _interval(found: dict[str, Any], key: str, ends_key: str) -> Entry:
+    """Return a number with the ends of its interval below it."""
+    ends = decode(list[Number], found.get(ends_key))
     known = ", ".join(format_number(end) for end in ends if end is not None)
-    return number(value, f"({known})" if known else "")
+    return number(decode(Number, found.get(key)), f"({known})" if known else "")
 
 
 def scaling(runs: Sequence[Run]) -> Section:
     """Return the constants of the scaling law, with intervals, beside the paper's."""
     said = paper.read_paper()["scaling"]
-    rows = [["paper's CLOUD", *(_said(said[key]) for key in _CONSTANTS)]]
+    rows: list[list] = [["paper's CLOUD", *(_said(said[key]) for key in _CONSTANTS)]]
+    optima = []
     for run in runs:
         points = f"{format_number(run.numbers.get('points'))} points"
-        intervals = run.results.intervals
-        ours = [_interval(run.numbers.get(k), intervals.get(k, [])) for k in _CONSTANTS]
+        known = run.numbers | {f"{k}_ends": v for k, v in run.results.intervals.items()}
+        ours = [_interval(known, key, f"{key}_ends") for key in _CONSTANTS]
         rows.append([Entry(run.name, points, link=run.anchor), *ours])
+        for best in run.results.optima:
+            flops = number(decode(Number, best.get("flops")), digits=3)
+            names = ("parameters", "tokens", "loss")
+            ours = [_interval(best, name, f"{name}_interval") for name in names]
+            optima.append([run.name, flops, *ours])
     notes = (
         f"The paper: {said['where']}.",
         "In brackets 95 % intervals of the bootstrap. With compute C the best N grows "
@@ -277,18 +262,7 @@ def scaling(runs: Sequence[Run]) -> Section:
         "have other constants: the exponents are what can be compared.",
     )
     law = Grid("L(N, D) = A/N^alpha + B/D^beta + E", ("", *_CONSTANTS), rows, notes)
-    optima = [_optimum(run, best) for run in runs for best in run.results.optima]
     head = ("run", "FLOPs, 6 N D", "best N", "best D", "loss (nats per masked token)")
     budget = Grid("The best per compute budget, by the fitted law", head, optima)
     warnings = [f"{run.name}: {line}" for run in runs for line in run.results.warnings]
-    grids = filled([law, budget])
-    return Section("scaling", "Scaling law (Figure 3)", warnings, grids)
-
-
-def _optimum(run: Run, best: dict) -> list:
-    values = decode(dict[str, Number], best)
-    ends = decode(dict[str, list[Number]], best)
-    flops = number(values.get("flops"), digits=3)
-    names = ("parameters", "tokens", "loss")
-    ours = [_interval(values.get(n), ends.get(f"{n}_interval", [])) for n in names]
-    return [run.name, flops, *ours]
+    return Section("scaling", "Scaling law (Figure 3)", warnings, [law, budget])

@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 from cloud_jax.studies.report.gather import Figure
 from cloud_jax.studies.report.records import Number, Spread
 
-NOT_RUN = "not run"
-
 
 class Entry(NamedTuple):
     """One cell of a grid.
@@ -67,14 +65,15 @@ def _entry(value: Any) -> Entry:
     return Entry(value) if isinstance(value, str) else number(value)
 
 
-class Section(NamedTuple):
-    """A part of the report; grids without rows are left out of the page.
+@dataclass
+class Section:
+    """A part of the report.
 
     Attributes:
         anchor: its address in the page.
         title: its heading.
         paragraphs: of text.
-        grids: below them.
+        grids: below them; those without rows are left out, here and in `folded`.
         figures: below those.
         folded: grids that a reader opens.
         parts: smaller sections.
@@ -88,10 +87,9 @@ class Section(NamedTuple):
     folded: Sequence[Grid] = ()
     parts: Sequence["Section"] = ()
 
-
-def filled(grids: Iterable[Grid]) -> list[Grid]:
-    """Return the grids that have rows."""
-    return [grid for grid in grids if grid.rows]
+    def __post_init__(self):
+        self.grids = [grid for grid in self.grids if grid.rows]
+        self.folded = [grid for grid in self.folded if grid.rows]
 
 
 def format_number(value: Number, digits: int = 4) -> str:

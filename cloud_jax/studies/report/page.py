@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from cloud_jax.studies.report.grids import Entry, Section
 
@@ -15,31 +14,24 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#&~$])")  # to Markdown, or to HTML within it
 
 
-def to_html(sections: Sequence[Section], title: str, lead: str) -> str:
-    """Return one page: style and images inside, no script, nothing loaded."""
-    style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
-    words = {"title": title, "lead": lead, "style": Markup(style)}
-    return _render("report.html.jinja", sections, **words)
+def render(suffix: str, sections: Sequence[Section], **words: str) -> str:
+    """Return the report as a page with everything inside, or as Markdown.
 
-
-def to_markdown(
-    sections: Sequence[Section], title: str, lead: str, html_name: str
-) -> str:
-    """Return the same text and tables; figures are named, with the page they are on."""
-    words = {"title": title, "lead": lead, "html_name": html_name}
-    return _render("report.md.jinja", sections, **words)
-
-
-def _render(template: str, sections: Sequence[Section], **words: Any) -> str:
+    Args:
+        suffix: `.html` or `.md`; Markdown names the figures and the page they are on.
+        sections: all parts.
+        words: `title`, `lead`, and `html_name` of the page.
+    """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
-        autoescape=".html" in template,
+        autoescape=suffix == ".html",
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
     environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
     environment.filters |= {"md": _escape, "md_entry": _escape_entry}
-    return environment.get_template(template).render(sections=sections, **words)
+    template = environment.get_template(f"report{suffix}.jinja")
+    return template.render(sections=sections, **words)
 
 
 def _escape(value: Any) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 Number = float | None
+Metrics = dict[str, Number]
 _HUGE = 1e300  # a JSON integer beyond this overflows a float
 
 
@@ -65,7 +66,7 @@ class Fold:
     n_validation: Number
     n_test: Number
     test_rows_with_a_training_sentence: Number
-    ensemble: dict[str, dict[str, Number]]
+    ensemble: dict[str, Metrics]
     members: list[Any]
 
 
@@ -84,29 +85,12 @@ class LawRow:
 
 
 @dataclass(frozen=True)
-class Table1:
-    """The rows that a phonon run adds to Table 1."""
-
-    ours: list[LawRow]
-
-
-@dataclass(frozen=True)
-class Group:
-    """Errors of the crystals of one crystal system, or of one range of volumes (Å³)."""
-
-    n: Number = None
-    mean_absolute_error: Number = None
-    from_a3: Number = None
-    to_a3: Number = None
-
-
-@dataclass(frozen=True)
 class Errors:
-    """Errors of a model in one quantity."""
+    """Errors of a model in one quantity, by crystal system and by volume (Å³)."""
 
     unit: str
-    crystal_systems: dict[str, Group]
-    volume_bins: list[Group]
+    crystal_systems: dict[str, Metrics]
+    volume_bins: list[Metrics]
 
 
 @dataclass(frozen=True)
@@ -120,14 +104,6 @@ class AtTemperature:
 
 
 @dataclass(frozen=True)
-class OtherTemperatures:
-    """A model, and the Debye law fitted to each crystal, at the same temperatures."""
-
-    model: list[AtTemperature]
-    debye_law_at_best: list[AtTemperature]
-
-
-@dataclass(frozen=True)
 class HeatCapacity:
     """C_v of a model beside the measured C_p of one crystal."""
 
@@ -138,33 +114,11 @@ class HeatCapacity:
 
 
 @dataclass(frozen=True)
-class Proportion:
-    """A proportion of attention, its null, and their difference, with intervals."""
-
-    value: Number
-    interval: list[Number]
-    null: Number
-    null_interval: list[Number]
-    difference: Number
-    difference_interval: list[Number]
-    p_greater: Number
-
-
-@dataclass(frozen=True)
-class Top:
-    """Proportions among the k tokens with the highest scores."""
-
-    k: Number
-    p1: Proportion
-    p2: Proportion
-
-
-@dataclass(frozen=True)
 class Layer:
-    """Attention of one layer."""
+    """Attention of one layer to the k tokens with the highest scores, for several k."""
 
     layer: Number
-    top: list[Top]
+    top: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -201,14 +155,14 @@ class Results:
     folds: list[Fold]
     # discovery
     reference: dict[str, Any]
-    formation_energy: dict[str, Number]
-    stability: dict[str, dict[str, Number]]
-    thresholds: list[dict[str, Number]]
+    formation_energy: Metrics
+    stability: dict[str, Metrics]
+    thresholds: list[Metrics]
     absent: list[str]
     # phonon
-    table_1: Table1
+    table_1: dict[str, list[LawRow]]
     errors: dict[str, dict[str, Errors]]
-    other_temperatures: dict[str, OtherTemperatures]
+    other_temperatures: dict[str, dict[str, list[AtTemperature]]]
     heat_capacities: dict[str, dict[str, HeatCapacity]]
     missing: list[str]
     # attention

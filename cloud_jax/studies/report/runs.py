@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import PurePath
 from typing import Any
 
+from cloud_jax.config import flatten as flat_settings
 from cloud_jax.studies import paper
 from cloud_jax.studies.report.benchmarks import results_of
 from cloud_jax.studies.report.gather import Run
@@ -13,7 +14,6 @@ from cloud_jax.studies.report.grids import (
     Grid,
     Section,
     duration,
-    filled,
     flatten,
     format_number,
     pairs,
@@ -77,9 +77,9 @@ def run_section(run: Run, defaults: dict[str, dict[str, Any]]) -> Section:
         run.anchor,
         f"{_KINDS[run.kind]}: {run.name}",
         [note] if note else [],
-        filled([_facts(run), *tuned]),
+        [_facts(run), *tuned],
         run.figures,
-        filled(folded),
+        folded,
     )
 
 
@@ -171,20 +171,17 @@ def _folds(run: Run) -> list[Grid]:
 
 
 def differences(
-    default: Any, actual: Any, name: str = ""
+    default: dict[str, Any], actual: dict[str, Any]
 ) -> list[tuple[str, str, str]]:
     """Return (key, default, actual) of each setting that is not the default."""
-    if isinstance(default, dict) and isinstance(actual, dict):
-        return [
-            line
-            for key in dict.fromkeys([*default, *actual])
-            if key not in ("workdir", "hashes")
-            for line in differences(
-                default.get(key), actual.get(key), f"{name}.{key}" if name else key
-            )
-        ]
-    default = list(default) if isinstance(default, tuple) else default  # as in JSON
-    return [] if default == actual else [(name, _shown(default), _shown(actual))]
+    old, new = flat_settings(default), flat_settings(actual)
+    lines = []
+    for key in old | new:
+        before, after = old.get(key), new.get(key)
+        before = list(before) if isinstance(before, tuple) else before  # as in JSON
+        if before != after and not {"workdir", "hashes"} & {*key.split(".")}:
+            lines.append((key, _shown(before), _shown(after)))
+    return lines
 
 
 def _shown(value: Any) -> str:

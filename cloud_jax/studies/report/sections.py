@@ -5,25 +5,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from cloud_jax.studies import paper
-from cloud_jax.studies.report import evidence
-from cloud_jax.studies.report.benchmarks import (
-    all_results,
-    by_benchmark,
-    paper_table,
-    summary,
-)
+from cloud_jax.studies.report import benchmarks, evidence
 from cloud_jax.studies.report.gather import Problem, Run
-from cloud_jax.studies.report.grids import (
-    Entry,
-    Grid,
-    Section,
-    duration,
-    filled,
-    number,
-)
+from cloud_jax.studies.report.grids import Entry, Grid, Section, duration, number
 from cloud_jax.studies.report.runs import run_section
 
 _SEGMENTS = ("", "_symmetry", "_wyckoff", "_composition")
+_PRETRAINING_HEAD = (
+    "run", "parameters, non-embedding", "loss", "symmetry", "Wyckoff positions",
+    "composition", "epochs", "tokens/s", "wall time",
+)  # fmt: skip
 
 
 def sections(
@@ -38,53 +29,50 @@ def sections(
         problems: listed in the last part.
         defaults: {kind of run: the defaults of its configuration}.
     """
-    found = by_benchmark(runs)
     of_kind, own = defaultdict(list), defaultdict(list)
     for run in runs:
         of_kind[run.kind].append(run)
         own[run.kind].append(run_section(run, defaults))
-    every = filled([all_results(found)])
-    grids = {name: [paper_table(name, found)] for name in ("1", "S3", "S6")}
-    title = "Heat capacity and internal energy (Table 1)"
-    thermal = Section("thermal", title, grids=grids["1"], parts=own["phonon"])
-    parts = [
-        Section("summary", "Summary", grids=[summary(found)], folded=every),
-        evidence.add_phonon(thermal, of_kind["phonon"]),
-        Section("matbench", "MatBench (Table S3)", grids=grids["S3"]),
-        Section("unconvbench", "UnconvBench (Table S6)", grids=grids["S6"]),
+    found = benchmarks.by_benchmark(of_kind["finetune"])
+    table_1, s3, s6 = (benchmarks.paper_table(n, found) for n in ("1", "S3", "S6"))
+    summary, every = benchmarks.summary(found), benchmarks.all_results(found)
+    studies = {
+        "phonon": evidence.phonon(of_kind["phonon"], table_1),
+        "discovery": evidence.discovery(of_kind["discovery"]),
+        "scaling": evidence.scaling(of_kind["scaling"]),
+        "attention": evidence.attention(of_kind["attention"]),
+    }
+    for kind, section in studies.items():
+        section.parts = own[kind]
+    trained = [*own["finetune"], *own["pretrain"]]
+    return [
+        Section("summary", "Summary", grids=[summary], folded=[every]),
+        studies.pop("phonon"),
+        Section("matbench", "MatBench (Table S3)", grids=[s3]),
+        Section("unconvbench", "UnconvBench (Table S6)", grids=[s6]),
+        *studies.values(),
+        _pretraining(of_kind["pretrain"]),
+        *([Section("runs", "Training runs", parts=trained)] if trained else []),
+        _not_shown(problems),
     ]
-    for make in (evidence.discovery, evidence.scaling, evidence.attention):
-        kind = make.__name__
-        parts.append(make(of_kind[kind])._replace(parts=own[kind]))
-    parts.append(_pretraining(of_kind["pretrain"]))
-    if trained := [*own["finetune"], *own["pretrain"]]:
-        parts.append(Section("runs", "Training runs", parts=trained))
-    return [*parts, _not_shown(problems)]
 
 
 def _pretraining(runs: Sequence[Run]) -> Section:
-    head = (
-        "run", "parameters, non-embedding", "loss", "symmetry", "Wyckoff positions",
-        "composition", "epochs", "tokens/s", "wall time",
-    )  # fmt: skip
     notes = ("Loss in nats per masked token of validation crystals.",)
     rows = [row for run in runs for row in _pretraining_rows(run)]
-    found = paper.read_paper()["hyperparameters"]
-    table = Grid(found["caption"], ("hyperparameter", "values"), found["rows"])
-    table.notes = [found["note"]]
+    found, head = paper.read_paper()["hyperparameters"], ("hyperparameter", "values")
     return Section(
         "pretraining",
         "Pretraining (Table S1)",
         ["Of pretraining losses the paper prints only those of the scaling law."],
-        filled([Grid("Masked-token pretraining", head, rows, notes)]),
-        folded=[table],
+        [Grid("Masked-token pretraining", _PRETRAINING_HEAD, rows, notes)],
+        folded=[Grid(found["caption"], head, found["rows"], [found["note"]])],
     )
 
 
 def _pretraining_rows(run: Run) -> list[list]:
     """Return the row of a run, and those of the n-gram baselines on the same masks."""
-    value = run.numbers.get
-    entries = []
+    value, entries = run.numbers.get, []
     for segment in _SEGMENTS:
         right = value(f"validation_accuracy{segment}")
         detail = "" if right is None else f"{100 * right:.1f} % right"
@@ -102,5 +90,5 @@ def _pretraining_rows(run: Run) -> list[list]:
 def _not_shown(problems: Sequence[Problem]) -> Section:
     title = "Folders and files that are not shown, or only in part"
     said = [] if problems else ["Everything that was found is shown."]
-    grids = filled([Grid(title, ("name", "reason"), problems)])
-    return Section("problems", "Not shown", said, grids)
+    grid = Grid(title, ("name", "reason"), problems)
+    return Section("problems", "Not shown", said, [grid])
