@@ -1,4 +1,4 @@
-"""The paper's tables, as data: paper_tables.toml beside this file."""
+"""The numbers of the paper, read from paper_tables.toml beside this file."""
 
 import re
 import tomllib
@@ -13,12 +13,12 @@ class Cell(NamedTuple):
     """A number of the paper.
 
     Attributes:
-        model: whose it is.
+        model: name of the row.
         kind: of the model: structure-based, structure-agnostic, coordinate-free ...;
-            empty where a row is no model.
+            empty where the row is not a model.
         text: as printed.
         value: in the unit of its column.
-        deviation: of the value; None where there is none.
+        deviation: of the value; None where the paper prints none.
     """
 
     model: str
@@ -32,18 +32,18 @@ class Benchmark(NamedTuple):
     """One task of the paper.
 
     Attributes:
-        name: as runs name it, for instance `matbench_phonons`.
-        title: for people.
-        property: what is predicted.
+        name: in a run's configuration, for instance `matbench_phonons`.
+        title: shown to readers.
+        property: that is predicted.
         metric: MAE or MAE/MAD; lower is better.
-        unit: of it; empty where there is none.
+        unit: of the metric; empty where it has none.
         rows: of the official task; of the test set where that is separate.
         folds: of the official task.
         table: number of the table in the paper.
-        cloud: the row of the paper's own model to compare with.
-        train_rows: of a separate training set; 0 where folds make one.
+        cloud: row of the paper's own model to compare with.
+        train_rows: of a separate training set; 0 where the folds make one.
         column: of the table, where it is not `name`.
-        note: what else a reader must know.
+        note: anything else that a reader must know.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Benchmark(NamedTuple):
 
     @property
     def short(self) -> str:
-        """The title without that of the collection."""
+        """Title without the name of the collection."""
         return self.title.split(" ", 1)[-1].split(",")[0]
 
 
@@ -70,13 +70,12 @@ class Table(NamedTuple):
 
     Attributes:
         number: in the paper, such as S3.
-        caption: what it shows.
-        columns: their names.
-        better: of each column `lower` or `higher`.
-        cells: {row: its cells, in the order of the columns}.
-        deviation: what is in brackets.
-        remarks: what was mended in the text that the numbers come from, and what does
-            not fit in them.
+        caption: above it.
+        columns: names of the columns.
+        better: `lower` or `higher`, per column.
+        cells: {row: cells in the order of the columns}.
+        deviation: meaning of the numbers in brackets.
+        remarks: repairs of damaged text, and contradictions in the paper.
     """
 
     number: str
@@ -88,28 +87,28 @@ class Table(NamedTuple):
     remarks: list[str]
 
     def column(self, name: str) -> list[Cell]:
-        """The cells of a column, in the order of the rows."""
+        """Return the cells of a column, in the order of the rows."""
         place = self.columns.index(name)
         return [cells[place] for cells in self.cells.values()]
 
 
 @cache
 def read_paper() -> dict[str, Any]:
-    """All of the file: for what is not a table (`scaling`, `attention` ...)."""
+    """Return the whole file, for parts that are not tables (`scaling`, `attention`)."""
     path = Path(__file__).parent / "paper_tables.toml"
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 @cache
 def benchmarks() -> dict[str, Benchmark]:
-    """The tasks, in the paper's order."""
+    """Return the tasks by name, in the paper's order."""
     found = read_paper()["benchmarks"]
     return {name: Benchmark(name, **fields) for name, fields in found.items()}
 
 
 @cache
 def table(number: str) -> Table:
-    """A table by its number, such as S3."""
+    """Return a table by its number, such as S3."""
     paper = read_paper()
     kinds = {model: kind for kind, names in paper["kinds"].items() for model in names}
     found = paper["tables"][number]
@@ -134,29 +133,26 @@ def _cell(model: str, kind: str, text: str) -> Cell:
     return Cell(model, kind, text, float(value), deviation and float(deviation))
 
 
-def own(model: str) -> bool:
-    """Whether a row is one of the paper's own models."""
-    return model.startswith("CLOUD")
-
-
 def results(benchmark: Benchmark) -> list[Cell]:
-    """What all models of the paper reach in a task."""
+    """Return the errors of all models of the paper in a task."""
     return table(benchmark.table).column(benchmark.column or benchmark.name)
 
 
 def cloud(benchmark: Benchmark) -> Cell:
-    """What the paper's own model reaches."""
+    """Return the error of the paper's own model."""
     return next(cell for cell in results(benchmark) if cell.model == benchmark.cloud)
 
 
 def best_peer(benchmark: Benchmark) -> Cell | None:
-    """The best coordinate-free model that is not CLOUD; None where there is none."""
-    peers = [c for c in results(benchmark) if c.kind == "coordinate-free"]
-    return min(
-        (c for c in peers if not own(c.model)), key=lambda c: c.value, default=None
-    )
+    """Return the best coordinate-free model besides CLOUD; None where there is none."""
+    peers = [
+        cell
+        for cell in results(benchmark)
+        if cell.kind == "coordinate-free" and not cell.model.startswith("CLOUD")
+    ]
+    return min(peers, key=lambda cell: cell.value, default=None)
 
 
 def best(benchmark: Benchmark) -> Cell:
-    """The best model of the paper's table, CLOUD included."""
+    """Return the best model of the paper's table, CLOUD included."""
     return min(results(benchmark), key=lambda cell: cell.value)

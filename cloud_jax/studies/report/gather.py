@@ -16,23 +16,20 @@ from cloud_jax.evaluation.results import (
 )
 from cloud_jax.studies.report.records import Number, Results, Target, decode
 
-_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+_PNG = b"\x89PNG\r\n\x1a\n"
 _PAGE_PIXELS = 0.65  # per pixel of a figure, which has 200 dots per inch
 _BEGUN = ("config.json", "metrics.jsonl", "members", "checkpoints")
 
 
 class Figure(NamedTuple):
-    """A figure of a run: caption, media type such as image/png, content of the file."""
+    """A figure of a run: its caption and the content of a PNG file."""
 
     caption: str
-    media_type: str
     data: bytes
 
     @property
-    def width(self) -> int | None:
-        """Width of a PNG on the page, in pixels: a column of a journal, enlarged."""
-        if self.media_type != "image/png":
-            return None
+    def width(self) -> int:
+        """Width on the page, in pixels: a column of a journal, enlarged."""
         return round(int.from_bytes(self.data[16:20]) * _PAGE_PIXELS)
 
 
@@ -90,7 +87,8 @@ def gather(workdirs: Sequence[Path]) -> tuple[list[Run], list[Problem]]:
     Raises:
         OSError: one of `workdirs` is not a folder.
     """
-    folders, empty = {}, []
+    folders: dict[Path, Path] = {}  # by what it resolves to, so that none comes twice
+    empty = []
     for workdir in workdirs:
         if not workdir.is_dir():
             raise NotADirectoryError(f"{workdir}: there is no such folder")
@@ -163,19 +161,17 @@ def _read_run(folder: Path, name: str, reasons: list[str]) -> Run:
             beside[part] = _read_object(path) if path.exists() else {}
         except ValueError as error:
             reasons.append(f"{error}; the run is shown without it")
-    listed = decode(Results, raw).figures
+    listed = decode(list[dict[str, str]], raw.get("figures"))
     if "figures" not in raw and (folder / "parity.png").exists():  # an older run
         listed = [{"file": "parity.png", "caption": "predicted against true"}]
     figures = []
     for entry in listed:
-        file = str(entry.get("file"))
+        file = entry.get("file", "")
         try:
-            figures.append(
-                _read_figure(folder, file, str(entry.get("caption") or file))
-            )
-        except (OSError, ValueError) as error:
-            said = getattr(error, "strerror", None) or error
-            reasons.append(f"figure {file}: {said}")
+            data = _read_png(folder, file)
+            figures.append(Figure(entry.get("caption") or file, data))
+        except OSError as error:
+            reasons.append(f"figure {file}: {error.strerror or error}")
     return Run(name, kind, raw, figures=figures, **beside)
 
 
@@ -200,12 +196,11 @@ def _read_object(path: Path) -> dict[str, Any]:
         raise ValueError(str(error).removeprefix(f"{path.parent}{os.sep}")) from None
 
 
-def _read_figure(folder: Path, file: str, caption: str) -> Figure:
+def _read_png(folder: Path, file: str) -> bytes:
     path = (folder / file).resolve()
     if not path.is_relative_to(folder.resolve()):
-        raise ValueError("it is outside the folder")
+        raise OSError("it is outside the folder")
     data = path.read_bytes()
-    for signature, media_type in _SIGNATURES.items():
-        if data.startswith(signature):
-            return Figure(caption, media_type, data)
-    raise ValueError("not a PNG or JPEG file")
+    if not data.startswith(_PNG):
+        raise OSError("not a PNG file")
+    return data

@@ -4,7 +4,7 @@ HTML and Markdown show the same sections; nothing here knows of either.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -123,36 +123,3 @@ def duration(seconds: Number) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def flatten(value: Any, name: str = "") -> list[tuple[str, str]]:
-    """Return names and texts of all values below a JSON value; count long lists."""
-    if isinstance(value, dict):
-        inner = value.items()
-    elif not isinstance(value, list) or not any(
-        isinstance(x, dict | list) for x in value
-    ):
-        return [(name, plain(value))]
-    elif len(value) > 12:
-        return [(name, f"{len(value):,} entries")]
-    else:
-        inner = enumerate(value)
-    prefix = f"{name}, " if name else ""
-    return [pair for key, item in inner for pair in flatten(item, f"{prefix}{key}")]
-
-
-def plain(value: Any) -> str:
-    """Return a JSON value as text."""
-    if isinstance(value, list):
-        more = f" ... ({len(value):,})" if len(value) > 12 else ""
-        return ", ".join(map(plain, value[:12])) + more
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return format_number(value, 6)
-    return "none" if value is None else str(value)
-
-
-def pairs(caption: str, found: Iterable[tuple[str, str]]) -> Grid:
-    """Return a grid of names and values."""
-    return Grid(caption, ("name", "value"), list(found))

@@ -135,7 +135,6 @@ class Results:
 
     note: str
     hashes: dict[str, Any]
-    figures: list[dict[str, Any]]
     # finetune
     benchmark: str
     table: str
@@ -149,7 +148,6 @@ class Results:
     members_a_fold: Number
     parameters_of_a_member: Number
     validation_mae_over_mad: Number
-    training_seconds: Number
     ensemble: dict[str, dict[str, Spread]]
     single: dict[str, dict[str, Spread]]
     folds: list[Fold]

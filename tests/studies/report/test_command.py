@@ -1,3 +1,4 @@
+import json
 import re
 import subprocess
 import sys
@@ -134,6 +135,18 @@ def test_stopped_by_the_user(tmp_path, runs, monkeypatch, capsys):
     monkeypatch.setattr("cloud_jax.studies.report.gather.gather", stop)
     assert main([str(runs), "--output", str(tmp_path / "page.html")]) == 130
     assert capsys.readouterr().err == "stopped: nothing was kept\n"
+
+
+def test_json_has_the_paths_and_what_is_not_shown(tmp_path, runs, capsys):
+    page = tmp_path / "page.html"
+    assert main([str(runs), "--output", str(page), "--json"]) == 0
+    reason = "unfinished: no results.json, last checkpoint at step 7"
+    assert json.loads(capsys.readouterr().out) == {
+        "html": str(page),
+        "markdown": str(page.with_suffix(".md")),
+        "runs": 3,
+        "problems": [{"name": "begun", "reason": reason}],
+    }
 
 
 def test_linked_runs_are_found_and_circles_end(tmp_path, runs):

@@ -12,8 +12,8 @@ import report_folders
 from cloud_jax.config import finetuning
 from cloud_jax.studies.report import benchmarks, grids
 from cloud_jax.studies.report.gather import gather
-from cloud_jax.studies.report.records import Spread
-from cloud_jax.studies.report.runs import differences
+from cloud_jax.studies.report.records import Fold, Spread, decode
+from cloud_jax.studies.report.runs import as_typed, differences
 from cloud_jax.studies.report.sections import sections
 
 DEFAULTS = {"finetune": finetuning().to_dict()}
@@ -116,7 +116,7 @@ def test_figures_are_pictures_within_the_folder(tmp_path):
     assert [p.reason for p in problems] == [
         "figure ../secret.png: it is outside the folder",
         "figure gone.png: No such file or directory",
-        "figure text.png: not a PNG or JPEG file",
+        "figure text.png: not a PNG file",
     ]
 
 
@@ -259,6 +259,26 @@ def test_a_section_of_a_run_tells_how_it_was_made(tmp_path):
     assert environment["command"] == "cloud-jax finetune --config configs/a.py"
     assert environment["commit"] == "0123abcd"
     assert folded["SHA-256 of inputs"] == report_folders.HASHES
+
+
+@pytest.mark.parametrize(
+    ("program", "typed"),
+    [
+        ("/env/bin/cloud-jax", "cloud-jax"),
+        ("/src/cloud_jax/__main__.py", "cloud-jax"),
+        ("/src/cloud_jax/import_hf.py", "cloud-jax import-hf"),
+        ("scripts/launch.py", "scripts/launch.py"),
+    ],
+)
+def test_a_command_is_shown_as_it_is_typed(program, typed):
+    assert as_typed([program, "--x=a b"]) == f"{typed} '--x=a b'"
+
+
+def test_values_of_another_type_read_as_empty():
+    found = decode(Fold, {"fold": 7, "n_test": "x", "n_train": math.nan, "members": {}})
+    assert (found.fold, found.n_test, found.n_train) == ("", None, math.inf)
+    assert (found.n_validation, found.members, found.ensemble) == (None, [], {})
+    assert decode(Spread, {"mean": True, "std": 10**400}) == Spread(None, math.inf)
 
 
 def paths(value, path=()):
