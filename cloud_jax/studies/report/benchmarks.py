@@ -54,20 +54,19 @@ class Result:
 
     @property
     def start(self) -> str:
-        """One of `STARTS`."""
+        """Return one of `STARTS`."""
         return "pretrained" if self.run.results.checkpoint else "scratch"
 
     @property
     def ensemble(self) -> Spread:
-        """Error over folds, in the unit of the run."""
+        """Return the error over folds, in the unit of the run."""
         return self._error(self.run.results.ensemble)
 
     @property
     def single(self) -> Number:
-        """Mean error of single members; None where no fold has several."""
-        if all(len(fold.members) < 2 for fold in self.run.results.folds):
-            return None
-        return self._error(self.run.results.single).mean
+        """Return the mean error of single members; None where no fold has several."""
+        several = any(len(fold.members) > 1 for fold in self.run.results.folds)
+        return self._error(self.run.results.single).mean if several else None
 
     def _error(self, found: dict[str, dict[str, Spread]]) -> Spread:
         metric = _METRICS[self.benchmark.metric]
@@ -75,29 +74,28 @@ class Result:
 
     @property
     def other_unit(self) -> str:
-        """Unit of the error where it is not that of the benchmark, else empty."""
+        """Return the unit of the error if it is not that of the benchmark, else ""."""
         unit = self.target.unit.replace("^-1", "⁻¹")
         same = self.benchmark.metric == "MAE/MAD" or unit == self.benchmark.unit
         return "" if same else unit
 
     @property
     def tested(self) -> float:
-        """Test rows of all folds."""
+        """Return the number of test rows of all folds."""
         return sum(fold.n_test or 0 for fold in self.run.results.folds)
 
     @property
     def learned(self) -> float:
-        """Rows that no fold tests."""
+        """Return the number of rows that no fold tests."""
         return (self.run.results.rows_used or self.tested) - self.tested
 
     @property
     def differs(self) -> str:
-        """What keeps the run from being ranked; empty if nothing does."""
+        """Return the difference that keeps the run from being ranked; empty if none."""
         known, folds = self.benchmark, len(self.run.results.folds)
-        apart = self.learned if known.train_rows else 0
-        missing = known.rows - (self.tested + self.learned - apart)
+        used = self.tested + (0 if known.train_rows else self.learned)
         rejected = self.run.results.rows_rejected or 0
-        if not 0 <= missing <= min(rejected, _MOST_MISSING * known.rows):
+        if not 0 <= known.rows - used <= min(rejected, _MOST_MISSING * known.rows):
             return "other rows"
         if folds != known.folds:
             return f"{folds} of {known.folds} folds"
@@ -106,14 +104,15 @@ class Result:
 
     @property
     def rank(self) -> tuple:
-        """Order of choice, lowest first; test errors have no part in it."""
+        """Return the key by which the result to show is chosen, the lowest first."""
+        # Test errors have no part in it: the best of several would flatter.
         error = self.run.results.validation_mae_over_mad
         other_protocol = self.run.results.protocol != "strict"
         return other_protocol, -self.tested, error is None, error or 0, self.run.name
 
     @property
     def how(self) -> str:
-        """How the result was measured: protocol, folds, rows, dialect."""
+        """Return protocol, folds, rows and dialect of the measurement."""
         known, run = self.benchmark, self.run.results
         tested, used = format_number(self.tested), self.tested + self.learned
         rows = f"{tested} of {known.rows:,} rows tested"
@@ -126,8 +125,8 @@ class Result:
             rows += f", {format_number(used)} used"
         if run.rows_rejected:
             rows += f", {format_number(run.rows_rejected)} rejected"
-        folds = f"{len(run.folds)} of {known.folds} folds"
         protocol, dialect = run.protocol or "unknown", run.dialect or "unknown"
+        folds = f"{len(run.folds)} of {known.folds} folds"
         return f"{protocol} protocol, {folds}, {rows}, {dialect} dialect"
 
 
@@ -220,30 +219,27 @@ def _how(benchmark: Benchmark, chosen: Sequence[Result]) -> Entry:
 
 def all_results(found: Found) -> Grid:
     """Return a row per run and benchmark; the chosen ones are marked."""
-    keys = [(name, start) for name in paper.benchmarks() for start in STARTS]
-    rows = [
-        _all_row(result, "" if i else "chosen")
-        for key in keys
-        for i, result in enumerate(found.get(key, []))
-    ]
+    rows = []
+    for key in ((name, start) for name in paper.benchmarks() for start in STARTS):
+        for i, result in enumerate(found.get(key, [])):
+            run, results = result.run, result.run.results
+            validation = number(results.validation_mae_over_mad)
+            test = number(result.ensemble)
+            time = duration(run.numbers.get("training_seconds"))
+            rows.append(
+                [
+                    Entry(run.name, link=run.anchor),
+                    result.benchmark.title,
+                    result.start,
+                    results.parameters_of_a_member,
+                    validation._replace(mark="" if i else "chosen"),
+                    test._replace(mark=result.differs),
+                    result.single,
+                    Entry(time or "-", numeric=True),
+                    Entry(result.how, results.note),
+                ]
+            )
     return Grid("All runs of the paper's tasks", _ALL_HEAD, rows)
-
-
-def _all_row(result: Result, mark: str) -> list:
-    run, results = result.run, result.run.results
-    test = Entry(measured(result.ensemble), mark=result.differs, numeric=True)
-    time = duration(run.numbers.get("training_seconds"))
-    return [
-        Entry(run.name, link=run.anchor),
-        result.benchmark.title,
-        result.start,
-        results.parameters_of_a_member,
-        number(results.validation_mae_over_mad)._replace(mark=mark),
-        test,
-        result.single,
-        Entry(time or "-", numeric=True),
-        Entry(result.how, results.note),
-    ]
 
 
 def paper_table(name: str, found: Found) -> Grid:

@@ -1,4 +1,4 @@
-"""Finds the finished runs in folders, reads them, and lists what cannot be shown."""
+"""Finished runs in folders: found, read, and the reason where one cannot be shown."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ class Figure(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Width on the page, in pixels: a column of a journal, enlarged."""
+        """Return the width on the page, in pixels: a journal column, enlarged."""
         return round(int.from_bytes(self.data[16:20]) * _PAGE_PIXELS)
 
 
@@ -66,17 +66,17 @@ class Run:
 
     @cached_property
     def results(self) -> Results:
-        """The keys of results.json that are shown, as dataclasses."""
+        """Return the keys of results.json that are shown, as dataclasses."""
         return decode(Results, self.raw)
 
     @cached_property
     def numbers(self) -> dict[str, Number]:
-        """The numbers at the top of results.json and of timing.json."""
+        """Return the numbers at the top of results.json and of timing.json."""
         return decode(dict[str, Number], self.raw | self.timing)
 
     @property
     def targets(self) -> list[Target]:
-        """The targets with results, described as far as the run describes them."""
+        """Return the targets with results, as far as the run describes them."""
         described = {target.name: target for target in self.results.targets}
         return [described.get(n) or Target(n) for n in self.results.ensemble]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from cloud_jax.studies.report.grids import Entry, Section
+from cloud_jax.studies.report.grids import Section
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#&~$])")  # to Markdown, or to HTML within it
@@ -29,7 +29,7 @@ def render(suffix: str, sections: Sequence[Section], **words: str) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["base64"] = lambda data: base64.b64encode(data).decode()
-    environment.filters |= {"md": _escape, "md_entry": _escape_entry}
+    environment.filters["md"] = _escape
     template = environment.get_template(f"report{suffix}.jinja")
     return template.render(sections=sections, **words)
 
@@ -37,11 +37,3 @@ def render(suffix: str, sections: Sequence[Section], **words: str) -> str:
 def _escape(value: Any) -> str:
     """Return text on one line in which Markdown sees nothing special."""
     return _SPECIAL.sub(r"\\\1", " ".join(str(value).split()))
-
-
-def _escape_entry(entry: Entry) -> str:
-    text = _escape(entry.text)
-    text = f"**{text}**" if entry.mark == "best" else text
-    mark = f" ({entry.mark})" if entry.mark else ""
-    detail = f"; {_escape(entry.detail)}" if entry.detail else ""
-    return f"{text}{mark}{detail}"
