@@ -27,6 +27,7 @@ def progress(
     done: int = 0,
     show: bool = True,
     leave: bool = True,
+    scale: bool = False,
 ) -> tqdm:
     """Return a bar to `update`, a context manager.
 
@@ -41,13 +42,15 @@ def progress(
         done: how many were done before.
         show: False on all processes but the first.
         leave: keep the finished bar on a terminal.
+        scale: write thousands as k, M and so on.
     """
     on_terminal = sys.stderr.isatty()
     return tqdm(
         desc=what,
         total=total,
         initial=done,
-        unit=f" {unit}",
+        unit=unit if scale else f" {unit}",
+        unit_scale=scale,
         file=sys.stderr if on_terminal else _LinesOnly(),
         disable=not show or bool(os.environ.get("CLOUD_JAX_QUIET")),
         delay=0 if on_terminal else LINE_EVERY_S,

@@ -2,7 +2,10 @@
 
 A file is looked for by name in a folder and in the folders directly below it. What is
 found or downloaded must have the hash that its publisher gives. A download goes to
-`.NAME.partial`, is taken up where it stopped, and gets its name when it is whole.
+`.NAME.partial`, resumes where it stopped, and gets its name when it is whole.
+
+By hand and not with pooch, which starts a cut download of 300 MB anew and
+does not find a file that the user has put elsewhere or compressed.
 """
 
 import errno
@@ -19,7 +22,6 @@ from pathlib import Path
 
 import requests
 import urllib3
-from tqdm import tqdm
 
 from cloud_jax.datasets.retries import (
     FIRST_ATTEMPTS,
@@ -29,6 +31,7 @@ from cloud_jax.datasets.retries import (
     retry_after,
 )
 from cloud_jax.files import LockedError, lock
+from cloud_jax.progress import progress
 from cloud_jax.structures.source import SourceError
 
 ATTEMPTS = 6  # in a row without a byte of progress
@@ -271,9 +274,7 @@ def _attempt(url: str, partial: Path, start: int) -> None:
         total = start + int(length) if length else None
         with (
             partial.open("ab" if start else "wb") as file,
-            tqdm(
-                desc=name, total=total, initial=start, unit="B", unit_scale=True
-            ) as bar,
+            progress(name, total=total, unit="B", done=start, scale=True) as bar,
         ):
             # read1 returns what has come, so that a broken connection keeps it.
             while block := answer.raw.read1(_BLOCK // 16, decode_content=False):

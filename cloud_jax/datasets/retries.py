@@ -1,47 +1,53 @@
-"""When a server is asked again, and after how long."""
+"""Whether a server is asked again, and after how long.
 
-import email.utils
+urllib3's `Retry` says which answers are worth another attempt and reads what a server
+asks for. It does not send the attempts: a download that made progress starts to count
+anew, and the threads of a harvest share their pauses, which no adapter can do.
+"""
+
 import random
-import time
 from collections.abc import Mapping
 
+from urllib3.exceptions import InvalidHeader
+from urllib3.util import Retry
+
 FIRST_ATTEMPTS = 3  # where nothing has ever answered: there may be no network
-LONGEST_PAUSE_S = 60.0
-LONGEST_WAIT_S = 600.0  # that a server may ask for
-_AGAIN = (408, 425, 429)  # and 5xx
+# A pause is at most 60 s, and 600 s where the server asks for it.
+RULE = Retry(
+    status_forcelist=(408, 425, 429, *range(500, 600)),
+    backoff_max=60,
+    retry_after_max=600,
+)
 
 
 def may_pass(status: int) -> bool:
-    """Whether another attempt may meet a better HTTP status."""
-    return status in _AGAIN or status >= 500
+    """Return whether another attempt may meet a better HTTP status."""
+    return RULE.is_retry("GET", status)
 
 
 def pause_s(first_s: float, failures: int, asked_s: float = 0.0) -> float:
-    """Seconds to the next attempt.
+    """Return the seconds to the next attempt.
 
     Args:
-        first_s: before the second attempt; doubled each time, give or take a half.
-        failures: in a row.
-        asked_s: what the server asked for, which holds if it did.
+        first_s: pause before the second attempt; doubled each time, give or take a
+            half.
+        failures: number of failures in a row.
+        asked_s: pause that the server asked for, which then holds.
     """
     pause = first_s * 2 ** (failures - 1) * random.uniform(0.5, 1.5)
-    return min(asked_s, LONGEST_WAIT_S) or min(pause, LONGEST_PAUSE_S)
+    return min(asked_s, RULE.retry_after_max) or min(pause, RULE.backoff_max)
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that a server asks us to wait: a number or a date; 0 if it asks none."""
-    asked = headers.get("Retry-After", "").strip()
-    if asked.isdecimal():
-        return float(asked)
+    """Return the seconds that a server asks us to wait, 0 if it asks for none."""
     try:
-        then = email.utils.parsedate_to_datetime(asked).timestamp()
-        return max(0.0, then - time.time())
-    except (ValueError, TypeError, IndexError, OverflowError):
+        return float(RULE.parse_retry_after(headers.get("Retry-After", "")))
+    except InvalidHeader:
         return 0.0
 
 
 def reason(error: BaseException) -> str:
-    """What lies at the bottom of an error, without the libraries in between."""
+    """Return what lies at the bottom of an error, without the libraries in between."""
     while error.__context__ is not None:
         error = error.__context__
     return f"{type(error).__name__}: {error}"[:200]

@@ -46,6 +46,14 @@ def path_items(paths: Iterable[str]) -> Iterator[RawItem]:
                 yield RawItem(_text(match), ("unreadable", str(error)), "reject")
 
 
+def count_paths(paths: Sequence[str]) -> int | None:
+    """Return how many crystals `path_items` yields, None where that must be read."""
+    try:
+        return CifSource("input", paths=tuple(paths)).count()
+    except SourceError:  # one of them leads to nothing, which its reject says
+        return None
+
+
 def _text(path: str) -> str:
     """A path whose bytes are no UTF-8 as text that any file can hold."""
     return os.fsencode(path).decode("utf-8", "replace")

@@ -13,7 +13,7 @@ import numpy as np
 from cloud_jax.cores import usable_cores
 from cloud_jax.files import atomic_open
 from cloud_jax.inference.crystals import Crystal, to_crystals
-from cloud_jax.inference.inputs import parse, path_items
+from cloud_jax.inference.inputs import count_paths, parse, path_items
 from cloud_jax.inference.outputs import (
     CsvWriter,
     JsonWriter,
@@ -101,7 +101,8 @@ def _read(
 ) -> tuple[list[Crystal], list[Reject]]:
     seen: set[str] = set()  # a file may be named twice, or match two patterns
     items = (i for i in path_items(files) if not (i.id in seen or seen.add(i.id)))
-    with progress("reading", total=None, unit="crystals", leave=False) as bar:
+    total = count_paths(files)
+    with progress("reading", total=total, unit="crystals", leave=False) as bar:
         results = parse(
             items,
             predictor.options,

@@ -22,6 +22,21 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
+def zip_size(path: Path) -> int:
+    """Return how many items `members` yields at least, from the index of a zip.
+
+    Raises:
+        OSError, zipfile.BadZipFile: the archive is damaged.
+    """
+    with zipfile.ZipFile(path) as archive:
+        names = [(m.filename, m.file_size) for m in archive.infolist()]
+    return sum(
+        bool(_refusal(name, size) or kind_of(name))
+        for name, size in names
+        if not name.endswith("/")
+    )
+
+
 def members(path: Path) -> Iterator[RawItem]:
     """Yield the structure files in an archive, or why one was refused.
 

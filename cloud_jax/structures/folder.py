@@ -2,12 +2,13 @@
 
 import glob
 import re
+import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from cloud_jax.structures.archive import is_archive, members
+from cloud_jax.structures.archive import is_archive, members, zip_size
 from cloud_jax.structures.items import file_items, kind_of
 from cloud_jax.structures.source import (
     MAX_ITEM_BYTES,
@@ -16,6 +17,8 @@ from cloud_jax.structures.source import (
     RawItem,
     SourceError,
 )
+
+_MANY_CRYSTALS = 2**20  # bytes; a CIF of one crystal seldom has more
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,26 @@ class CifSource(PathSource):
     def pieces(self) -> list[Piece]:
         """All files and archives."""
         return [Piece(name, path) for name, path in self._named_files.items()]
+
+    def count(self) -> int | None:
+        """Return the number of files and of members of zip archives.
+
+        None where a tar would have to be read for it, or where a file is so large that
+        it may hold many crystals.
+        """
+        total = 0
+        try:
+            for piece in self.pieces():
+                name = piece.path.name.lower()
+                if name.endswith(".zip"):
+                    total += zip_size(piece.path)
+                elif is_archive(name) or piece.path.stat().st_size > _MANY_CRYSTALS:
+                    return None
+                else:
+                    total += 1
+        except (OSError, zipfile.BadZipFile):  # said when it is read
+            return None
+        return total
 
     def read(self, piece: Piece) -> Iterator[RawItem]:
         """Yield the bytes of each crystal; an unreadable file is a reject row."""

@@ -9,6 +9,7 @@ import zipfile
 import pytest
 from crystals import LITHIUM, LITHIUM_POSCAR, groups, items, rock_salt
 
+from cloud_jax.datasets.corpus import read_sources
 from cloud_jax.scope.pipeline import read_cell
 from cloud_jax.structures import source as source_module
 
@@ -70,6 +71,31 @@ def test_poscar_and_json_files_are_read_like_cifs(tmp_path):
     assert groups(items(f"cif:{tmp_path}/a.zip")) == expected
     assert groups(items(f"cif:{tmp_path}/POSCARs/CONTCAR")) == [229]
     assert groups(items(f"cif:{tmp_path}/POSCARs/notes.txt")) == ["unreadable"]
+
+
+def test_the_size_is_known_of_files_and_zips_and_not_of_what_must_be_read(tmp_path):
+    (tmp_path / "cifs").mkdir()
+    for i in range(3):
+        (tmp_path / "cifs" / f"{i}.cif").write_text(rock_salt())
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("good.cif", "../bad.cif", "notes.txt", "folder/"):
+            archive.writestr(name, rock_salt())
+    with tarfile.open(tmp_path / "b.tar", "w") as archive:
+        archive.add(tmp_path / "cifs" / "0.cif", "0.cif")
+
+    def count(path):
+        (source,) = read_sources([f"cif:{tmp_path}/{path}"])
+        assert source.count() in (None, len(list(source.items())))
+        return source.count()
+
+    assert count("cifs") == 3
+    assert count("a.zip") == 2  # one is a reject
+    assert count("b.tar") is None
+    (tmp_path / "cifs" / "0.cif").write_text(rock_salt() * 5000)
+    assert count("cifs") is None
+    (tmp_path / "a.zip").write_bytes(b"PK\3\4")
+    (source,) = read_sources([f"cif:{tmp_path}/a.zip"])
+    assert source.count() is None
 
 
 def test_members_without_a_name_become_reject_rows(tmp_path):

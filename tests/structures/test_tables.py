@@ -302,6 +302,14 @@ def test_a_long_table_is_streamed(tmp_path, kind):
     assert peak < 3e6  # all of them take more
 
 
+def test_a_table_of_csv_knows_its_size(tmp_path):
+    text = 'id,cif\n1,"a\nb\n""c"""\n\n2,x\n3,y'
+    (tmp_path / "t.csv").write_text(text)
+    (tmp_path / "u.csv.gz").write_bytes(gzip.compress(text.encode()))
+    (source,) = read_sources([f"table:{tmp_path}/*.csv*"])
+    assert source.count() == len(list(source.items())) == 6
+
+
 def test_a_table_of_npz_knows_its_size_and_its_damage(tmp_path):
     sizes = {"n_sites": np.array([1, 2]), "Z": 1, "frac": 1, "lattice": 1}
     np.savez(tmp_path / "t.npz", **sizes)

@@ -42,6 +42,7 @@ from cloud_jax.datasets.optimade.web import (
     WebError,
     mapping,
 )
+from cloud_jax.progress import progress
 from cloud_jax.structures.source import SourceError
 
 DATABASES_AT_ONCE = 16
@@ -76,14 +77,14 @@ class Task:
         folder: of its pages.
         base_url: of its server.
         query: what to ask.
-        manners: how.
+        policy: how.
         about: licence and citation, for `provider.json`.
     """
 
     folder: Path
     base_url: str
     query: Query
-    manners: RetryPolicy
+    policy: RetryPolicy
     about: dict
 
 
@@ -97,7 +98,7 @@ def harvest(tasks: Sequence[Task], problems: Sequence[str] = ()) -> None:
     Raises:
         SourceError: what does not come, and why; the other databases are whole.
     """
-    pace = RateLimiter()
+    limiter = RateLimiter()
     problems = list(problems)
 
     todo = []
@@ -109,7 +110,7 @@ def harvest(tasks: Sequence[Task], problems: Sequence[str] = ()) -> None:
             problems.append(f"{task.folder}: {error}")
 
     def one(task: Task) -> None:
-        with Web(pace, task.manners) as web:
+        with Web(limiter, task.policy) as web:
             try:
                 _Harvest(task, web).run()
             except (SourceError, OutOfTimeError) as error:
@@ -119,7 +120,7 @@ def harvest(tasks: Sequence[Task], problems: Sequence[str] = ()) -> None:
         try:
             list(pool.map(one, todo))
         except BaseException:  # Ctrl-C: the threads stop at their next page
-            pace.stopped.set()
+            limiter.stopped.set()
             raise
     if problems:
         raise SourceError(
@@ -196,11 +197,9 @@ class _Harvest:
         pages = read_log(self.folder)
         self._describe()
         n_here = sum(page.n for page in pages.values() if self._has(page.number))
-        with tqdm(
-            desc=self.folder.name,
-            total=next((p.total for p in reversed(pages.values()) if p.total), None),
-            initial=n_here,
-            unit=" structures",
+        total = next((p.total for p in reversed(pages.values()) if p.total), None)
+        with progress(
+            self.folder.name, total=total, unit="structures", done=n_here
         ) as bar:
             self._walk(dict(pages), bar)
         bad = [page for page in read_log(self.folder).values() if page.error]

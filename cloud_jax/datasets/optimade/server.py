@@ -18,13 +18,13 @@ _NOT_FOR_ALL = ("test", "no")  # an index asks not to harvest these children
 _LINK_PAGES = 100
 
 
-def databases_of(base_url: str, manners: RetryPolicy) -> dict[str, str]:
+def databases_of(base_url: str, policy: RetryPolicy) -> dict[str, str]:
     """Name and base URL of the databases at a URL: itself, or an index's children.
 
     Raises:
         SourceError: it cannot be asked.
     """
-    with Web(RateLimiter(), manners) as web:
+    with Web(RateLimiter(), policy) as web:
         try:
             info = server_info(web, base_url)
             if not _is_index(info):

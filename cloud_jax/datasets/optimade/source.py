@@ -248,29 +248,29 @@ class OptimadeSource(Source):
     def _tasks(self, problems: list[str]) -> list[Task]:
         """Every database to harvest; an index that is down is a problem."""
         query = Query(self.filter, self._page_limit, self.max_pages)
-        manners = RetryPolicy(
+        policy = RetryPolicy(
             self.requests_per_second, self.attempts, self.backoff_s,
             self.request_limit_s, self.time_limit_s,
         )  # fmt: skip
         about = {"licence": self.licence, "citation": self.citation}
         return [
-            Task(self.folder / name, url, query, manners, about)
-            for name, url in self._databases(manners, problems).items()
+            Task(self.folder / name, url, query, policy, about)
+            for name, url in self._databases(policy, problems).items()
         ]
 
-    def _databases(self, manners: RetryPolicy, problems: list[str]) -> dict[str, str]:
+    def _databases(self, policy: RetryPolicy, problems: list[str]) -> dict[str, str]:
         """Name and URL of each database, written down so that a resume asks none."""
         path = self.folder / _DATABASES
         if known := read_json(path):
             return known
         whole = True
         if self._known is None:
-            found = databases_of(self._at, manners)
+            found = databases_of(self._at, policy)
         else:
             found = dict(self._known.databases)
             for url in self._known.indexes:
                 try:
-                    found |= databases_of(url, manners)
+                    found |= databases_of(url, policy)
                 except SourceError as error:  # the next fetch asks again
                     problems.append(f"source {self.name}: {error}")
                     whole = False

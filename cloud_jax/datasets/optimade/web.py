@@ -76,7 +76,7 @@ class RateLimiter:
         self._lock = threading.Lock()
         self.stopped = threading.Event()
 
-    def wait(self, server: str, manners: RetryPolicy) -> None:
+    def wait(self, server: str, policy: RetryPolicy) -> None:
         """Wait for the server's turn.
 
         Raises:
@@ -84,9 +84,9 @@ class RateLimiter:
         """
         with self._lock:
             turn = max(time.monotonic(), self._free.get(server, 0.0))
-            if manners.time_limit_s and turn > self._begun + manners.time_limit_s:
+            if policy.time_limit_s and turn > self._begun + policy.time_limit_s:
                 raise OutOfTimeError("the time limit of the harvest is reached")
-            self._free[server] = turn + 1.0 / manners.requests_per_second
+            self._free[server] = turn + 1.0 / policy.requests_per_second
         if self.stopped.wait(max(0.0, turn - time.monotonic())):
             raise OutOfTimeError("the harvest was interrupted")
 
@@ -101,12 +101,12 @@ class Web:
     """Answers in JSON, one connection.
 
     Args:
-        pace: shared with the other databases.
-        manners: how to ask.
+        limiter: shared with the other databases.
+        policy: how to ask.
     """
 
-    def __init__(self, pace: RateLimiter, manners: RetryPolicy):
-        self._pace, self._manners = pace, manners
+    def __init__(self, limiter: RateLimiter, policy: RetryPolicy):
+        self._limiter, self._policy = limiter, policy
         self._session = requests.Session()
         self._session.headers.update(_HEADERS)
         self._answered = False
@@ -131,20 +131,20 @@ class Web:
         server = urlsplit(url).netloc
         attempt = 0
         while True:
-            self._pace.wait(server, self._manners)
+            self._limiter.wait(server, self._policy)
             attempt += 1
             try:
                 return _parse(self._get(url), listing)
             except _AgainError as error:
-                most = self._manners.attempts
+                most = self._policy.attempts
                 if attempt >= (most if self._answered else min(most, FIRST_ATTEMPTS)):
                     raise WebError(f"{error}, {attempt} times") from None
-                pause = pause_s(self._manners.backoff_s, attempt, error.wait_s)
-                self._pace.hold(server, pause)
+                pause = pause_s(self._policy.backoff_s, attempt, error.wait_s)
+                self._limiter.hold(server, pause)
 
     def text(self, url: str) -> str:
         """Return an answer in words; empty if there is none. One attempt."""
-        self._pace.wait(urlsplit(url).netloc, self._manners)
+        self._limiter.wait(urlsplit(url).netloc, self._policy)
         try:
             return self._get(url).decode("utf-8", "replace")
         except (_AgainError, WebError):
@@ -152,7 +152,7 @@ class Web:
 
     def _get(self, url: str) -> bytes:
         """One attempt."""
-        limit_s = self._manners.request_limit_s
+        limit_s = self._policy.request_limit_s
         end = time.monotonic() + limit_s
         try:
             with self._session.get(url, stream=True, timeout=limit_s) as answer:
