@@ -15,7 +15,7 @@ def test_every_row_of_a_table_has_a_number_in_every_column(number):
         assert all(math.isfinite(cell.value) for cell in cells)
 
 
-def test_the_tables_are_as_large_as_in_the_paper():
+def test_tables_have_the_shapes_of_the_paper():
     shape = {n: paper.table(n) for n in paper.read_paper()["tables"]}
     assert {n: (len(t.cells), len(t.columns)) for n, t in shape.items()} == {
         "1": (11, 2), "S3": (11, 8), "S4": (13, 9), "S5": (3, 6), "S6": (6, 6),
@@ -72,7 +72,7 @@ def test_every_benchmark_is_a_column_of_its_table():
 
 @pytest.mark.parametrize("number", ["S4", "S5"])
 def test_discovery_metrics_agree_with_each_other(number):
-    """What rounding to three places leaves; a misread digit leaves more."""
+    """Check identities to the error of rounding; a misread digit exceeds it."""
     for row, cells in paper.table(number).cells.items():
         f1, daf, precision, accuracy, tpr, tnr = (cell.value for cell in cells[:6])
         ours = number == "S5" or row == "CLOUD"

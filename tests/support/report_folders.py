@@ -1,4 +1,4 @@
-"""Folders as the commands leave them, small, for the tests of the report."""
+"""Small run folders as the commands write them, for the tests of the report."""
 
 import json
 import struct
@@ -10,7 +10,7 @@ HASHES = {"table": "ab" * 32, "vocabulary": "cd" * 32}
 
 
 def png(width=3, height=2):
-    """A real picture, all white."""
+    """Return the bytes of a white PNG."""
 
     def chunk(name, data):
         crc = zlib.crc32(name + data)
@@ -23,7 +23,7 @@ def png(width=3, height=2):
 
 
 def write(folder, results, **beside):
-    """A run folder: results.json, its figures, and other JSON files."""
+    """Write a run folder: results.json, its figures, and other JSON files."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.json").write_text(json.dumps(results))
     for name, value in beside.items():
@@ -34,13 +34,13 @@ def write(folder, results, **beside):
 
 
 def metrics(mae):
-    """Of one fold: MAE/MAD is half of the MAE."""
+    """Return the metrics of one fold; MAE/MAD is half of the MAE."""
     ratios = {"mae_over_mad_train_mean": mae / 2, "mae_over_mad_test_mean": mae / 4}
     return {"mae": mae, "rmse": 2 * mae, "r2": 0.5, **ratios, "n": 253}
 
 
 def over(values):
-    """Of several folds, as `metrics.over_folds`."""
+    """Return mean and deviation over folds, as `metrics.over_folds` does."""
     mean = sum(values) / len(values)
     std = (sum((v - mean) ** 2 for v in values) / len(values)) ** 0.5
     found = metrics(mean)
@@ -62,7 +62,7 @@ def finetune(
     name="last phdos peak",
     **changes,
 ):
-    """A finished fine-tuning run; the single members' MAE is 1 more."""
+    """Write a fine-tuning run; the MAE of single members is larger by 1."""
     folds = [
         {
             "fold": f"fold_{i}",
@@ -116,7 +116,7 @@ def finetune(
 
 
 def pretrain(folder, loss=0.25):
-    """A finished pretraining run; it says no kind."""
+    """Write a pretraining run, whose results do not name their kind."""
     segments = ("symmetry", "wyckoff", "composition")
     results = {"validation_loss": loss, "validation_accuracy": 0.9}
     for what in ("validation", "unigram", "bigram"):
@@ -126,7 +126,7 @@ def pretrain(folder, loss=0.25):
 
 
 def discovery(folder, published=True):
-    """What judges a run, with the hull."""
+    """Write an evaluation on MatBench Discovery that had the hull."""
     full = {"f1": 0.5, "daf": 2.25, "precision": 0.375, "accuracy": 0.75, "tpr": 0.625}
     full |= {"tnr": 0.875, "mae": 0.0815, "rmse": 0.125, "r2": 0.25, "roc_auc": 0.8125}
     results = {
@@ -144,7 +144,7 @@ def discovery(folder, published=True):
 
 
 def phonon(folder):
-    """What compares runs on heat capacity."""
+    """Write a comparison of heat capacities."""
     some = {"n": 30, "mean_absolute_error": 1.25, "median_absolute_error": 1.0}
     bins = [{"from_a3": 10.0, "to_a3": 52.5, **some}, {"from_a3": 52.5, "to_a3": 900}]
     errors = {"unit": "J/(mol K)", "volume_bins": bins}
@@ -178,7 +178,7 @@ def phonon(folder):
 
 
 def attention(folder):
-    """What looks at the first layer of two, at k = 2."""
+    """Write the attention of a model with two layers, the first asked for, k = 2."""
     found = {
         "value": 0.75, "interval": [0.7, 0.8],
         "null": 0.5, "null_interval": [0.45, 0.55],
@@ -196,7 +196,7 @@ def attention(folder):
 
 
 def scaling(folder):
-    """A fitted law."""
+    """Write a fitted scaling law."""
     names = ("A", "B", "E", "alpha", "beta", "a", "b")
     best = {"flops": 1.5e12, "parameters": 2e5, "parameters_interval": [1e5, 3e5]}
     results = {

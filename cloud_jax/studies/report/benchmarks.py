@@ -46,7 +46,7 @@ _ALL_HEAD = (
 
 @dataclass(frozen=True)
 class Result:
-    """What a run reached in one benchmark of the paper, with one of its targets."""
+    """One target of a run, paired with its benchmark of the paper."""
 
     run: Run
     benchmark: Benchmark

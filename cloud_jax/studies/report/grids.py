@@ -1,6 +1,6 @@
-"""Parts of the report: sections of text, grids of entries, figures; and their numbers.
+"""Sections, tables and entries of the report, and its number format.
 
-HTML and Markdown show the same sections; nothing here knows of either.
+Independent of HTML and Markdown: both templates render the same sections.
 """
 
 import math
@@ -18,9 +18,9 @@ class Entry(NamedTuple):
     Attributes:
         text: main content.
         detail: smaller, below it.
-        mark: said beside a value that stands out, for instance `best`.
+        mark: label of a value that stands out, for instance `best`.
         numeric: whether it is aligned as a number.
-        link: anchor of the section that tells more.
+        link: anchor of the section with the details.
     """
 
     text: str
@@ -43,8 +43,8 @@ class Grid:
     Attributes:
         caption: above it.
         head: names of the columns.
-        rows: of entries, the first of which names the row. A text is given as such, a
-            number or a `Spread` (None where there is none) becomes a numeric entry.
+        rows: of entries, the first of which names the row. Texts, numbers, `Spread`s
+            and None (no number) are turned into entries.
         notes: below it.
         cards: whether each row becomes a card on a narrow screen.
     """

@@ -16,7 +16,7 @@ EVIL = "<script>alert(1)</script>|`*&\"'"
 
 
 class Page(HTMLParser):
-    """What a page loads, its anchors, and whether its tags are closed in order."""
+    """Collects what a page loads and links to; asserts that its tags are nested."""
 
     def __init__(self, text):
         super().__init__()
@@ -76,7 +76,7 @@ def test_the_page_needs_nothing_else_and_is_well_formed(tmp_path, runs, capsys):
     assert "begun: unfinished" in capsys.readouterr().out
 
 
-def test_names_from_files_are_text_and_nothing_more(tmp_path):
+def test_markup_in_names_from_files_is_escaped(tmp_path):
     odd = {"note": EVIL, "benchmark": EVIL, "dialect": EVIL, "checkpoint": EVIL}
     run = report_folders.finetune(tmp_path / "runs" / "<b>&", name=EVIL, **odd)
     (run / "environment.json").write_text('{"<img src=x>": "<img src=x>"}')
@@ -88,7 +88,7 @@ def test_names_from_files_are_text_and_nothing_more(tmp_path):
     assert not re.search(r"(?<!\\)<(script|img|b)", markdown)
 
 
-def test_markdown_tables_have_one_width(tmp_path, runs):
+def test_rows_of_a_markdown_table_have_equally_many_cells(tmp_path, runs):
     _, html, markdown = make(tmp_path, runs)
     tables = [
         block.splitlines() for block in markdown.split("\n\n") if block.startswith("|")
@@ -119,7 +119,7 @@ def test_without_a_finished_run_nothing_is_written(tmp_path, runs, capsys):
     assert "there is no such folder" in capsys.readouterr().err
 
 
-def test_a_file_that_is_no_report_is_kept(tmp_path, runs, capsys):
+def test_a_file_that_is_not_a_report_is_kept(tmp_path, runs, capsys):
     readme = tmp_path / "page.md"
     readme.write_text("# A project")
     assert main([str(runs), "--output", str(tmp_path / "page.html")]) == 1
@@ -128,7 +128,7 @@ def test_a_file_that_is_no_report_is_kept(tmp_path, runs, capsys):
     assert "page.md: exists and is not a report" in capsys.readouterr().err
 
 
-def test_stopped_by_the_user(tmp_path, runs, monkeypatch, capsys):
+def test_ctrl_c_ends_with_code_130(tmp_path, runs, monkeypatch, capsys):
     def stop(*_):
         raise KeyboardInterrupt
 
@@ -137,7 +137,7 @@ def test_stopped_by_the_user(tmp_path, runs, monkeypatch, capsys):
     assert capsys.readouterr().err == "stopped: nothing was kept\n"
 
 
-def test_json_has_the_paths_and_what_is_not_shown(tmp_path, runs, capsys):
+def test_json_names_the_files_and_the_problems(tmp_path, runs, capsys):
     page = tmp_path / "page.html"
     assert main([str(runs), "--output", str(page), "--json"]) == 0
     reason = "unfinished: no results.json, last checkpoint at step 7"
@@ -149,7 +149,7 @@ def test_json_has_the_paths_and_what_is_not_shown(tmp_path, runs, capsys):
     }
 
 
-def test_linked_runs_are_found_and_circles_end(tmp_path, runs):
+def test_linked_runs_are_found_and_circular_links_end(tmp_path, runs):
     folder = tmp_path / "linked"
     folder.mkdir()
     (folder / "there").symlink_to(runs)
@@ -160,7 +160,7 @@ def test_linked_runs_are_found_and_circles_end(tmp_path, runs):
 
 
 @pytest.mark.parametrize("name", ["page.pdf", "gone/page.html"])
-def test_a_name_that_cannot_be_written_is_wrong_usage(tmp_path, runs, name, capsys):
+def test_an_unwritable_output_is_a_usage_error(tmp_path, runs, name, capsys):
     with pytest.raises(SystemExit) as exit_:
         main([str(runs), "--output", str(tmp_path / name)])
     assert exit_.value.code == 2

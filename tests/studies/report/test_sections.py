@@ -20,7 +20,7 @@ DEFAULTS = {"finetune": finetuning().to_dict()}
 
 
 def summary(runs, title):
-    """A row of the summary, by the names of its columns."""
+    """Return a row of the summary as {column: entry}."""
     found = benchmarks.by_benchmark(runs)
     grid = benchmarks.summary(found)
     row = next(row for row in grid.rows if row[0].text == title)
@@ -36,7 +36,7 @@ def texts(grid):
     return [[entry.text for entry in row] for row in grid.rows]
 
 
-def test_runs_are_found_below_folders_and_named_by_what_they_do_not_share(tmp_path):
+def test_runs_are_found_below_folders_and_named_relative_to_the_common_one(tmp_path):
     report_folders.finetune(tmp_path / "a" / "phonons")
     report_folders.finetune(tmp_path / "b" / "phonons")
     report_folders.pretrain(tmp_path / "b" / "bert")
@@ -47,11 +47,11 @@ def test_runs_are_found_below_folders_and_named_by_what_they_do_not_share(tmp_pa
         ("b/phonons", "finetune"),
     ]
     assert not problems
-    again, _ = gather([tmp_path, tmp_path / "b"])  # nothing is there twice
+    again, _ = gather([tmp_path, tmp_path / "b"])  # overlapping folders
     assert len(again) == 3
 
 
-def test_what_judges_a_run_is_found_in_its_folder_and_its_own_parts_are_not(tmp_path):
+def test_of_folders_within_a_run_only_those_with_a_kind_are_runs(tmp_path):
     run = report_folders.finetune(tmp_path / "wbm", "discovery")
     report_folders.discovery(run / "discovery")
     report_folders.pretrain(run / "a cell of a grid")
@@ -71,7 +71,7 @@ def test_what_judges_a_run_is_found_in_its_folder_and_its_own_parts_are_not(tmp_
         ('{"kind": "finetune", "folds": []}', "has no ensemble"),
     ],
 )
-def test_what_cannot_be_read_is_listed_with_the_reason(tmp_path, content, reason):
+def test_unreadable_results_are_listed_with_the_reason(tmp_path, content, reason):
     report_folders.pretrain(tmp_path / "good")
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "results.json").write_text(content)
@@ -83,7 +83,7 @@ def test_what_cannot_be_read_is_listed_with_the_reason(tmp_path, content, reason
     assert rows == [["bad", problems[0].reason]]
 
 
-def test_unfinished_runs_are_listed_with_how_far_they_came(tmp_path):
+def test_unfinished_runs_are_listed_with_their_progress(tmp_path):
     (tmp_path / "run" / "members" / "m" / "checkpoints" / "120").mkdir(parents=True)
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "config.json").write_text("{}")
@@ -103,7 +103,7 @@ def test_unfinished_runs_are_listed_with_how_far_they_came(tmp_path):
         gather([tmp_path / "gone"])
 
 
-def test_figures_are_pictures_within_the_folder(tmp_path):
+def test_only_png_files_within_the_folder_are_figures(tmp_path):
     run = report_folders.finetune(tmp_path / "run")
     (tmp_path / "secret.png").write_bytes(report_folders.png())
     (run / "text.png").write_text("<svg onload='x'>")
@@ -140,13 +140,13 @@ def test_a_row_of_the_summary_holds_ours_and_the_papers(tmp_path):
     assert measured.detail == "half the epochs."
 
 
-def test_another_unit_than_the_papers_is_told(tmp_path):
+def test_a_unit_other_than_the_papers_is_shown(tmp_path):
     report_folders.finetune(tmp_path / "a", "matbench_mp_gap")
     runs, _ = gather([tmp_path])
     assert summary(runs, "MatBench mp_gap")["ours, from scratch"].detail == "in cm⁻¹"
 
 
-def test_what_was_not_run_says_so_and_has_no_number(tmp_path):
+def test_tasks_without_a_run_show_not_run(tmp_path):
     report_folders.pretrain(tmp_path / "a")
     runs, _ = gather([tmp_path])
     row = summary(runs, "UnconvBench supercon")
@@ -156,7 +156,7 @@ def test_what_was_not_run_says_so_and_has_no_number(tmp_path):
     assert row["how ours was measured"].text == "not run"
 
 
-def test_other_rows_take_no_part_in_the_ranking(tmp_path):
+def test_runs_on_other_rows_are_not_ranked(tmp_path):
     report_folders.finetune(tmp_path / "a", maes=[1.0])
     runs, _ = gather([tmp_path])
     row = summary(runs, "MatBench phonons")
@@ -178,7 +178,7 @@ def test_other_rows_take_no_part_in_the_ranking(tmp_path):
         (154_719 + 200_000, 56_963, 200_000, "other rows"),
     ],
 )
-def test_a_separate_training_set_is_compared_too(
+def test_rows_of_a_separate_training_set_are_compared(
     tmp_path, used, rejected, tested, mark
 ):
     rows = {"rows_used": used, "rows_rejected": rejected, "n_test": tested}
@@ -194,7 +194,7 @@ def test_a_separate_training_set_is_compared_too(
     )
 
 
-def test_the_run_shown_is_chosen_by_validation_rows_and_not_by_test_rows(tmp_path):
+def test_the_run_shown_is_chosen_by_validation_error_not_test_error(tmp_path):
     good, bad = [10.0] * 5, [50.0] * 5
     report_folders.finetune(tmp_path / "lucky", maes=good, validation=0.3)
     report_folders.finetune(tmp_path / "chosen", maes=bad, validation=0.1)
@@ -223,7 +223,7 @@ def test_a_run_of_two_thermal_targets_counts_for_both(tmp_path):
     assert summary(runs, "Thermal U, 300 K")["ours, from scratch"].text == "no number"
 
 
-def test_a_run_from_before_the_keys_were_written_is_shown(tmp_path):
+def test_a_run_without_the_keys_of_later_versions_is_shown(tmp_path):
     run = report_folders.finetune(tmp_path / "a")
     new = "kind", "benchmark", "note", "table", "targets", "members_a_fold", "figures"
     results = json.loads((run / "results.json").read_text())
@@ -237,7 +237,7 @@ def test_a_run_from_before_the_keys_were_written_is_shown(tmp_path):
     assert len(section.grids[2].rows) == 5
 
 
-def test_a_section_of_a_run_tells_how_it_was_made(tmp_path):
+def test_the_section_of_a_run_shows_settings_and_environment(tmp_path):
     report_folders.finetune(tmp_path / "a", note="a note")
     (section,) = shown(tmp_path)["runs"].parts
     assert section.paragraphs == ["a note"]
@@ -282,7 +282,7 @@ def test_values_of_another_type_read_as_empty():
 
 
 def paths(value, path=()):
-    """All places of a JSON value but the whole."""
+    """Yield the path of every value below a JSON value."""
     inner = value.items() if isinstance(value, dict) else ()
     inner = enumerate(value) if isinstance(value, list) else inner
     for key, item in inner:
@@ -293,7 +293,7 @@ def paths(value, path=()):
 @pytest.mark.parametrize(
     "make", ["finetune", "pretrain", "discovery", "phonon", "attention", "scaling"]
 )
-def test_odd_values_anywhere_do_not_stop_the_report(tmp_path, make):
+def test_values_of_another_type_do_not_stop_the_report(tmp_path, make):
     getattr(report_folders, make)(tmp_path / "a")
     (run,), _ = gather([tmp_path])
     odd = itertools.cycle([None, "x", [7], {"a": 1}, math.nan, True, 10**400])
@@ -305,7 +305,7 @@ def test_odd_values_anywhere_do_not_stop_the_report(tmp_path, make):
         assert "run-1" in [part.anchor for section in parts for part in section.parts]
 
 
-def test_a_number_that_is_not_finite_says_so(tmp_path):
+def test_nan_is_shown_as_not_finite(tmp_path):
     report_folders.finetune(
         tmp_path / "a", single={"last phdos peak": {"mae": {"mean": math.nan}}}
     )
@@ -313,7 +313,7 @@ def test_a_number_that_is_not_finite_says_so(tmp_path):
     assert section.grids[1].rows[1][1].text == "not finite"
 
 
-def test_settings_differ_by_value_and_new_ones_are_named():
+def test_changed_and_unknown_settings_are_listed():
     default = {"a": {"b": (1, 2), "c": 1.0}, "d": "", "workdir": "x"}
     actual = {"a": {"b": [1, 2], "c": 2.0}, "d": "", "e": True, "workdir": "y"}
     assert differences(default, actual) == [
@@ -338,7 +338,7 @@ def test_tables_of_the_paper_have_rows_of_ours(tmp_path):
     assert best == ["28.8874"]
 
 
-def test_discovery_stands_below_the_papers_rows(tmp_path):
+def test_discovery_rows_follow_the_papers(tmp_path):
     report_folders.discovery(tmp_path / "a")
     section = shown(tmp_path)["discovery"]
     scores, thresholds = section.grids
@@ -352,7 +352,7 @@ def test_discovery_stands_below_the_papers_rows(tmp_path):
     ]
 
 
-def test_errors_of_phonons_stand_below_table_1(tmp_path):
+def test_phonon_errors_follow_table_1(tmp_path):
     report_folders.phonon(tmp_path / "a")
     section = shown(tmp_path)["thermal"]
     table, ours, systems, volumes, temperatures, measured = section.grids
@@ -372,7 +372,7 @@ def test_errors_of_phonons_stand_below_table_1(tmp_path):
     ]
 
 
-def test_attention_stands_below_the_papers_numbers(tmp_path):
+def test_attention_rows_follow_the_papers(tmp_path):
     report_folders.attention(tmp_path / "a")
     section = shown(tmp_path)["attention"]
     (grid,) = section.grids
@@ -391,7 +391,7 @@ def test_attention_stands_below_the_papers_numbers(tmp_path):
     assert theirs == ["paper's CLOUD", "0.93", "0.5"]
 
 
-def test_the_scaling_law_stands_below_the_papers(tmp_path):
+def test_the_fitted_scaling_law_follows_the_papers(tmp_path):
     report_folders.scaling(tmp_path / "a")
     section = shown(tmp_path)["scaling"]
     law, optima = section.grids
@@ -405,7 +405,7 @@ def test_the_scaling_law_stands_below_the_papers(tmp_path):
     assert section.paragraphs == ["a: E is not told apart from 0"]
 
 
-def test_pretraining_has_its_baselines_below_it(tmp_path):
+def test_pretraining_is_followed_by_its_baselines(tmp_path):
     report_folders.pretrain(tmp_path / "a")
     (grid,) = shown(tmp_path)["pretraining"].grids
     assert [row[0].text for row in grid.rows] == [
@@ -423,11 +423,11 @@ def test_pretraining_has_its_baselines_below_it(tmp_path):
         (math.inf, "not finite"), (None, ""),
     ],
 )  # fmt: skip
-def test_numbers_have_four_digits(value, text):
+def test_numbers_have_four_significant_digits(value, text):
     assert grids.format_number(value) == text
 
 
-def test_a_deviation_has_the_places_of_its_number():
+def test_a_deviation_has_as_many_decimals_as_its_mean():
     assert grids.measured(Spread(40.6856, 2.6168)) == "40.69 (2.62)"
     assert grids.measured(Spread(1631.2, 271.4)) == "1,631 (271)"
     assert grids.measured(Spread(None, 1.0)) == ""
