@@ -1,12 +1,17 @@
 """CLOUD in JAX: a physics-informed foundation model for crystals.
 
-Importing this package is instant: it pulls in neither jax, flax, tensorflow nor
-pymatgen. Import the part you need: `cloud_jax.scope` turns structures into
-symmetry sentences, `cloud_jax.preprocess` sentences into token shards,
-`cloud_jax.data`, `cloud_jax.models` and `cloud_jax.training` learn from them, and
-`cloud_jax.load` asks what was learned: `cloud_jax.load().predict(structures)`.
+Begin with `cloud_jax.load().predict(structures)`, which asks the model in the package.
+Importing this package takes no time: it loads neither jax nor any other large package.
+`cloud_jax.scope` turns structures into symmetry sentences; docs/design.md draws the
+other rooms.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cloud_jax.inference.predictor import load
+
+__all__ = ["__version__", "load"]
 __version__ = "0.1.0"
 
 
@@ -16,3 +21,7 @@ def __getattr__(name: str):
     from cloud_jax.inference.predictor import load
 
     return load
+
+
+def __dir__() -> list[str]:
+    return __all__

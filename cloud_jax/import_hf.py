@@ -1,6 +1,6 @@
-"""Make a model folder of a released Hugging Face BERT and its tokenizer.
+"""Convert a released Hugging Face BERT and its tokenizer to a model folder.
 
-    python -m cloud_jax.import_hf RELEASE models/released --tokenizer TOKENIZER
+    cloud-jax import-hf RELEASE --output models/released --tokenizer TOKENIZER
 
 Reads config.json and model.safetensors or pytorch_model.bin (whole or in shards), and
 vocab.txt, added_tokens.json and tokenizer_config.json of the tokenizer. PyTorch is not
@@ -11,39 +11,40 @@ of it fits.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-EXIT_FAILED = 1
+from cloud_jax.cli import Exit, run_command
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cloud_jax.import_hf",
-        description=__doc__,
-        epilog="Exit code: 0, or 1 if the checkpoint was refused.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("checkpoint", metavar="DIR", type=Path)
-    parser.add_argument("output", metavar="OUT", type=Path, help="a new folder")
-    parser.add_argument(
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.description = __doc__
+    add = parser.add_argument
+    add("checkpoint", metavar="RELEASE", type=Path, help="folder of the weights")
+    add("--output", metavar="DIR", type=Path, required=True, help="a new folder")
+    add(
         "--tokenizer",
         metavar="DIR",
         type=Path,
-        help="where the tokenizer's files are, if not beside the weights",
+        help="folder of the tokenizer's files (default: that of the weights)",
     )
-    options = parser.parse_args(arguments)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Convert, and print what was left out or changed."""
+    tokenizer = arguments.tokenizer or arguments.checkpoint
     try:
-        notes = _import(
-            options.checkpoint,
-            options.tokenizer or options.checkpoint,
-            options.output,
-        )
+        notes = _import(arguments.checkpoint, tokenizer, arguments.output)
     except (OSError, ValueError) as error:
-        print(f"error: {error}\nnothing was written", file=sys.stderr)
-        return EXIT_FAILED
+        raise ValueError(f"{error}\nnothing was written") from error
     print("\n".join(notes))
-    return 0
+    return Exit.DONE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `cloud-jax import-hf`; return the exit code."""
+    return run_command("import-hf", configure, execute, argv)
 
 
 def _import(checkpoint: Path, tokenizer: Path, output: Path) -> list[str]:

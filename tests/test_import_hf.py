@@ -17,7 +17,7 @@ GOLDEN = Path(__file__).parent / "models/golden/bert_tiny"
 
 
 def test_the_model_folder_gives_hugging_faces_states_of_sentences(tmp_path, capsys):
-    assert main([str(GOLDEN), str(tmp_path / "model")]) == 0
+    assert main([str(GOLDEN), "--output", str(tmp_path / "model")]) == 0
     out = capsys.readouterr().out
     assert "219 of 233 embedding rows are kept" in out
     assert "id 0 is [CLS] and also what config.json calls padding" in out
@@ -53,7 +53,7 @@ def test_the_tokenizer_may_lie_elsewhere_and_unspelled_words_are_listed(
     text = (words / "vocab.txt").read_text().replace("\n##p\n", "\n##@\n")
     (words / "vocab.txt").write_text(text)
     out = tmp_path / "out"
-    assert main([str(weights), str(out), "--tokenizer", str(words)]) == 0
+    assert main([str(weights), "--output", str(out), "--tokenizer", str(words)]) == 0
     assert "element:Np" in capsys.readouterr().out
     imported = json.loads((out / "model.json").read_text())["provenance"]
     assert set(imported["imported_from"]) == {"config.json", "pytorch_model.bin"}
@@ -67,12 +67,12 @@ def test_a_refusal_writes_nothing_and_never_touches_what_is_there(
     shutil.copytree(GOLDEN, source)
     (source / "pytorch_model.bin").unlink()
     (source / name).unlink()
-    assert main([str(source), str(out)]) == 1
+    assert main([str(source), "--output", str(out)]) == 1
     error = capsys.readouterr().err
     assert name in error
     assert "nothing was written" in error
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
-    assert main([str(GOLDEN), str(source)]) == 1
+    assert main([str(GOLDEN), "--output", str(source)]) == 1
     assert "exists: give another name" in capsys.readouterr().err
     assert (source / "expected.npz").exists()
 

@@ -125,7 +125,7 @@ def find_model(directory: Path) -> Path:
     raise ModelFolderError(
         f"{directory} is no model folder: {DESCRIPTION} is neither there nor in "
         f"{directory / 'model'} ({found}). Give the work directory of a finished "
-        "pretraining or fine-tuning run, or what cloud_jax.import_hf wrote"
+        "pretraining or fine-tuning run, or what `cloud-jax import-hf` wrote"
     )
 
 

@@ -1,63 +1,72 @@
-"""Print the SCOPE of structure files.
-
-    python -m cloud_jax.scope quartz.cif POSCAR
-    python -m cloud_jax.scope --dialect paper --json *.cif > scopes.jsonl
-
-The exit code is 0 if every file became a sentence, 1 if some did not, 2 for a wrong
-command line.
-"""
+"""`cloud-jax scope`: print the symmetry sentence of structure files."""
 
 import argparse
 import json
 import math
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+
+from cloud_jax.cli import Exit, run_command
 
 MAX_BYTES = 64 * 2**20  # a larger "structure file" is something else
 
+_EPILOG = """\
+FILE is a CIF, a POSCAR, or the JSON of pymatgen, ASE or JARVIS. The exit code is 1 if a
+file was rejected.
+"""
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cloud_jax.scope",
-        description="Turn structure files into symmetry sentences (SCOPE).",
-        epilog="Reads CIF, POSCAR, and the JSON of pymatgen and ASE. "
-        "Exit code: 0, or 1 if a file was rejected.",
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.description = "Turn structure files into symmetry sentences (SCOPE)."
+    parser.epilog = _EPILOG
+    add = parser.add_argument
+    add("files", nargs="+", metavar="FILE", help="structures, see below")
+    add(
+        "--dialect",
+        choices=("paper", "canonical"),
+        default="canonical",
+        help="paper: the string of the reference pipeline; canonical: one string per "
+        "crystal (canonical)",
     )
-    parser.add_argument("files", nargs="+", metavar="FILE")
-    parser.add_argument(
-        "--dialect", choices=("paper", "canonical"), default="canonical"
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="one JSON object a line, for programs"
-    )
-    parser.add_argument(
+    add("--json", action="store_true", help="print one JSON object per file and line")
+    add(
         "--symprec",
         type=_tolerance,
         default=0.01,
-        help="tolerance of the symmetry search, angstrom (default %(default)s)",
+        metavar="A",
+        help="tolerance of the symmetry search, angstrom (0.01)",
     )
-    options = parser.parse_args(arguments)
 
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Print each file's sentence, or why there is none."""
     from cloud_jax.scope import Rejection, build_vocabulary
 
-    vocabulary = build_vocabulary(options.dialect)
+    vocabulary = build_vocabulary(arguments.dialect)
     rejected = 0
-    for file in options.files:
+    for file in arguments.files:
         try:
-            row = _describe(file, vocabulary, options.symprec)
+            row = _describe(file, vocabulary, arguments.symprec)
         except (OSError, Rejection) as error:
             rejected += 1
-            row = {"file": file, "error": str(error)}
-        if options.json:
+            code = getattr(error, "code", "unreadable")
+            row = {"file": file, "error": str(error), "code": code}
+        if arguments.json:
             row.pop("reading", None)
             print(json.dumps(row), flush=True)
         elif "error" in row:
             print(f"{file}: {row['error']}", file=sys.stderr)
         else:
             print(_page(row))
-    return 1 if rejected else 0
+    return Exit.FAILED if rejected else Exit.DONE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `cloud-jax scope`; return the exit code."""
+    return run_command("scope", configure, execute, argv)
 
 
 def _tolerance(text: str) -> float:
@@ -92,13 +101,14 @@ def _describe(file: str, vocabulary, symprec: float) -> dict:
         "ids": ids,
         "space_group": scope.space_group,
         "n_atoms": scope.n_atoms,
+        "flags": list(scope.flags),
         "record": scope.to_dict(),
         "reading": _reading(scope),
     }
 
 
 def _reading(scope) -> list[str]:
-    """Say in words what the sentence says."""
+    """Return lines that say in words what the sentence says."""
     import spglib
 
     from cloud_jax.scope.space_groups import hermann_mauguin
@@ -125,7 +135,7 @@ def _reading(scope) -> list[str]:
     lines.append(
         f"{formula}: {scope.n_atoms} "
         f"{'atom' if scope.n_atoms == 1 else 'atoms'} in the primitive cell, "
-        f"{scope.volume_per_atom:.2f} A^3 an atom"
+        f"{scope.volume_per_atom:.2f} A^3 per atom"
     )
     lines += [f"note: {_NOTES[flag]}" for flag in scope.flags]
     return lines
@@ -149,7 +159,3 @@ def _page(row: dict) -> str:
     lines += [f"  {len(row['tokens'])} tokens: {' '.join(row['tokens'])}"]
     lines += [f"    {line}" for line in row["reading"]]
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

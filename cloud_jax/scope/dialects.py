@@ -15,18 +15,13 @@ electronegativity. The sentence is the same whatever the atom order, cell, origi
 oxidation labels of the input.
 """
 
-import math
 from functools import cache, lru_cache
 
 import numpy as np
 
+from cloud_jax.scope.canonical import canonical_composition, canonical_orbits
 from cloud_jax.scope.record import Scope
-from cloud_jax.scope.space_groups import (
-    generator_string,
-    wyckoff_multiplicities,
-    wyckoff_relabelings,
-)
-from cloud_jax.scope.symmetry import electronegativity
+from cloud_jax.scope.space_groups import generator_string
 
 DIALECTS = ("paper", "canonical")
 
@@ -43,7 +38,7 @@ def sentence(scope: Scope, dialect: str) -> str:
     if dialect == "paper":
         parts = _paper_orbits(scope), _paper_composition(scope)
     elif dialect == "canonical":
-        parts = _canonical_orbits(scope), _canonical_composition(scope)
+        parts = canonical_orbits(scope), canonical_composition(scope)
     else:
         raise ValueError(f"dialect {dialect!r}: expected one of {DIALECTS}")
     return " | ".join((_generators(scope.space_group), *parts))
@@ -68,41 +63,3 @@ def _paper_composition(scope: Scope) -> str:
 @lru_cache(maxsize=4096)
 def _fraction(value: float) -> str:
     return str(np.round(value, 2))
-
-
-@cache
-def _rank(element: str) -> tuple[float, str]:
-    """Order of elements: electronegativity, those without one first."""
-    value = electronegativity(element)
-    return (-math.inf if math.isnan(value) else value), element
-
-
-def _canonical_composition(scope: Scope) -> str:
-    ordered = sorted(scope.composition, key=lambda item: _rank(item[0]))
-    return " ".join(f"{element} {count}" for element, count in ordered)
-
-
-def _canonical_orbits(scope: Scope) -> str:
-    elements = sorted({orbit.element for orbit in scope.orbits}, key=_rank)
-    index = {element: i for i, element in enumerate(elements)}
-    pairs = sorted((index[orbit.element], orbit.letter) for orbit in scope.orbits)
-    least = _least(scope.space_group, tuple(pairs))
-    return " ".join(f"{elements[i]} {symbol}" for i, symbol in least)
-
-
-@lru_cache(maxsize=16384)  # many crystals share a prototype
-def _least(
-    number: int, pairs: tuple[tuple[int, str], ...]
-) -> tuple[tuple[int, str], ...]:
-    """The least of the relabelings of (element, letter) pairs, letters as symbols."""
-    least = min(
-        sorted((i, _letter_order(relabeling[letter])) for i, letter in pairs)
-        for relabeling in wyckoff_relabelings(number)
-    )
-    multiplicity = wyckoff_multiplicities(number)
-    return tuple((i, f"{multiplicity[letter]}{letter}") for i, (_, letter) in least)
-
-
-def _letter_order(letter: str) -> tuple[bool, str]:
-    """A to z with the upper-case `A` of space group 47 last, as in the tables."""
-    return letter.isupper(), letter

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cloud_jax.structures.source import Piece, RawItem
-from cloud_jax.structures.table import FileSource, csv_rows, pick
+from cloud_jax.structures.table import FileSource, csv_rows, csv_size, pick
 
 _COLUMNS = ("cloud", "scope", "scope_paper", "sentence", "string")
 
@@ -20,6 +20,10 @@ class StringsSource(FileSource):
 
     column: str = ""
     id_column: str = ""
+
+    def count(self) -> int:
+        """Return the number of rows."""
+        return sum(csv_size(piece.path) for piece in self.pieces())
 
     def read(self, piece: Piece) -> Iterator[RawItem]:
         """Yield one string a row."""

@@ -19,7 +19,7 @@ def files(tmp_path):
     return [str(good), str(bad), str(tmp_path / "missing.cif")]
 
 
-def test_json_has_one_object_a_file_in_order(files, capsys):
+def test_json_has_one_object_per_file_in_order(files, capsys):
     assert main(["--json", "--dialect", "paper", *files]) == 1
     good, bad, missing = map(json.loads, capsys.readouterr().out.splitlines())
     assert good["file"] == files[0]
@@ -28,7 +28,9 @@ def test_json_has_one_object_a_file_in_order(files, capsys):
     assert good["tokens"][0] == "[CLS]"
     assert good["record"]["composition"] == [["Na", 1], ["Cl", 1]]
     assert len(good["tokens"]) == len(good["ids"])
-    assert set(bad) == set(missing) == {"file", "error"}
+    assert set(bad) == set(missing) == {"file", "error", "code"}
+    assert good["flags"] == []
+    assert (bad["code"], missing["code"]) == ("unreadable", "unreadable")
     assert bad["error"].startswith("unreadable: not a CIF")
 
 

@@ -1,12 +1,10 @@
 import numpy as np
 import pytest
 import spglib
+from generator_strings import DENOMINATOR, close_group, parse_generators
 
 from cloud_jax.scope.space_groups import (
-    DENOMINATOR,
-    close_group,
     generator_string,
-    parse_generators,
     wyckoff_multiplicities,
     wyckoff_relabelings,
 )

@@ -1,0 +1,54 @@
+"""The canonical choice among equivalent descriptions of a crystal.
+
+The same crystal may be given with another origin, other axes or another order of its
+atoms. A shift of origin or a permutation of axes that maps the space group onto itself
+is an element of its Euclidean normaliser and renames the Wyckoff positions; of all
+these names the least list is taken, so that none of the choices shows in the sentence.
+"""
+
+import math
+from functools import cache, lru_cache
+
+from cloud_jax.scope.record import Scope
+from cloud_jax.scope.space_groups import wyckoff_multiplicities, wyckoff_relabelings
+from cloud_jax.scope.symmetry import electronegativity
+
+
+def canonical_composition(scope: Scope) -> str:
+    """Return elements and integer counts in order of electronegativity."""
+    ordered = sorted(scope.composition, key=lambda item: _rank(item[0]))
+    return " ".join(f"{element} {count}" for element, count in ordered)
+
+
+def canonical_orbits(scope: Scope) -> str:
+    """Return the (element, Wyckoff symbol) pairs of all orbits, canonically named."""
+    elements = sorted({orbit.element for orbit in scope.orbits}, key=_rank)
+    index = {element: i for i, element in enumerate(elements)}
+    pairs = sorted((index[orbit.element], orbit.letter) for orbit in scope.orbits)
+    least = _least(scope.space_group, tuple(pairs))
+    return " ".join(f"{elements[i]} {symbol}" for i, symbol in least)
+
+
+@lru_cache(maxsize=16384)  # many crystals share a prototype
+def _least(
+    number: int, pairs: tuple[tuple[int, str], ...]
+) -> tuple[tuple[int, str], ...]:
+    """Return the least relabeling of (element, letter) pairs, letters as symbols."""
+    least = min(
+        sorted((i, _letter_order(relabeling[letter])) for i, letter in pairs)
+        for relabeling in wyckoff_relabelings(number)
+    )
+    multiplicity = wyckoff_multiplicities(number)
+    return tuple((i, f"{multiplicity[letter]}{letter}") for i, (_, letter) in least)
+
+
+def _letter_order(letter: str) -> tuple[bool, str]:
+    """Return a key for a to z with the `A` of space group 47 last, as in the tables."""
+    return letter.isupper(), letter
+
+
+@cache
+def _rank(element: str) -> tuple[float, str]:
+    """Return the place of an element: electronegativity, those without one first."""
+    value = electronegativity(element)
+    return (-math.inf if math.isnan(value) else value), element
