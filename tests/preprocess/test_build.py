@@ -244,17 +244,17 @@ def test_a_damaged_dataset_is_built_again(tmp_path, capsys, name, problem):
 def test_a_dataset_of_another_library_version_is_not_taken_for_this_one(
     built, prototypes, capsys, monkeypatch
 ):
-    from cloud_jax.preprocess import build
+    from cloud_jax.preprocess import existing
 
     ours = manifest(built)["versions"]
-    monkeypatch.setattr(build, "versions", lambda _: ours | {"spglib": "9.9"})
+    monkeypatch.setattr(existing, "versions", lambda _: ours | {"spglib": "9.9"})
     assert run(built, f"table:{prototypes}") == 1
     expected = f"made with spglib {ours['spglib']}, this is 9.9: choose another folder"
     assert expected in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}"])
-def test_a_manifest_that_is_none_is_named(tmp_path, capsys, text):
+def test_a_damaged_manifest_is_named(tmp_path, capsys, text):
     (tmp_path / "manifest.json").write_text(text)
     assert run(tmp_path, "embedded") == 1
     message = capsys.readouterr().err
