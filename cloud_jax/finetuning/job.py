@@ -61,7 +61,7 @@ class Job(NamedTuple):
 
     @property
     def model(self) -> PropertyModel:
-        """The module of one member."""
+        """Return the module of one member."""
         outputs = n_outputs(self.law, self.targets)
         return PropertyModel(self.start.encoder, self.config.head.layers, outputs)
 

@@ -77,7 +77,7 @@ class TableSpec:
 
     @property
     def label_columns(self) -> list[str]:
-        """All columns but those of the crystals."""
+        """Return all columns but those of the crystals."""
         others = self.n_atoms_column, self.split_column, self.group_column
         return [self.id_column, *self.targets, *filter(None, others)]
 

@@ -147,7 +147,7 @@ def _encoder_config(theirs: dict[str, Any], path: Path, n_tokens: int) -> Encode
 
 
 def _read_arrays(folder: Path) -> tuple[dict[str, np.ndarray], list[Path]]:
-    """All arrays of the weights' file or shards, and the files, an index first."""
+    """Return all arrays of the weights' file or shards, and the files, index first."""
     for name in WEIGHTS:
         path, index = folder / name, folder / f"{name}.index.json"
         if path.is_file():
@@ -238,12 +238,12 @@ class _State:
         return array
 
     def linear(self, name: str, inputs: int, outputs: int) -> dict[str, np.ndarray]:
-        """A torch Linear as a Dense: its kernel is transposed."""
+        """Return a torch Linear as a Dense: its kernel is transposed."""
         kernel = self.take(f"{name}.weight", outputs, inputs).T
         return {"kernel": kernel, "bias": self.take(f"{name}.bias", outputs)}
 
     def norm(self, name: str, width: int) -> dict[str, np.ndarray]:
-        """A LayerNorm."""
+        """Return a LayerNorm."""
         scale = self.take(f"{name}.weight", width)
         return {"scale": scale, "bias": self.take(f"{name}.bias", width)}
 
@@ -251,7 +251,7 @@ class _State:
 def _convert(
     state: _State, config: EncoderConfig, theirs: dict[str, Any]
 ) -> tuple[PyTree, list[str]]:
-    """Our parameters, and notes on what is no longer in them."""
+    """Return our parameters, and notes on what was left out."""
     width, rows, n_tokens = config.width, theirs["vocab_size"], config.vocab_size
     bert = "bert." if any(name.startswith("bert.") for name in state.left) else ""
 
@@ -325,7 +325,7 @@ def _layer(state: _State, name: str, config: EncoderConfig) -> PyTree:
 
 
 def _check_tied(state: _State, words: np.ndarray) -> None:
-    """Our decoder is the embedding: theirs, if it is written at all, must be too."""
+    """Check that a written decoder is the embedding, as ours always is."""
     name = f"{_DECODER}.weight"
     if name in state.left and not np.array_equal(state.take(name, *words.shape), words):
         raise HuggingFaceError(

@@ -79,7 +79,7 @@ def _check_config(path: Path, config: dict) -> None:
 
 
 def _added_tokens(folder: Path, config: dict, words: list[str]) -> list[str]:
-    """Tokens beyond vocab.txt, in the order of their ids."""
+    """Return the tokens beyond vocab.txt, in the order of their ids."""
     path = folder / "added_tokens.json"
     named = _read_object(path) if path.exists() else {}
     decoder = config.get("added_tokens_decoder", {})

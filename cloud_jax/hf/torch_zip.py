@@ -116,7 +116,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _rebuild_tensor(storage, offset, shape, stride, *_) -> np.ndarray:
-    """The view of a storage that a tensor is; numpy checks its bounds."""
+    """Return the view of a storage that a tensor is; numpy checks its bounds."""
     size = storage.dtype.itemsize
     strides = tuple(size * step for step in stride)
     return np.ndarray(shape, storage.dtype, storage, size * offset, strides)

@@ -35,17 +35,17 @@ class Crystal(NamedTuple):
 
     @property
     def formula_atoms(self) -> int:
-        """Atoms in the reduced formula."""
+        """Return the number of atoms in the reduced formula."""
         return sum(count for _, count in self.formula)
 
     @property
     def molar_mass_g(self) -> float:
-        """Mass of a mol of reduced formulas, g/mol."""
+        """Return the mass of a mol of reduced formulas, g/mol."""
         return sum(tables.element(e).mass * count for e, count in self.formula)
 
 
 def options_of(model: Model) -> Options:
-    """How the model's training crystals were parsed.
+    """Return the options with which the model's training crystals were parsed.
 
     Raises:
         ModelFolderError: what searched their symmetry is not here.

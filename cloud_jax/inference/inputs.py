@@ -55,7 +55,7 @@ def count_paths(paths: Sequence[str]) -> int | None:
 
 
 def _text(path: str) -> str:
-    """A path whose bytes are no UTF-8 as text that any file can hold."""
+    """Return a path as text that any file can hold, also where it is not UTF-8."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 

@@ -83,7 +83,7 @@ def _evaluate(
 
 
 def padded_length(length: int) -> int:
-    """The least of 32, 48, 64, 96, 128, 192... that holds a sentence."""
+    """Return the least of 32, 48, 64, 96, 128, 192... that holds a sentence."""
     padded = SHORTEST
     while padded < length:
         padded = padded * 3 // 2 if padded & (padded - 1) == 0 else padded // 3 * 4

@@ -110,7 +110,7 @@ def make_request(
 
 
 def _law_of(description: dict[str, Any]) -> Law:
-    """The law of a model, which may be one of the user's own.
+    """Return the law of a model, which may be one of the user's own.
 
     Raises:
         PredictionError: there is none of that name here, or it has other variables.

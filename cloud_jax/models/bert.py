@@ -77,7 +77,7 @@ class EncoderConfig:
 
     @property
     def padded_vocab_size(self) -> int:
-        """Rows of the embedding: ``vocab_size`` rounded up to a multiple of 128."""
+        """Return the rows of the embedding: ``vocab_size`` rounded up to 128."""
         return -(-self.vocab_size // EMBEDDING_MULTIPLE) * EMBEDDING_MULTIPLE
 
 
@@ -327,7 +327,7 @@ class Encoder(nn.Module):
 
 
 def unroll(params: dict[str, Any]) -> dict[str, Any]:
-    """Parameters of an encoder with `scan_layers` as those of one without."""
+    """Return the parameters of an encoder with `scan_layers` as without it."""
     params = dict(params)
     for i, layer in enumerate(_unstack(params.pop("layers", None))):
         params[f"layer_{i}"] = layer

@@ -109,7 +109,7 @@ def save_model(
 
 
 def find_model(directory: Path) -> Path:
-    """The model folder at `directory`, or in it where that is a work directory.
+    """Return the model folder at `directory`, or in it if that is a workdir.
 
     Raises:
         ModelFolderError: there is none.
@@ -213,14 +213,14 @@ def check_fields(model: Model) -> None:
 
 
 def _to_array(dtype: str, shape: list[int], data: bytes) -> np.ndarray:
-    """An array of a safetensors file; its numpy loader does not know bfloat16."""
+    """Return an array of a safetensors file, whose numpy loader lacks bfloat16."""
     return np.frombuffer(data, _DTYPES[dtype]).reshape(shape)
 
 
 def encoder_config(
     description: dict[str, Any], *, dtype: str = "float32"
 ) -> EncoderConfig:
-    """The encoder's configuration, computing in `dtype`.
+    """Return the encoder's configuration, computing in `dtype`.
 
     Raises:
         ModelFolderError: the description names fields this version does not know.

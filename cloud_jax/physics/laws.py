@@ -60,7 +60,7 @@ class Law(NamedTuple):
 
 
 def _debye_einstein(variables: dict[str, Array], temperature: Array) -> Array:
-    """A share of Debye modes (acoustic, say), Einstein modes for the rest."""
+    """Return F of a share of Debye modes and Einstein modes for the rest."""
     share = variables["debye_fraction"]
     acoustic = debye.helmholtz(variables["theta_debye"], temperature)
     optical = einstein.helmholtz(variables["theta_einstein"], temperature)

@@ -47,12 +47,12 @@ class EngineOutput(NamedTuple):
 
 
 def n_shards_of(n_records: int) -> int:
-    """How many shards a split of so many records has."""
+    """Return the number of shards of a split."""
     return -(-n_records // RECORDS_PER_SHARD)
 
 
 def reject_lines(rejects: pa.Table, sources: Sequence[Source]) -> str:
-    """The lines of `rejects.csv` for the rejects of one source, in its order."""
+    """Return the lines of `rejects.csv` for one source, in its order."""
     rejects = rejects.sort_by([("piece", "ascending"), ("number", "ascending")])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -104,7 +104,7 @@ def check_exclude_ids(scratch: Path, sources: Sequence[Source]) -> None:
 
 
 def _frequent_reasons(rejects: Path) -> str:
-    """The five most frequent codes of a `rejects.csv`, one a line with an example."""
+    """Return the five most frequent codes of a `rejects.csv` with examples."""
     counts, examples = Counter(), {}
     with open(rejects, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -147,7 +147,7 @@ def source_counts(counts: Counts, sources: Sequence[Source]) -> list[dict]:
 
 
 def split_entries(written: EngineOutput) -> dict:
-    """The manifest's `splits`: counts, and the hash of every shard."""
+    """Return the manifest's `splits`: counts, and the hash of every shard."""
     entries = {}
     for split in SPLITS:
         shards = [shard for shard in written.shards if shard.split == split]

@@ -80,7 +80,7 @@ def _lengths(topics: dict[str, Counter], split: str) -> dict:
 def _of_source(
     index: int, topics: dict[str, Counter], sources: Sequence[Source]
 ) -> dict:
-    """What the manifest does not say of a source."""
+    """Return the facts on a source that the manifest does not state."""
     rejected = Counter(
         {k[1]: n for k, n in topics["rejected"].items() if k[0] == index}
     )
@@ -114,7 +114,7 @@ def _reasons(rejected: Counter, path: Path) -> list[dict]:
 
 
 def _crystal_systems(groups: Counter) -> dict[str, int]:
-    """Crystals of each crystal system; of ready strings it is not known."""
+    """Count the crystals of each crystal system; not known of ready strings."""
     total = dict.fromkeys(LAST_GROUP, 0)
     for number, n in groups.items():
         if number:
@@ -135,7 +135,7 @@ def _summary(counts: Counter) -> dict:
         return histogram
 
     def quantile(share: float) -> int:
-        """The least value that so many crystals have at most."""
+        """Return the least value that this share of the crystals has at most."""
         at = np.searchsorted(np.cumsum(histogram["counts"]), share * n)
         return histogram["values"][at]
 
@@ -150,7 +150,7 @@ def _summary(counts: Counter) -> dict:
 
 
 def _coverage(tokens: Counter, vocabulary: Vocabulary) -> dict:
-    """Which tokens occur, by role; special tokens have none."""
+    """Return which tokens occur, by role; special tokens have none."""
     roles: dict[str, dict] = {}
     names = {}
     for i, token in enumerate(vocabulary.tokens):
@@ -170,7 +170,7 @@ def _coverage(tokens: Counter, vocabulary: Vocabulary) -> dict:
 
 
 def report_text(report: dict) -> str:
-    """The report in lines of a screen's width."""
+    """Return the report as lines of a terminal's width."""
     kept, read = report["records"], sum(s["n_read"] for s in report["sources"])
     lines = [
         f"{kept:,} crystals kept of {read:,} read ({_percent(kept, read)}), "
@@ -224,7 +224,7 @@ def _source_lines(sources: Sequence[dict]) -> list[str]:
 
 
 def _merged_lines(sources: Sequence[dict], longest: int = 12) -> list[str]:
-    """Whose duplicates stand for whose, the most frequent pairs first."""
+    """Return which source stands for duplicates of which, frequent pairs first."""
     pairs = sorted(
         (-n, source["name"], representative)
         for source in sources

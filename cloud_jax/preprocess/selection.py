@@ -155,7 +155,7 @@ def _merged_ids(
 def _reserved_rejects(
     records: pa.Table, because: pa.ChunkedArray, own: Bool[np.ndarray, " N"]
 ) -> pa.Table:
-    """Rejects of reserved records, and of those equal to the one that is named."""
+    """Return the rejects of reserved records and of their equals."""
     n = len(records)
     columns = {
         **{name: records[name] for name in ("id", "source", "piece", "number")},
@@ -170,7 +170,7 @@ def _reserved_rejects(
 
 
 def n_buckets_of(n_records: int) -> int:
-    """How many buckets so many records go to, so that one fits into memory."""
+    """Return the number of buckets with which one bucket fits into memory."""
     return -(-n_records // _BUCKET_RECORDS) or 1
 
 

@@ -12,7 +12,7 @@ _LIBRARIES = ("spglib", "pymatgen", "gemmi", "ase", "numpy")
 
 
 def versions(options: Options) -> dict[str, str]:
-    """Versions of the libraries that results depend on.
+    """Return the versions of the libraries that results depend on.
 
     Raises:
         PackageNotFoundError: the symmetry search asked for is not installed.
@@ -22,7 +22,7 @@ def versions(options: Options) -> dict[str, str]:
 
 
 def fingerprint(options: Options) -> str:
-    """All that decides what becomes of a crystal, apart from the crystal.
+    """Return all that decides what becomes of a crystal, apart from the crystal.
 
     Raises:
         PackageNotFoundError: the symmetry search asked for is not installed.

@@ -71,7 +71,7 @@ class Reject:
 
 @cache
 def vocabulary_of(dialect: str) -> Vocabulary:
-    """The dialect's vocabulary, built once per process."""
+    """Return the dialect's vocabulary, built once per process."""
     return build_vocabulary(dialect)
 
 

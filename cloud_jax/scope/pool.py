@@ -172,7 +172,7 @@ class Pool:
         return [self._part(name) for name in names]
 
     def _part(self, name: str) -> Path:
-        """The part file of a chunk, under the one or the other of its two names."""
+        """Return the part file of a chunk, under one of its two names."""
         path = self.directory / name
         return path if path.exists() else _with_limits(path, self._limits)
 
@@ -235,7 +235,7 @@ def _blame(worker: _Worker) -> None:
 
 @contextmanager
 def _worker_environment() -> Iterator[None]:
-    """What workers inherit while it lasts."""
+    """Set the environment that workers inherit, for a while."""
     before = {name: os.environ.get(name) for name in _ENVIRONMENT}
     os.environ.update(_ENVIRONMENT)
     try:
@@ -291,7 +291,7 @@ def _serve(
 def _part_of(
     chunk: Chunk, directory: Path, limits: Limits, results: Sequence[Record | Reject]
 ) -> Path:
-    """The part file of a chunk; other limits do not take up what these cut short."""
+    """Return the part file of a chunk; one that limits cut short names them."""
     path = directory / chunk.name
     limited = any(getattr(result, "code", "") in LIMITED for result in results)
     return _with_limits(path, limits) if limited else path

@@ -21,7 +21,7 @@ class Orbit:
 
     @property
     def symbol(self) -> str:
-        """The Wyckoff symbol, for instance `4e`."""
+        """Return the Wyckoff symbol, for instance `4e`."""
         return f"{self.multiplicity}{self.letter}"
 
 
@@ -74,7 +74,7 @@ class Scope:
 
     @property
     def formula(self) -> str:
-        """Reduced formula in alphabetical order, `Ca1 O3 Ti1`; equal for equals."""
+        """Return the reduced formula in alphabetical order, `Ca1 O3 Ti1`."""
         return " ".join(
             f"{element}{count}" for element, count in sorted(self.composition)
         )

@@ -160,7 +160,7 @@ def _check_overlap(
 
 
 def _orbits(sites: Sites, species: list[str | Occupants]) -> tuple[Orbit, ...]:
-    """Of each orbit its first site's element, multiplicity and Wyckoff letter."""
+    """Return each orbit: its first site's element, multiplicity, Wyckoff letter."""
     multiplicities = wyckoff_multiplicities(sites.space_group)
     orbits: dict[int, Orbit] = {}
     for kind, orbit, letter in zip(species, sites.orbits, sites.letters, strict=True):
@@ -176,7 +176,7 @@ def electronegativity(element: str) -> float:
 
 
 def _site_key(kind: str | Occupants) -> tuple[float, str]:
-    """What pymatgen compares sites by: mean electronegativity, then the string."""
+    """Return pymatgen's sort key of a site: mean electronegativity, then text."""
     if isinstance(kind, str):
         return electronegativity(kind), kind
     total = sum(amount for _, amount in kind)

@@ -94,7 +94,7 @@ class Vocabulary:
         return ids
 
     def _spell(self, token: str) -> tuple[int, ...]:
-        """Ids of a role-tagged token, `()` if the vocabulary lacks it."""
+        """Return the ids of a role-tagged token, `()` if the vocabulary lacks it."""
         return (self._ids[token],) if token in self._ids else ()
 
     def decode(self, ids) -> str:
@@ -122,7 +122,7 @@ class Vocabulary:
 
     @classmethod
     def fields(cls, content: dict) -> dict:
-        """What `_content` wrote, as arguments of the class."""
+        """Return the arguments of the class that `_content` wrote."""
         return {
             "dialect": content["dialect"],
             "tokens": tuple(content["tokens"]),
@@ -223,7 +223,7 @@ def build_vocabulary(dialect: str) -> Vocabulary:
 
 
 def _features(tokens: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
-    """Descriptors of elements, and logarithms of amounts; standardised, [V, F]."""
+    """Return standardised descriptors of elements and logarithms of amounts, [V, F]."""
     rows = []
     for token in tokens:
         role, _, word = token.partition(":")

@@ -18,7 +18,7 @@ ARCHIVE_SUFFIXES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file name is that of a zip or tar."""
+    """Return whether a file name is that of a zip or tar."""
     return name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
@@ -89,7 +89,7 @@ def _tar_members(path: Path) -> Iterator[RawItem]:
 
 
 def _refusal(name: str, size: int) -> tuple[str, str] | None:
-    """Why a member is not read: (code, message), or None."""
+    """Return why a member is not read, (code, message), or None."""
     parts = PurePosixPath(name.replace("\\", "/"))
     if not parts.parts:
         return "no_name", f"the member is called {name!r}, expected a file name"

@@ -83,7 +83,7 @@ def _row_item(row: Any, name: str, id_column: str) -> RawItem:
 
 
 def database_size(path: Path) -> int:
-    """How many rows an SQLite database has."""
+    """Return the number of rows of an SQLite database."""
     check_ase(path)
     from ase.db import connect
 
@@ -94,7 +94,7 @@ def database_size(path: Path) -> int:
 
 
 def row_id(keys: Mapping[str, Any], id_column: str) -> str:
-    """The wanted or the first known id among a row's keys; empty if there is none."""
+    """Return the wanted or the first known id among a row's keys; or empty."""
     for name in (id_column,) if id_column else ID_COLUMNS:
         if keys.get(name) is not None:
             return str(keys[name])

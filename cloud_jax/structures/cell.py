@@ -108,7 +108,7 @@ class Cell:
 
     @cached_property
     def is_disordered(self) -> bool:
-        """Whether any site is mixed or partially occupied."""
+        """Return whether any site is mixed or partially occupied."""
         return not all(isinstance(species, str) for species in self.species)
 
     @classmethod

@@ -217,7 +217,7 @@ def _lattice(block: gemmi.cif.Block) -> Float[np.ndarray, "3 3"]:
 
 
 def _formula_differs(formula: str, cell: Cell) -> bool:
-    """Whether the formula names other elements or amounts than the cell has."""
+    """Return whether the formula names other elements or amounts than the cell."""
     said: Counter[str] = Counter()
     try:
         for symbol, amount in re.findall(r"([A-Z][a-z]?)\s?([\d.]*)", formula):
@@ -262,7 +262,7 @@ def _operations(block: gemmi.cif.Block) -> Operations:
 
 
 def _strings(block: gemmi.cif.Block, tag: str) -> list[str]:
-    """Values of a tag, whether it stands in a loop or alone."""
+    """Return the values of a tag, whether it stands in a loop or alone."""
     return [gemmi.cif.as_string(value) for value in block.find_values(tag)]
 
 

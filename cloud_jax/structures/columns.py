@@ -108,7 +108,7 @@ def cell_item(name: str, structure: Any) -> RawItem:
 
 
 def crystal_of(row: Mapping[str, Any], name: str = "") -> RawItem | None:
-    """The item of a row, or of a struct, that is a crystal itself; None if it is none.
+    """Return the item of a row or struct that is a crystal itself, or None.
 
     The dicts of pymatgen, ASE and JARVIS, entries of OPTIMADE, and any columns for
     lattice vectors, positions (cartesian or fractional) and elements.

@@ -64,7 +64,7 @@ class CifSource(PathSource):
         return found
 
     def pieces(self) -> list[Piece]:
-        """All files and archives."""
+        """Return all files and archives."""
         return [Piece(name, path) for name, path in self._named_files.items()]
 
     def count(self) -> int | None:

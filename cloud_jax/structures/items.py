@@ -14,7 +14,7 @@ _MARK = re.compile(
 
 
 def kind_of(name: str) -> str | None:
-    """The kind of `RawItem` in a file of this name, None if it is no structure."""
+    """Return the kind of `RawItem` in a file of this name, None if unknown."""
     name = name.replace("\\", "/").rpartition("/")[2].lower()
     if name.endswith((".cif", ".mcif")):
         return "cif"

@@ -83,7 +83,7 @@ def _total(site: Occupants) -> float:
 
 
 def _periodic_directions(attributes: dict) -> list[int] | None:
-    """Which cell vectors repeat the structure, None if the server does not say."""
+    """Return which cell vectors repeat, None if the server does not say."""
     types = attributes.get("dimension_types")
     count = attributes.get("nperiodic_dimensions")
     if types is not None and (
@@ -157,7 +157,7 @@ def _numbers(rows: list, code: str, name: str) -> np.ndarray:
 
 
 def _sites(attributes: dict, n_sites: int) -> list[Occupants]:
-    """Of each site its (symbol, occupancy) pairs, vacancies left out."""
+    """Return each site's (symbol, occupancy) pairs without vacancies."""
     names = attributes.get("species_at_sites")
     if not isinstance(names, list) or len(names) != n_sites:
         found = f"{len(names)} names" if isinstance(names, list) else str(names)[:80]

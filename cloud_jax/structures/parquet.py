@@ -30,7 +30,7 @@ def parquet_items(path: Path, column: str, id_column: str) -> Iterator[RawItem]:
 
 
 def parquet_size(path: Path) -> int:
-    """How many rows there are."""
+    """Return the number of rows."""
     with _open(path) as file:
         return file.metadata.num_rows
 

@@ -66,7 +66,7 @@ class Listing(NamedTuple):
 
 
 def writable(text: str) -> str:
-    """The text with what is no Unicode, as of a file name in Latin-1, written out."""
+    """Return the text with bytes that are not Unicode written out."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -105,7 +105,7 @@ class Source:
 
     @classmethod
     def listings(cls, data_dir: str) -> list[Listing]:
-        """The public data sets that this class reads."""
+        """Return the public data sets that this class reads."""
         return []
 
     def fetch(self) -> None:
@@ -126,7 +126,7 @@ class Source:
             source.fetch()
 
     def pieces(self) -> Sequence[Piece]:
-        """The files that hold the crystals, in the order in which they are read.
+        """Return the files that hold the crystals, in reading order.
 
         Raises:
             SourceError: one is missing.
@@ -142,12 +142,12 @@ class Source:
         raise NotImplementedError
 
     def count(self) -> int | None:
-        """How many crystals there are, None if that is not known without reading."""
+        """Return the number of crystals, None if it must be read for that."""
         return None
 
     @property
     def location(self) -> str:
-        """Where the rows came from, without the folders of this machine."""
+        """Return where the rows came from, without the folders of this machine."""
         names = [writable(piece.path.name) for piece in self.pieces()]
         more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
         return ", ".join(names[:3]) + more

@@ -53,7 +53,7 @@ class FileSource(PathSource):
     """A source of one or more files of the same layout."""
 
     def pieces(self) -> list[Piece]:
-        """The files, patterns expanded in sorted order."""
+        """Return the files, patterns expanded in sorted order."""
         pieces = []
         for path in self.paths:
             found = [Path(path), *map(Path, sorted(glob.glob(path)))]
@@ -200,7 +200,7 @@ def _numbered(reader: Any, above: int) -> Iterator[tuple[int, list[str]]]:
 
 
 def npz_size(path: Path) -> int:
-    """How many crystals there are; other arrays are not read."""
+    """Return the number of crystals; other arrays are not read."""
     with open_npz(path, _NPZ_KEYS) as data:
         return len(data["n_sites"])
 
