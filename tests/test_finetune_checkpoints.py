@@ -93,7 +93,7 @@ def test_scanned_layers_of_pretraining_are_exported_one_by_one(place):
 
 def test_released_weights_are_fine_tuned_in_their_own_vocabulary(place):
     """[CLS] has the id 0 there, that of padding here, and words are cut in pieces."""
-    assert import_hf.main([str(GOLDEN), "released"]) == 0
+    assert import_hf.main([str(GOLDEN), "--output", "released"]) == 0
     arguments = (
         "--config.data.dialect=paper",
         "--config.data.scope_column=paper",

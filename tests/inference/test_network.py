@@ -14,7 +14,7 @@ GOLDEN = Path(__file__).parents[1] / "models/golden/bert_tiny"
 def test_released_weights_whose_cls_token_has_id_0_and_whose_tokens_have_no_role(
     tmp_path,
 ):
-    assert main([str(GOLDEN), str(tmp_path / "model")]) == 0
+    assert main([str(GOLDEN), "--output", str(tmp_path / "model")]) == 0
     model = load_model(tmp_path / "model")
     assert model.vocabulary.cls_id == 0
     symmetry = "1 6 a O D D a D O D b O O O c O O O d O O O e O O O 0"

@@ -92,7 +92,7 @@ def test_a_set_of_embedded_crystals(embedded, tmp_path, capsys):
 
 def test_one_ready_sentence_of_an_imported_model_becomes_a_heat_map(tmp_path, capsys):
     """Its vocabulary has no roles; the bars say where the space group ends."""
-    import_hf([str(GOLDEN), str(tmp_path / "model")])
+    import_hf([str(GOLDEN), "--output", str(tmp_path / "model")])
     table = tmp_path / "salt.csv"
     table.write_text(f"sentence\n{PAPER}\n")
     out = tmp_path / "out"
