@@ -1,6 +1,6 @@
 """`cloud-jax finetune`: train on a table of labelled crystals, all folds in one run.
 
-    python -m cloud_jax.finetune --config configs/thermal.py
+    cloud-jax finetune --config configs/thermal.py
 
 Run the same command again and it resumes. The work directory then holds results.json,
 predictions.csv, rejects.csv, parity.png, and in model/ what `cloud-jax predict` takes.

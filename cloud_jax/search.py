@@ -1,6 +1,6 @@
 """`cloud-jax search`: search hyper-parameters of fine-tuning, on validation rows only.
 
-    python -m cloud_jax.search --config configs/thermal.py --trials 20
+    cloud-jax search --config configs/thermal.py --trials 20
 
 The configuration file declares the space in get_search_space(), see
 cloud_jax/finetuning/space.py. Run the same command again and it resumes; with more
