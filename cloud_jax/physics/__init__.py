@@ -1,1 +1,1 @@
-"""Physical laws of the lattice as pure functions of arrays; needs jax alone."""
+"""Physical laws of the lattice as pure functions of arrays; needs only jax."""

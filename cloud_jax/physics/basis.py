@@ -1,4 +1,4 @@
-"""Amounts of substance that a property can be given for."""
+"""Units of substance that a property is given per: cell, atom, formula or gram."""
 
 from cloud_jax.physics.laws import UNITS
 
@@ -8,16 +8,16 @@ BASES = ("cell", "atom", "formula", "gram")
 def atoms_per(
     basis: str, *, n_atoms: float, formula_atoms: float, molar_mass_g: float
 ) -> float:
-    """Return how many atoms one unit of the basis holds (gram: mol of atoms a gram).
+    """Return the atoms per unit of the basis (for "gram", mol of atoms per gram).
 
     Args:
         basis: "cell" (the primitive cell), "atom", "formula" or "gram".
-        n_atoms: atoms in the primitive cell.
-        formula_atoms: atoms in the reduced formula.
-        molar_mass_g: mass of a mol of reduced formulas [g/mol].
+        n_atoms: atoms per primitive cell.
+        formula_atoms: atoms per reduced formula.
+        molar_mass_g: mass per mol of reduced formulas [g/mol].
 
     Raises:
-        ValueError: no such basis; with the choices.
+        ValueError: there is no such basis; the message lists the choices.
     """
     _check(basis)
     return {
@@ -29,7 +29,7 @@ def atoms_per(
 
 
 def unit_of(property: str, basis: str) -> str:
-    """Return the unit of a property in a basis: of a mol, or of a gram."""
+    """Return the unit of a property in a basis: per mol, or per gram for "gram"."""
     _check(basis)
     return UNITS[property].replace("mol", "g" if basis == "gram" else "mol")
 

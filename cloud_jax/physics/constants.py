@@ -2,4 +2,4 @@
 
 BOLTZMANN = 1.380649e-23  # J/K
 AVOGADRO = 6.02214076e23  # 1/mol
-GAS_CONSTANT = 8.31446261815324  # J/(mol K), the product of the two
+GAS_CONSTANT = 8.31446261815324  # J/(mol K), k_B N_A

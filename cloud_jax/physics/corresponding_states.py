@@ -1,9 +1,9 @@
 """Solids with one characteristic temperature: F / (R T) depends on theta / T alone.
 
-A law of this kind is six functions of x = theta / T. From them come the four
-properties, each with its first derivatives written out instead of left to autodiff,
-so that they keep their digits where terms cancel (theta << T) and vanish without
-0 / 0 where T = 0:
+Six dimensionless functions of x = theta / T define a law of this kind. The four
+properties follow from them, each with its first derivatives written out instead of left
+to autodiff, so that they keep their digits where terms cancel (theta << T) and vanish
+at T = 0 without 0 / 0. With U_theta = dU/dtheta and C_v,T = dC_v/dT:
 
     dF = -S dT + U / theta dtheta       dS = C_v (dT / T - dtheta / theta)
     dU = C_v dT + U_theta dtheta        dC_v = T C_v,T (dT / T - dtheta / theta)
@@ -19,16 +19,18 @@ from jaxtyping import Array, ArrayLike, Float
 from cloud_jax.physics.constants import GAS_CONSTANT
 
 # theta / T is kept between this and its inverse, so that squares of either stay in the
-# range of float32. Beyond, logarithm and slope of F keep the value they have there.
+# range of float32. Beyond, the logarithm in F and the slope of F stay constant.
 LARGEST = 1e16
-# A theta or T [K] below this takes no part in derivatives: 1 / T^2 fits float32 above.
+# Derivatives ignore a theta or T [K] below this; above, 1 / T^2 fits float32.
 COLDEST = 1e-18
 
 Property = Callable[..., Float[Array, "..."]]
 
 
 class Reduced(NamedTuple):
-    """A law as functions of (x, y), x = theta / T and y = T / theta; per atom.
+    """A law per atom, as functions of x = theta / T and y = T / theta.
+
+    Both ratios are arguments because either alone overflows at one end of the range.
 
     Attributes:
         zero_point: U / (R theta) at T = 0.
@@ -48,7 +50,7 @@ class Reduced(NamedTuple):
 
 
 class Properties(NamedTuple):
-    """Functions of (theta [K], temperature [K], n_atoms)."""
+    """Functions of (theta [K], temperature [K], n_atoms), in the units of ``laws``."""
 
     internal_energy: Property
     heat_capacity: Property
@@ -69,7 +71,7 @@ def _(primals, tangents):
 
 
 def _ratios(theta: Array, temperature: Array) -> tuple[Array, Array]:
-    """Return theta / T and T / theta, both finite, the former positive."""
+    """Return theta / T and T / theta, both finite, the first above 0."""
     warm = temperature > theta / LARGEST
     x = jnp.where(warm, _divide(theta, jnp.where(warm, temperature, 1.0)), LARGEST)
     stiff = theta > temperature / LARGEST
@@ -83,38 +85,38 @@ def _relative(change: Array, value: Array) -> Array:
 
 
 def properties(reduced: Reduced) -> Properties:
-    """Make the four properties of a law, with their derivatives."""
+    """Return the four properties of a law, with their derivatives."""
 
-    def per_r(function: Callable) -> Callable:
+    def times_r(function: Callable) -> Callable:
         return lambda theta, t: GAS_CONSTANT * function(theta, t, *_ratios(theta, t))
 
     @jax.custom_jvp
-    @per_r
+    @times_r
     def internal_energy(theta, t, x, y):
         return reduced.zero_point * theta + t * reduced.thermal(x, y)
 
     @jax.custom_jvp
-    @per_r
+    @times_r
     def heat_capacity(theta, t, x, y):
         return reduced.capacity(x, y)
 
     @jax.custom_jvp
-    @per_r
+    @times_r
     def entropy(theta, t, x, y):
         return reduced.thermal(x, y) + reduced.free(x, y)
 
     @jax.custom_jvp
-    @per_r
+    @times_r
     def helmholtz(theta, t, x, y):
         return reduced.zero_point * theta - t * reduced.free(x, y)
 
     @jax.custom_jvp
-    @per_r
+    @times_r
     def energy_over_theta(theta, t, x, y):
         return reduced.zero_point + y * reduced.thermal(x, y)
 
-    energy_slope = per_r(lambda theta, t, x, y: reduced.energy_slope(x, y))
-    capacity_slope = per_r(lambda theta, t, x, y: reduced.capacity_slope(x, y))
+    energy_slope = times_r(lambda theta, t, x, y: reduced.energy_slope(x, y))
+    capacity_slope = times_r(lambda theta, t, x, y: reduced.capacity_slope(x, y))
 
     def warming(primals, tangents):
         """Return the change of ln(T / theta)."""
@@ -154,7 +156,7 @@ def properties(reduced: Reduced) -> Properties:
 
 
 def _public(per_atom: Callable) -> Property:
-    """Broadcast, promote to at least float32, and scale to n_atoms."""
+    """Return a property that broadcasts, is at least float32 and scales by n_atoms."""
 
     @jax.jit
     def of(

@@ -1,12 +1,15 @@
 """The Debye solid: a density of states 9 N nu^2 / nu_D^3 up to k_B theta = h nu_D.
 
-Source: Ashcroft and Mermin, Solid State Physics, chapter 23. Energies count from the
-minimum of the potential, so that the zero-point energy 9/8 R theta is part of U and F.
+U is Eq. 7 of the paper, C_v Eq. 8, x = theta / T Eq. 9 and theta Eq. 10; S and F are in
+Ashcroft and Mermin, Solid State Physics, chapter 23. Energies count from the minimum of
+the potential, so that the zero-point energy 9/8 R theta is part of U and F.
 
-Where theta / T is below ``COLD`` the integral over the density of states is a
-Gauss-Legendre sum over Einstein solids: each term is positive and precise, so the sum
-is. Above, the integral to infinity is a constant (hence the T^3 law) and what lies
-beyond theta is a short series in exp(-theta / T).
+Both integrals follow from one function, D_3(x) = 3 / x^3 int_0^x t^3 / (e^t - 1) dt:
+U = 9/8 R theta + 3 R T D_3(x) and, by parts, C_v = 12 R D_3(x) - 9 R x / (e^x - 1).
+Where x is below ``COLD`` the integrals are Gauss-Legendre sums over Einstein solids of
+frequency s nu_D: each term is positive and precise, hence so is the sum. Above, the
+integral to infinity is the constant pi^4 / 15 (hence the T^3 law) and the part beyond x
+is a short series in exp(-x).
 """
 
 import math
@@ -18,13 +21,14 @@ from jaxtyping import Array, Float
 from cloud_jax.physics import einstein
 from cloud_jax.physics.corresponding_states import Reduced, properties
 
-COLD = 8.0
-# The integrand's nearest singularity, at 2 pi i T / theta, then leaves a relative error
-# of 2e-13 in the worst of the sums.
+COLD = 8.0  # theta / T
+# The integrand's nearest singularity, at s = 2 pi i T / theta, then leaves a relative
+# error of 2e-13 in the worst of the sums.
 NODES = 14
-# exp(-5 COLD) is 4e-18.
+# The first term left out has the factor exp(-5 COLD) = 4e-18.
 TERMS = 4
 
+# From the interval -1..1 to 0..1, with the density of states 3 s^2 in the weights.
 _FREQUENCIES, _WEIGHTS = np.polynomial.legendre.leggauss(NODES)
 _FREQUENCIES = (_FREQUENCIES + 1) / 2
 _WEIGHTS = 3 * _FREQUENCIES**2 * _WEIGHTS / 2
@@ -39,7 +43,7 @@ def _sum_oscillators(function, x: Array, power: int = 0) -> Array:
 
 
 def _cold_debye(x: Array, y: Array) -> Array:
-    """Return D_3 for x > COLD."""
+    """Return D_3 for x > COLD, from 1 / (e^t - 1) = the sum of e^(-n t)."""
     x, y = jnp.maximum(x, COLD), jnp.minimum(y, 1 / COLD)
     q = jnp.exp(-x)
     series = [sum(q**n / n**k for n in range(1, TERMS + 1)) for k in (1, 2, 3, 4)]
@@ -51,8 +55,8 @@ def debye_function(x: Float[Array, "..."], y: Float[Array, "..."]) -> Array:
     """Return D_3(x) = 3 / x^3 times the integral of t^3 / (e^t - 1) from 0 to x.
 
     Args:
-        x: theta / T.
-        y: T / theta, given as well because it is exact where T = 0.
+        x: theta / T, finite.
+        y: T / theta, which is exactly 0 at T = 0, where x is only large.
     """
     warm = _sum_oscillators(einstein.bose, x)
     return jnp.where(x < COLD, warm, _cold_debye(x, y))

@@ -3,8 +3,8 @@
 Source: Ashcroft and Mermin, Solid State Physics, chapter 23. Energies count from the
 minimum of the potential, so that the zero-point energy 3/2 R theta is part of U and F.
 
-What falls like exp(-theta / T) is as precise as theta / T is: a rounding of the ratio
-(6e-8 in float32) is multiplied by the ratio.
+In every function x = theta / T. A quantity that falls like exp(-x) has the relative
+error of x (6e-8 in float32) times x, however it is computed.
 """
 
 import jax.numpy as jnp
@@ -12,12 +12,16 @@ from jaxtyping import Array, Float
 
 from cloud_jax.physics.corresponding_states import Reduced, properties
 
-# exp(-t) is 0 from here on in float64 as well, and t^2 still fits float32.
+# exp(-x) is 0 from here on, also in float64, and x^2 still fits float32.
 FROZEN = 1e3
 
 
 def log_term(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Return -ln(1 - exp(-x)) with full relative accuracy on both sides of ln 2."""
+    """Return -ln(1 - exp(-x)), an oscillator's -(F - U(0)) over k_B T.
+
+    Each of the two forms is accurate on its side of x = ln 2. Both are evaluated, so
+    their arguments are clipped: a NaN in the branch not taken would spoil gradients.
+    """
     small = jnp.minimum(x, 0.7)
     large = jnp.maximum(x, 0.7)
     return jnp.where(
@@ -32,7 +36,7 @@ def bose(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def capacity(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Return an oscillator's heat capacity over k_B."""
+    """Return x^2 e^x / (e^x - 1)^2, an oscillator's heat capacity over k_B."""
     x = jnp.minimum(x, FROZEN)
     return (x / jnp.expm1(-x)) ** 2 * jnp.exp(-x)
 
@@ -50,7 +54,7 @@ def _fraction(half: Array) -> Array:
 
 
 def excess(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Return x/2 coth(x/2) - 1, an oscillator's whole energy over k_B T, less 1."""
+    """Return x/2 coth(x/2) - 1, an oscillator's total energy over k_B T, less 1."""
     half = jnp.minimum(x, 2.0) / 2
     large = jnp.clip(x, 2.0, FROZEN)
     return jnp.where(x < 2.0, half**2 / _fraction(half), (large / 2 - 1) + bose(large))
@@ -62,7 +66,7 @@ def capacity_slope(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def energy_slope(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Return an oscillator's dU/dtheta over k_B, from x / 6 to 1/2."""
+    """Return an oscillator's dU/dtheta over k_B: x / 6 where hot, 1/2 where cold."""
     half = jnp.minimum(x, 2.0) / 2
     fraction = _fraction(half)
     small = half / 2 * (1 - (1 + half**2 / fraction) / fraction)

@@ -1,13 +1,14 @@
-"""Laws as plugs: what a head predicts, and the free energy that follows from it.
+"""Physical laws between a network's outputs and a measured property.
 
-A law is its variables and one function, the Helmholtz energy. Everything else follows
-by differentiation: S = -dF/dT, U = F + T S, C_v = T dS/dT = dU/dT.
+A law is a list of variables, which a head predicts, and one function of them and of T,
+the Helmholtz energy F. Every other property follows by differentiation at constant
+volume: S = -dF/dT, U = F + T S, C_v = T dS/dT = dU/dT. The law "debye" is that of the
+paper's CLOUD-DEBYE (Eqs. 7 to 10), with the Debye temperature as its only variable.
 """
 
 import importlib
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -24,8 +25,8 @@ UNITS = {
 }
 PROPERTIES = tuple(UNITS)
 
-# Softplus is 1 here.
-_UNIT = math.log(math.e - 1)
+# The number that softplus, ln(1 + exp(x)), maps to 1.
+_SOFTPLUS_INVERSE_OF_1 = math.log(math.e - 1)
 
 
 class Variable(NamedTuple):
@@ -33,9 +34,9 @@ class Variable(NamedTuple):
 
     Attributes:
         name: key in the dictionaries of variables.
-        unit: "K", or "1" for a number.
+        unit: "K", or "1" for a dimensionless number.
         kind: "positive" or "fraction" (between 0 and 1).
-        typical: its value where a network says 0.
+        typical: value that an output of 0 stands for, in ``unit``.
     """
 
     name: str
@@ -48,8 +49,8 @@ class Law(NamedTuple):
     """A physical law.
 
     Attributes:
-        name: how configurations and model folders call it.
-        variables: what a head predicts, in its order.
+        name: key in ``LAWS``, in configurations and in model folders.
+        variables: the variables that a head predicts, in the order of its outputs.
         helmholtz: F [J per mol of atoms] of (variables, temperature [K]), elementwise,
             with finite first and second derivatives for T >= 0.
     """
@@ -60,7 +61,7 @@ class Law(NamedTuple):
 
 
 def _debye_einstein(variables: dict[str, Array], temperature: Array) -> Array:
-    """Return F of a share of Debye modes and Einstein modes for the rest."""
+    """Return F of a solid with a share of Debye modes and the rest Einstein modes."""
     share = variables["debye_fraction"]
     acoustic = debye.helmholtz(variables["theta_debye"], temperature)
     optical = einstein.helmholtz(variables["theta_einstein"], temperature)
@@ -94,10 +95,10 @@ LAWS = {
 
 
 def get_law(name: str) -> Law:
-    """Return a law by name, or one of your own as "package.module:ATTRIBUTE".
+    """Return the law of this name, or import the one at "package.module:ATTRIBUTE".
 
     Raises:
-        ValueError: no such law; with the choices.
+        ValueError: there is no such law; the message lists the choices.
     """
     if name in LAWS:
         return LAWS[name]
@@ -115,14 +116,17 @@ def get_law(name: str) -> Law:
 
 
 def constrain(law: Law, raw: Float[Array, "... n"]) -> dict[str, Float[Array, "..."]]:
-    """Map unbounded numbers to variables; 0 becomes the typical value.
+    """Return a law's variables by name, from the unbounded outputs of a network.
+
+    An output of 0 becomes the typical value, so that training starts from an ordinary
+    solid. Softplus and sigmoid keep every variable within the range of its kind.
 
     Args:
-        law: the law whose variables are wanted.
-        raw: what a network put out, one number a variable on the last axis.
+        law: the law, with n variables.
+        raw: outputs, one per variable on the last axis.
 
     Raises:
-        ValueError: the last axis does not fit the law.
+        ValueError: the last axis does not have n numbers, or a kind is unknown.
     """
     if raw.shape[-1] != len(law.variables):
         raise ValueError(
@@ -133,7 +137,7 @@ def constrain(law: Law, raw: Float[Array, "... n"]) -> dict[str, Float[Array, ".
     for index, (name, _, kind, typical) in enumerate(law.variables):
         number = raw[..., index]
         if kind == "positive":
-            values[name] = typical * jax.nn.softplus(number + _UNIT)
+            values[name] = typical * jax.nn.softplus(number + _SOFTPLUS_INVERSE_OF_1)
         elif kind == "fraction":
             offset = math.log(typical / (1 - typical))
             values[name] = jax.nn.sigmoid(number + offset)
@@ -150,12 +154,12 @@ def scale_temperatures(
     variables: dict[str, Float[Array, "..."]],
     factor: Float[ArrayLike, "..."],
 ) -> dict[str, Float[Array, "..."]]:
-    """Multiply the characteristic temperatures of a law, and nothing else.
+    """Return the variables with those in kelvin multiplied by a factor.
 
     Args:
         law: the law.
         variables: the law's variables by name.
-        factor: broadcasts against each of them.
+        factor: dimensionless; broadcasts against each variable.
     """
     kelvin = {variable.name for variable in law.variables if variable.unit == "K"}
     return {
@@ -169,52 +173,37 @@ def evaluate_all(
     variables: dict[str, Float[ArrayLike, "..."]],
     temperature: Float[ArrayLike, "..."],
 ) -> dict[str, Float[Array, "..."]]:
-    """Return every property of a law, per mol of atoms; all arrays broadcast.
+    """Return every property of a law by name, per mol of atoms, in ``UNITS``.
 
-    The law is traced once, which takes a third of the time of ``evaluate`` for each.
+    All arrays broadcast; the results are at least float32.
 
     Args:
         law: the law.
         variables: the law's variables by name.
         temperature: T >= 0 [K].
     """
-    variables, temperature = _as_arrays(variables, temperature)
-
-    def energy_and_entropy(t: Array) -> tuple[Array, Array]:
-        return _energy_and_entropy(law, variables, t)
-
-    # Along dT = T, which gives T dS/dT without dividing by T.
-    (energy, entropy), (_, heat_capacity) = jax.jvp(
-        energy_and_entropy, (temperature,), (temperature,)
-    )
-    return {
-        "heat_capacity": heat_capacity,
-        "internal_energy": energy + temperature * entropy,
-        "entropy": entropy,
-        "helmholtz": energy,
-    }
-
-
-def _as_arrays(
-    variables: dict[str, ArrayLike], temperature: ArrayLike
-) -> tuple[dict[str, Array], Array]:
-    """Return variables and temperature as arrays of float32 or more."""
     variables = {name: jnp.asarray(value) for name, value in variables.items()}
     dtype = jnp.promote_types(
         jnp.result_type(temperature, *variables.values(), 1.0), "float32"
     )
-    return variables, jnp.asarray(temperature, dtype)
+    temperature = jnp.asarray(temperature, dtype)
 
+    def free_energy_and_entropy(t: Array) -> tuple[Array, Array]:
+        """Return F and, along dT = -1, its change S = -dF/dT."""
+        return jax.jvp(
+            lambda t: law.helmholtz(variables, t), (t,), (-jnp.ones_like(t),)
+        )
 
-def _energy_and_entropy(
-    law: Law, variables: dict[str, Array], temperature: Array
-) -> tuple[Array, Array]:
-    """Return F and S = -dF/dT."""
-    return jax.jvp(
-        lambda t: law.helmholtz(variables, t),
-        (temperature,),
-        (-jnp.ones_like(temperature),),
+    # Along dT = T the change of S is T dS/dT = C_v, without a division by T = 0.
+    (free_energy, entropy), (_, heat_capacity) = jax.jvp(
+        free_energy_and_entropy, (temperature,), (temperature,)
     )
+    return {
+        "heat_capacity": heat_capacity,
+        "internal_energy": free_energy + temperature * entropy,
+        "entropy": entropy,
+        "helmholtz": free_energy,
+    }
 
 
 def evaluate(
@@ -224,31 +213,21 @@ def evaluate(
     temperature: Float[ArrayLike, "..."],
     n_atoms: Float[ArrayLike, "..."] = 1.0,
 ) -> Float[Array, "..."]:
-    """Return a property of a law; all arrays broadcast.
+    """Return one property of a law; all arrays broadcast.
+
+    Inside ``jax.jit`` the compiler drops what the other properties alone would need.
 
     Args:
         law: the law.
         property: one of ``PROPERTIES``; its unit is in ``UNITS``.
         variables: the law's variables by name.
         temperature: T >= 0 [K].
-        n_atoms: atoms in the unit that the result is a mol of; see ``basis``.
+        n_atoms: atoms per unit of substance that the result is a mol of, from
+            ``basis.atoms_per``.
 
     Raises:
-        ValueError: no such property; with the choices.
+        ValueError: there is no such property; the message lists the choices.
     """
-    variables, temperature = _as_arrays(variables, temperature)
-    energy_and_entropy = partial(_energy_and_entropy, law, variables)
-    if property == "helmholtz":
-        value = law.helmholtz(variables, temperature)
-    elif property == "entropy":
-        value = energy_and_entropy(temperature)[1]
-    elif property == "internal_energy":
-        energy, entropy = energy_and_entropy(temperature)
-        value = energy + temperature * entropy
-    elif property == "heat_capacity":
-        # Along dT = T, which gives T dS/dT without dividing by T.
-        changes = jax.jvp(energy_and_entropy, (temperature,), (temperature,))[1]
-        value = changes[1]
-    else:
+    if property not in PROPERTIES:
         raise ValueError(f"property {property!r} is not one of {', '.join(PROPERTIES)}")
-    return value * n_atoms
+    return evaluate_all(law, variables, temperature)[property] * n_atoms

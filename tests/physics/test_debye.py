@@ -1,4 +1,4 @@
-"""The Debye and Einstein solids: digits, limits, identities, the ends of the range."""
+"""The Debye and Einstein solids: accuracy, limits, identities, ends of the range."""
 
 import functools
 
@@ -18,7 +18,7 @@ SOLIDS = (debye, einstein)
 
 
 def grid(dtype):
-    """theta and T with theta / T from 1e-4 to 1e5, denser where the forms change."""
+    """Return theta and T, theta / T from 1e-4 to 1e5, denser where formulas change."""
     x = np.concatenate(
         [
             np.geomspace(1e-4, 1e5, 60),
@@ -43,7 +43,7 @@ def compiled(solid):
 
 
 def evaluate(solid, theta, temperature):
-    """{property: (value, d/dtheta, d/dT)}; padded, so that one compilation does."""
+    """Return {property: (value, d/dtheta, d/dT)}; padded, so it compiles once."""
     n = len(theta)
     pairs = (np.pad(array, (0, 128 - n), mode="edge") for array in (theta, temperature))
     got = compiled(solid)(*pairs)
@@ -94,7 +94,7 @@ def test_thermodynamic_identities_hold_by_autodiff(solid):
 
 @pytest.mark.parametrize("solid", SOLIDS)
 def test_written_derivatives_are_those_of_the_values(solid):
-    # Central differences of the values: none of the rules under test takes part.
+    # Central differences of the values do not use the rules under test.
     with jax.enable_x64(True):
         theta, temperature = np.geomspace(30, 6000, 25), np.full(25, 300.0)
         step = 1e-4
@@ -107,7 +107,7 @@ def test_written_derivatives_are_those_of_the_values(solid):
             for name in PROPERTIES:
                 change = (high[name][0] - low[name][0]) / (2 * step)
                 slope = at[name][order] * along[order - 1]
-                # Truncation is of step^2, rounding of 1e-16 / step of the values.
+                # Errors: truncation step^2; rounding 1e-16 / step, times the value.
                 atol = 1e-11 * np.abs(at[name][0]).max()
                 np.testing.assert_allclose(slope, change, rtol=1e-6, atol=atol)
 
@@ -146,7 +146,7 @@ def test_values_and_gradients_are_finite_at_the_ends_of_the_range(solid, dtype):
     with jax.enable_x64(True):
         # Above 1e35 K the energies themselves leave float32.
         ends = [np.finfo(dtype).tiny, 1e-25, 1e-12, 1e-3, 30.0, 1e5, 1e20, 1e35]
-        # theta / T from 72 up is where a form with exp(t) is NaN in float32.
+        # From theta / T = 72 up, a formula with exp(theta / T) is NaN in float32.
         temperatures = [0.0, *ends, *(30.0 / np.array([71.0, 72.0, 90.0, 1e3, 1e5]))]
         theta, temperature = np.meshgrid(
             np.array(ends, dtype), np.array(temperatures, dtype)

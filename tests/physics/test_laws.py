@@ -1,4 +1,4 @@
-"""A law is its variables and F: what follows from it, and what goes wrong."""
+"""Laws: every property follows from the variables and F; bad input is refused."""
 
 import functools
 
@@ -24,7 +24,7 @@ def compiled(law, variables):
 
 
 def everything(law, variables):
-    """All properties, [3, T]; of one shape, so that a law is compiled once."""
+    """Return all properties, each [3, T]: one shape, so each law compiles once."""
     column = np.ones((3, 1), np.float32)
     return compiled(law, {name: column * value for name, value in variables.items()})
 
@@ -40,7 +40,7 @@ def test_properties_by_autodiff_are_the_direct_functions(solid):
     got = everything(law, {"theta": theta})
     expected = direct(solid, theta)
     for name in laws.PROPERTIES:
-        # Float32 near the zero of F: against RT.
+        # F crosses zero, where its error is measured against RT (kJ/mol).
         np.testing.assert_allclose(got[name], expected[name], rtol=1e-6, atol=2e-3)
 
 
@@ -57,7 +57,7 @@ def test_gradients_by_autodiff_are_the_direct_ones():
             pairs.append((got, getattr(debye, name)(theta * scale, 300.0)))
         return pairs
 
-    # U is F + T S here, and of its slope 3 digits more cancel at theta = T / 3.
+    # U is F + T S here, whose slope loses three more digits at theta = T / 3.
     for (got, expected), rtol in zip(slopes(1.0), (1e-6, 1e-4), strict=True):
         np.testing.assert_allclose(got, expected, rtol=rtol)
 
@@ -69,7 +69,7 @@ def test_n_atoms_scales_what_is_extensive():
 
 
 @pytest.mark.parametrize("name", laws.LAWS)
-def test_a_network_that_says_nothing_means_the_typical_solid(name):
+def test_outputs_of_zero_mean_the_typical_solid(name):
     law = laws.get_law(name)
     variables = laws.constrain(law, jnp.zeros((3, 1, len(law.variables))))
     for variable in law.variables:
@@ -82,7 +82,7 @@ def test_a_network_that_says_nothing_means_the_typical_solid(name):
     np.testing.assert_allclose(capacity, debye.heat_capacity(450.0, 300.0), rtol=5e-3)
 
 
-def test_whatever_a_network_says_values_and_gradients_are_physical():
+def test_values_and_gradients_are_physical_for_any_outputs():
     law = laws.get_law("debye_einstein")
     raw = jnp.array([[[-80.0] * 3], [[0.0] * 3], [[3e4] * 3]])
 
@@ -114,11 +114,11 @@ def test_the_mixture_lies_between_its_parts_and_ends_in_them():
     acoustic, optical = direct(debye, 300.0), direct(einstein, 500.0)
     for name in laws.PROPERTIES:
         expected = share * acoustic[name] + (1 - share) * optical[name]
-        # F crosses zero within the range: against RT there.
+        # As above, where F crosses zero.
         np.testing.assert_allclose(got[name], expected, rtol=1e-6, atol=5e-3)
 
 
-# A free energy of one's own: a Debye solid whose electrons add -gamma T^2 / 2.
+# A law from outside the package: a Debye solid and electrons, F_e = -gamma T^2 / 2.
 METAL = laws.Law(
     "metal",
     (
@@ -129,7 +129,7 @@ METAL = laws.Law(
 )
 
 
-def test_a_law_of_ones_own_needs_one_function():
+def test_an_own_law_needs_only_its_free_energy():
     law = laws.get_law(f"{__name__}:METAL")
     got = everything(law, {"theta": 343.0, "gamma": 7e-4})
     lattice = direct(debye, 343.0)
@@ -150,12 +150,12 @@ def test_a_law_of_ones_own_needs_one_function():
         ("cloud_jax.physics.laws:UNITS", "is a dict, expected a Law"),
     ],
 )
-def test_an_unknown_law_is_named_with_the_choices(name, message):
+def test_an_unknown_law_is_refused_with_the_choices(name, message):
     with pytest.raises(ValueError, match=message):
         laws.get_law(name)
 
 
-def test_wrong_outputs_properties_kinds_and_bases_are_named():
+def test_wrong_outputs_properties_kinds_and_bases_are_refused():
     law = laws.get_law("debye_einstein")
     with pytest.raises(ValueError, match=r"has 3 variables .* got 1 outputs"):
         laws.constrain(law, jnp.zeros((4, 1)))
@@ -169,7 +169,7 @@ def test_wrong_outputs_properties_kinds_and_bases_are_named():
 
 
 def test_dulong_petit_in_every_basis():
-    # Quartz: 9 atoms in the cell, SiO2, 60.0843 g/mol.
+    # Quartz: SiO2, 60.0843 g/mol, 9 atoms per primitive cell.
     quartz = {"n_atoms": 9, "formula_atoms": 3, "molar_mass_g": 60.0843}
     expected = {"cell": 27 * R, "atom": 3 * R, "formula": 9 * R, "gram": 1.24543}
     for basis in BASES:
