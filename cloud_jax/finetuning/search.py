@@ -53,7 +53,7 @@ class Search(NamedTuple):
 
 
 class FailedTrialError(Exception):
-    """A trial failed by itself; the search goes on with the next one."""
+    """A trial failed by itself; the search continues with the next one."""
 
 
 class SharedTable:

@@ -298,7 +298,7 @@ def _convert(
     if any(name.startswith(f"{bert}pooler.") for name in state.left):
         notes.append("the pooler is left out: heads take the state of [CLS] itself")
     if "mlm_head" not in params:
-        notes.append("there is no masked-language-modelling head in it")
+        notes.append("it has no masked-language-modelling head")
     return params, notes
 
 

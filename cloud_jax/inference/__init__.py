@@ -1,6 +1,7 @@
 """A trained model asked about structures: what `cloud_jax.load` returns.
 
-`inputs` turns files and objects into records, `network` runs the members of the
-ensemble over them, `thermodynamics` turns their outputs into properties, `domain` says
-what lies outside the training rows, `tables` makes rows and `outputs` writes them.
+In the order of the work: `inputs` turns files and objects into records, `crystals` into
+what the model takes, `network` runs the members of the ensemble, `properties` turns
+their outputs into properties, `tables` and `outputs` into rows and files. `predictor`
+is the model in memory, `run` the command.
 """

@@ -65,7 +65,7 @@ def object_items(structures: Any, ids: Sequence[str] | None = None) -> list[RawI
     Args:
         structures: one, or an iterable, of pymatgen `Structure`, `Cell`, dictionaries
             (pymatgen, ASE, JARVIS), structure text, and paths as in `path_items`.
-        ids: one a crystal; without it paths are their own, and of the rest it is the
+        ids: one per crystal; without it paths are their own, and for the rest it is the
             place in `structures`.
 
     Raises:
@@ -113,16 +113,16 @@ def _items_of(value: Any, name: str) -> Iterable[RawItem]:
 
 @dataclass(frozen=True)
 class _Items(Source):
-    """Items that are already at hand, as the engine takes them."""
+    """A source of items that are in memory."""
 
     name: str = ""
-    at_hand: Iterable[RawItem] = ()
+    crystals: Iterable[RawItem] = ()
 
     def pieces(self) -> list[Piece]:
         return [Piece("", Path())]
 
     def read(self, piece: Piece) -> Iterator[RawItem]:
-        yield from self.at_hand
+        yield from self.crystals
 
 
 def parse(
@@ -136,7 +136,7 @@ def parse(
 
     Few items, or all with one worker, are parsed in this process. More go to the
     engine of preprocessing, where a crystal that hangs or crashes its process becomes
-    a reject and the others go on.
+    a reject and the others continue.
 
     Args:
         items: see `path_items` and `object_items`.
@@ -169,7 +169,7 @@ def parse(
             limits=Limits(TIME_LIMIT_S),
         ) as pool,
     ):
-        parts = pool.run(chunks([_Items(at_hand=chain(first, items))], ""), progress)
+        parts = pool.run(chunks([_Items(crystals=chain(first, items))], ""), progress)
         return [_named(result) for part in parts for result in read_results(part)]
 
 

@@ -99,7 +99,7 @@ def padded_blocks(
     n_rows = 1 << max(0, (BLOCK_TOKENS // length).bit_length() - 1)
     for start in range(0, len(group), n_rows):
         tokens = np.zeros((n_rows, length), np.int32)
-        crystal = np.zeros_like(tokens)  # in released vocabularies 0 is no padding
+        crystal = np.zeros_like(tokens)  # in released vocabularies 0 is not padding
         for row, sentence in enumerate(group[start : start + n_rows]):
             tokens[row, : len(sentence)] = sentence
             crystal[row, : len(sentence)] = 1

@@ -36,7 +36,7 @@ def load(directory: str | os.PathLike | None = None) -> "Predictor":
         directory: without it, the model that comes with the package.
 
     Raises:
-        ModelFolderError: it is no model, damaged, of a newer version, or incomplete.
+        ModelFolderError: not a model, damaged, of a newer version, or incomplete.
     """
     if directory is None:
         directory = os.fspath(files("cloud_jax") / "weights" / "thermal")
@@ -86,12 +86,12 @@ class Predictor:
                 without it those of the training labels.
             basis: `cell` (primitive), `atom`, `formula` or `gram`; without it that of
                 the training labels.
-            ids: one a crystal; without it paths, and places in `structures`.
+            ids: one per crystal; without it paths, and places in `structures`.
             workers: processes that parse. More than one pays from hundreds of
                 crystals on, and a script then needs `if __name__ == "__main__":`.
 
         Returns:
-            One row a crystal, property and temperature, in the order of `structures`:
+            One row per crystal, property and temperature, in the order of `structures`:
             id, property, temperature_k, value, unit, basis, std (over the members of
             the ensemble), lower and upper (conformal interval), flags. What could not
             be predicted is in `.attrs["rejects"]`, and a warning says so.
@@ -124,7 +124,7 @@ class Predictor:
         ids: Sequence[str] | None = None,
         workers: int = 1,
     ) -> "pd.DataFrame":
-        """Return the [CLS] vector of every crystal, one column a component.
+        """Return the [CLS] vector of every crystal, one column per component.
 
         Arguments are those of `predict`; of an ensemble it is the first member's
         vector. The index is the ids.

@@ -37,7 +37,7 @@ class PropertyValues(NamedTuple):
     Attributes:
         property: its name.
         unit: of value, std, lower and upper.
-        basis: what a mol, or the number, is counted in; empty where that is no matter.
+        basis: what a mol, or the number, is counted in; empty where it does not matter.
         temperature_k: kelvin, [T]; NaN where the property has none, and T is 1.
         value: mean over the members.
         std: standard deviation over the members; NaN where there is one member.

@@ -1,4 +1,4 @@
-"""What is in a dataset: counts a source, reasons, symmetry, lengths, vocabulary."""
+"""What is in a dataset: counts per source, reasons, symmetry, lengths, vocabulary."""
 
 import csv
 import textwrap

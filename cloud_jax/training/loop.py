@@ -134,7 +134,7 @@ class Trainer:
             ) as feed,
         ):
             for step, batch in enumerate(feed, start=first + 1):
-                # Returns at once: the device computes while the host goes on.
+                # Returns at once: the device computes while the host continues.
                 state, sums = self.steps.train(state, batch, self.key)
                 self._queue.append((step, sums))
                 self._drain(counters, down_to=self.ahead)
