@@ -65,7 +65,7 @@ def command(files, monkeypatch, tmp_path):
         (["model.checkpoint=paper"], "trained on the paper dialect"),
         (["model.checkpoint=damaged"], "weights.safetensors is damaged"),
         (["model.checkpoint=misfit"], "another shape: position_embedding"),
-        (["model.checkpoint=nowhere"], "nowhere is no model folder"),
+        (["model.checkpoint=nowhere"], "nowhere is not a model folder"),
         (["model.preset=bert99"], "unknown model preset 'bert99'"),
         (["data.table="], "config.data.table is empty"),
         (["data.table=none.csv"], "none.csv: cannot be read"),

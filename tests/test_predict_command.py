@@ -170,7 +170,7 @@ def test_nothing_is_written_among_the_results_of_a_training_run(
 
 def test_a_folder_without_a_model_is_named(tmp_path, capsys):
     assert predict(str(tmp_path), "a.cif") == 1
-    assert "is no model folder" in capsys.readouterr().err
+    assert "is not a model folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

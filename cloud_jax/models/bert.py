@@ -1,9 +1,9 @@
 """The BERT encoder of CLOUD, for rows that hold several whole crystals.
 
-Numerically the Hugging Face encoder (post-LayerNorm, exact GELU, eps 1e-12, learned
-positions; Devlin et al. 2019), with two differences that change no number: a token
-attends only inside its own crystal, so crystals can share a row, and the last layer can
-be evaluated at a few query positions only.
+Numerically the Hugging Face encoder (Devlin et al. 2019: post-LayerNorm, exact GELU,
+epsilon 1e-12, learned positions), with two differences that change no number: a token
+attends only within its own crystal, so that crystals can share a row, and the last
+layer can be evaluated at a few query positions only.
 
 Shape letters: B rows, L tokens, K query positions, D width, H heads, V vocabulary,
 F features of a token.
@@ -20,14 +20,14 @@ from jaxtyping import Array, Float, Int
 
 from cloud_jax.models.dropout import drop
 
-# Finite, so that a softmax over it stays finite; exp of it is exactly zero in float32.
+# Finite, so that a softmax of such scores alone is not NaN; its exp is 0 in float32.
 MASKED = -1e30
 LAYER_NORM_EPSILON = 1e-12  # Hugging Face BertConfig.layer_norm_eps
 EMBEDDING_MULTIPLE = 128  # vocabulary rows are padded to this, for even sharding
-HEAD_WIDTH = 64  # of the paper's models, Table S1
+HEAD_WIDTH = 64  # d_k = 768 / 12 in the paper, Table S1
 _initializer = nn.initializers.normal(0.02)  # BertConfig.initializer_range
 
-PRESETS = {  # paper, Table S1: 64 per head; `small` is ours, for a CPU
+PRESETS = {  # layers and heads of the paper's Table S1; `small` is ours, for a CPU
     "small": {"layers": 3, "heads": 4, "width": 128},
     "bert1": {"layers": 1, "heads": 1, "width": 64},
     "bert3": {"layers": 3, "heads": 4, "width": 256},
@@ -82,11 +82,11 @@ class EncoderConfig:
 
 
 def preset(name: str, **overrides: Any) -> EncoderConfig:
-    """Return a preset's configuration.
+    """Return the configuration that a preset's name stands for.
 
     Args:
-        name: A key of ``PRESETS``, or LAYERSxWIDTH such as ``2x96``: with 64 per head
-            where the width is a multiple of that, and one head where it is not.
+        name: A key of ``PRESETS``, or LAYERSxWIDTH such as ``2x96``, which has heads
+            of width 64, or one head if the width is not a multiple of 64.
         **overrides: Fields of ``EncoderConfig``; ``vocab_size`` and ``max_positions``
             have no default and must be given.
 
@@ -121,10 +121,10 @@ def dense(name: str, features: int, dtype: str | None = None) -> nn.Dense:
 
 
 def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Return the exact GELU (Hendrycks & Gimpel 2016), as BERT has it.
+    """Return the exact GELU, x (1 + erf(x / sqrt 2)) / 2 (Hendrycks & Gimpel 2016).
 
-    ``jax.nn.gelu`` goes through erfc, which takes a CPU two passes more. In float32
-    whatever the compute dtype: 1 + erf cancels where x is negative.
+    ``jax.nn.gelu`` uses erfc, which costs a CPU two passes more. Computed in float32 in
+    every compute dtype, because 1 + erf cancels where x is negative.
     """
     y = x.astype(jnp.float32)
     return (0.5 * y * (1.0 + jax.lax.erf(y * 0.5**0.5))).astype(x.dtype)
@@ -138,20 +138,20 @@ def take_positions(
 
 
 class _Sublayer(nn.Module):
-    """What attention and MLP share: the configuration and dropout."""
+    """Base of attention and MLP: holds the configuration and applies dropout."""
 
     config: EncoderConfig
     deterministic: bool
 
     def drop(self, x, rate):
-        """Apply dropout with a fresh key of the ``dropout`` collection."""
+        """Return ``x`` after dropout with a fresh key of the ``dropout`` collection."""
         if self.deterministic or rate == 0.0:
             return x
         return drop(x, self.make_rng("dropout"), rate)
 
 
 class Attention(_Sublayer):
-    """Multi-head attention inside each crystal, with its output projection."""
+    """Multi-head attention within each crystal (paper, Eq. 15), and its projection."""
 
     @nn.compact
     def __call__(
@@ -160,7 +160,7 @@ class Attention(_Sublayer):
         x_query: Float[Array, "B K D"],
         same_crystal: Float[Array, "B K L"],
     ) -> Float[Array, "B K D"]:
-        """Attend from ``x_query`` to ``x`` where ``same_crystal`` holds."""
+        """Return what ``x_query`` attends to in ``x``, where ``same_crystal`` holds."""
         config = self.config
         dtype, width = config.dtype, config.width
         # Query, key and value in one kernel [D, 3, D]: one large product instead of
@@ -183,7 +183,7 @@ class Attention(_Sublayer):
         scores = scores / (width // config.heads) ** 0.5
         scores = jnp.where(same_crystal[:, None], scores, MASKED)
         weights = jax.nn.softmax(scores)
-        self.sow("intermediates", "weights", weights)  # kept where somebody asks
+        self.sow("intermediates", "weights", weights)
         weights = self.drop(weights, config.attention_dropout)
         mixed = jnp.einsum("bhqk,bkhd->bqhd", weights.astype(dtype), value)
         mixed = mixed.reshape(*mixed.shape[:2], width)
@@ -195,7 +195,7 @@ class Mlp(_Sublayer):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B K D"]) -> Float[Array, "B K D"]:
-        """Apply the MLP to each position."""
+        """Return the MLP's output at each position."""
         config = self.config
         hidden = dense("in", config.mlp_width, config.dtype)(x)
         hidden = gelu(hidden)
@@ -216,17 +216,17 @@ class Layer(nn.Module):
         crystal: Int[Array, "B L"],
         query: Int[Array, "B K"] | None = None,
     ) -> tuple[Float[Array, "B K D"], None]:
-        """Return hidden states at ``query`` (all positions if None), and no output.
+        """Return hidden states at ``query`` (all positions if None), and None.
 
-        The pair is what ``nn.scan`` expects of its body.
+        ``nn.scan`` expects a pair: what the next layer takes, and an output per layer.
         """
         config = self.config
         x_query, crystal_query = x, crystal
         if query is not None:
             x_query = take_positions(x, query)
             crystal_query = jnp.take_along_axis(crystal, query, axis=1)
-        # Padding is crystal 0 and attends to itself: its states are never read, and
-        # without a row of the mask that is False throughout nothing can turn NaN.
+        # Padding is crystal 0 and attends to itself: its states are never read, but a
+        # row of the mask that is all False would make its softmax meaningless.
         same_crystal = crystal_query[:, :, None] == crystal[:, None, :]
         settings = (config, self.deterministic)
         mixed = Attention(*settings, name="attention")(x, x_query, same_crystal)
@@ -236,16 +236,17 @@ class Layer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """BERT without a pooler."""
+    """BERT without a pooler: embeddings and transformer layers."""
 
     config: EncoderConfig
 
     def setup(self):
-        """Create what ``token_table`` and ``__call__`` share."""
+        """Create the parameters that ``token_table`` and ``__call__`` share."""
         config = self.config
         shape = (config.padded_vocab_size, config.width)
         self.token_embedding = self.param("token_embedding", _initializer, shape)
-        # Hugging Face's token type 0 is a constant: it folds into this table.
+        # Hugging Face adds the embedding of token type 0 everywhere; the importer adds
+        # that constant to this table.
         shape = (config.max_positions, config.width)
         self.position_embedding = self.param("position_embedding", _initializer, shape)
         if config.token_features:
@@ -254,24 +255,24 @@ class Encoder(nn.Module):
         self.embedding_norm = layer_norm("embedding_norm", config.dtype)
 
     def token_table(self, features: Float[Array, "v F"] | None) -> Float[Array, "V D"]:
-        """Return the embedding of every token.
+        """Return the embedding of every token of the padded vocabulary.
 
-        That is what is learned plus, where the model has them, a projection of the
-        token's physical descriptors.
+        It is the learned table plus, if the model takes token features, a projection of
+        each token's physical descriptors.
 
         Args:
-            features: Descriptors of the first v tokens (those beyond are padding).
+            features: Descriptors of the first v tokens; the other V - v are padding.
 
         Raises:
-            ValueError: Features do not fit ``config.token_features``.
+            ValueError: F is not ``config.token_features``.
         """
         config = self.config
         found = 0 if features is None else features.shape[1]
         if found != config.token_features:
             raise ValueError(
-                f"Encoder: the model takes {config.token_features} features a token "
-                f"but was given {found}; pass the vocabulary's features exactly where "
-                "config.token_features is their number, and None where it is 0."
+                f"Encoder: the model takes {config.token_features} features per token "
+                f"but was given {found}; pass the features of the vocabulary that the "
+                "model was trained with, or None if config.token_features is 0."
             )
         if not config.token_features:
             return self.token_embedding
@@ -290,18 +291,18 @@ class Encoder(nn.Module):
         deterministic: bool,
         query: Int[Array, "B K"] | None = None,
     ) -> Float[Array, "B K D"]:
-        """Return hidden states of the last layer.
+        """Return the hidden states of the last layer.
 
         Args:
             tokens: Token ids.
-            positions: Position of each token inside its crystal.
-            crystal: 0 on padding, otherwise the number of the crystal in its row.
+            positions: Position of each token within its crystal, from 0.
+            crystal: 0 on padding, otherwise the crystal's number within its row.
             features: Descriptors of the tokens, see ``token_table``.
-            deterministic: True switches dropout off; otherwise the ``dropout`` rng
-                collection is needed.
-            query: Positions of each row to return; all if None. Only there is the last
-                layer evaluated (its keys and values are still those of all tokens), so
-                the numbers are the same and the work is less.
+            deterministic: True switches dropout off; False needs the ``dropout`` rng
+                collection.
+            query: Positions to return per row; all if None. The last layer is evaluated
+                only there (its keys and values still come from all tokens): the same
+                numbers for less work.
         """
         config = self.config
         x = self.token_table(features)[tokens] + self.position_embedding[positions]
@@ -327,7 +328,7 @@ class Encoder(nn.Module):
 
 
 def unroll(params: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters of an encoder with `scan_layers` as without it."""
+    """Return the parameters of an encoder in the form they have without a scan."""
     params = dict(params)
     for i, layer in enumerate(_unstack(params.pop("layers", None))):
         params[f"layer_{i}"] = layer

@@ -8,15 +8,15 @@ from jaxtyping import Array, Bool, Float, Key, UInt32
 def random_words(key: Key[Array, ""], shape: tuple[int, ...]) -> UInt32[Array, "..."]:
     """Return well-mixed 32-bit words, each a function of (key, its index) alone.
 
-    Threefry spends about ten times the arithmetic for cryptographic strength that a
-    dropout mask does not need, and on a CPU it takes longer than the layer it is for.
+    Threefry, jax's default generator, spends about ten times the arithmetic on a
+    strength that a dropout mask does not need; on a CPU it takes longer than the layer.
     This is the "lowbias32" integer hash (Wellons, https://github.com/skeeto/hash-prospector)
     of the element's index, with the key's two words entering before and between its
-    rounds. Being elementwise in an iota, it fuses with its consumer and does not depend
-    on how the array is sharded.
+    rounds. It is elementwise in an iota: it fuses with its consumer and is the same
+    however the array is sharded.
 
     Args:
-        key: One jax random key.
+        key: A scalar random key.
         shape: Shape of the result; fewer than 2**32 elements.
     """
     first, second = jax.random.bits(key, (2,), jnp.uint32)
@@ -41,5 +41,5 @@ def keep_mask(
 def drop(
     x: Float[Array, "..."], key: Key[Array, ""], rate: float
 ) -> Float[Array, "..."]:
-    """Zero each element with probability ``rate`` and rescale the others."""
+    """Return ``x``, each element 0 with probability ``rate``, the others rescaled."""
     return jnp.where(keep_mask(key, rate, x.shape), x / (1.0 - rate), 0.0)

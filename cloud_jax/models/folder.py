@@ -1,12 +1,12 @@
-"""A model on disk: one folder, no code in it.
+"""A model on disk: one folder that holds data only, no code.
 
     model.json            what it is: dialect, encoder, head, targets, provenance
     vocabulary.json       tokens and their descriptors
     weights.safetensors   arrays, named by their path in the parameter tree
 
-The folder is written beside its name and renamed, and model.json holds the SHA-256 of
-the weights: a model is whole or it is not there. Pretraining, fine-tuning and the
-importer of released weights write it; fine-tuning and prediction read it.
+The folder is written under a temporary name and renamed, and model.json holds the
+SHA-256 of the weights, so that a partial or damaged model is never read. Pretraining,
+fine-tuning and `cloud-jax import-hf` write it; fine-tuning and prediction read it.
 """
 
 import hashlib
@@ -30,32 +30,32 @@ DESCRIPTION, VOCABULARY, WEIGHTS = (
     "vocabulary.json",
     "weights.safetensors",
 )
-# What prediction counts on, by kind: fields, and those of their objects.
-_ENCODER = ("dialect", "symprec", "angle_tolerance", "max_tokens", "encoder")
-_REQUIRED = {
-    "encoder": _ENCODER,
+# Fields of model.json that prediction needs, by kind of model.
+_ENCODER_FIELDS = ("dialect", "symprec", "angle_tolerance", "max_tokens", "encoder")
+_REQUIRED_FIELDS = {
+    "encoder": _ENCODER_FIELDS,
     "property": (
-        *_ENCODER, "head.kind", "head.layers", "head.law", "head.outputs", "targets",
-        "members",
+        *_ENCODER_FIELDS, "head.kind", "head.layers", "head.law", "head.outputs",
+        "targets", "members",
     ),
 }  # fmt: skip
-_OF_TARGET = ("name", "unit", "basis", "mean", "scale")
-_OF_PHYSICS = (*_OF_TARGET, "property", "temperature_k")
+_TARGET_FIELDS = ("name", "unit", "basis", "mean", "scale")
+_PHYSICS_TARGET_FIELDS = (*_TARGET_FIELDS, "property", "temperature_k")
 _DTYPES = {"F32": np.float32, "BF16": jax.numpy.bfloat16}
 
 
 class ModelFolderError(ValueError):
-    """A folder that is not a model, is damaged, or does not fit."""
+    """Raised for a folder that is not a model, is damaged, or does not fit."""
 
 
 class Model(NamedTuple):
-    """What a model folder holds.
+    """The content of a model folder.
 
     Attributes:
-        directory: where it was read from.
+        directory: the folder it was read from.
         description: the content of model.json.
-        vocabulary: of its dialect.
-        params: nested dict of arrays, of the type they are stored in.
+        vocabulary: tokens of the model's dialect.
+        params: nested dict of arrays, in the dtype they are stored in.
     """
 
     directory: Path
@@ -71,18 +71,18 @@ def save_model(
     vocabulary: Vocabulary,
     params: PyTree,
 ) -> None:
-    """Write a model folder; one that is there is replaced.
+    """Write a model folder, replacing an existing one.
 
     Args:
-        directory: its parent is made where it is missing.
-        description: JSON values; format, version and hashes are filled in.
-        vocabulary: of the dialect the model was trained in.
+        directory: the folder; a missing parent is created.
+        description: JSON values; format, version, dialect and hashes are added.
+        vocabulary: tokens of the dialect that the model was trained in.
         params: nested dict of arrays.
 
     Raises:
-        OSError: it could not be written; nothing half-written is left under the name.
+        OSError: writing failed; no partial model is left under the name.
     """
-    # safetensors.flax and not .numpy: it alone knows bfloat16.
+    # Not safetensors.numpy, which lacks bfloat16.
     from safetensors.flax import save
 
     directory = Path(directory).absolute()
@@ -109,10 +109,10 @@ def save_model(
 
 
 def find_model(directory: Path) -> Path:
-    """Return the model folder at `directory`, or in it if that is a workdir.
+    """Return `directory` if it is a model folder, else its subfolder `model`.
 
     Raises:
-        ModelFolderError: there is none.
+        ModelFolderError: neither is a model folder.
     """
     directory = Path(directory)
     for candidate in (directory, directory / "model"):
@@ -123,17 +123,17 @@ def find_model(directory: Path) -> Path:
         names = sorted(path.name for path in directory.iterdir())[:8]
         found = f"it holds {', '.join(names) or 'nothing'}"
     raise ModelFolderError(
-        f"{directory} is no model folder: {DESCRIPTION} is neither there nor in "
+        f"{directory} is not a model folder: {DESCRIPTION} is neither there nor in "
         f"{directory / 'model'} ({found}). Give the work directory of a finished "
-        "pretraining or fine-tuning run, or what `cloud-jax import-hf` wrote"
+        "pretraining or fine-tuning run, or the output of `cloud-jax import-hf`"
     )
 
 
 def load_model(directory: Path) -> Model:
-    """Read a model folder, or that of a work directory.
+    """Return the model in a model folder, or in the one of a work directory.
 
     Raises:
-        ModelFolderError: missing, damaged, or written by a newer version.
+        ModelFolderError: it is missing, damaged, or written by a newer version.
     """
     from safetensors import SafetensorError, deserialize
 
@@ -146,9 +146,10 @@ def load_model(directory: Path) -> Model:
         vocabulary_sha256 = description["vocabulary_sha256"]
     except (ValueError, KeyError, TypeError) as error:
         raise ModelFolderError(
-            f"{path} is damaged or not a model's: {type(error).__name__}: {error}"
+            f"{path} is damaged or not a model's description: "
+            f"{type(error).__name__}: {error}"
         ) from error
-    description.setdefault("symmetry", "spglib")  # before there was a choice
+    description.setdefault("symmetry", "spglib")  # older models have no choice
     if found[0] != FORMAT or found[1] > VERSION:
         raise ModelFolderError(
             f"{path}: found {found[0]} version {found[1]}, this program reads {FORMAT} "
@@ -162,8 +163,8 @@ def load_model(directory: Path) -> Model:
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != expected_sha256:
         raise ModelFolderError(
-            f"{directory / WEIGHTS} is damaged or of another model: found SHA-256 "
-            f"{sha256[:12]}, {DESCRIPTION} expects {expected_sha256[:12]}"
+            f"{directory / WEIGHTS} is damaged or from another model: SHA-256 "
+            f"is {sha256[:12]}, {DESCRIPTION} expects {expected_sha256[:12]}"
         )
     if vocabulary.sha256 != vocabulary_sha256:
         raise ModelFolderError(
@@ -178,25 +179,27 @@ def load_model(directory: Path) -> Model:
 
 
 def check_fields(model: Model) -> None:
-    """Check that a model says all that prediction needs; a fine-tuning needs less.
+    """Check that model.json has every field that prediction needs.
+
+    Fine-tuning needs fewer, so ``load_model`` does not check them.
 
     Raises:
-        ModelFolderError: with the file and the field.
+        ModelFolderError: a field is missing; the message names the file and the field.
     """
     path, description = model.directory / DESCRIPTION, model.description
     kind = description.get("kind")
-    if kind not in _REQUIRED:
+    if kind not in _REQUIRED_FIELDS:
         raise ModelFolderError(
             f"{path}, field kind: found {kind!r}, expected one of "
-            f"{', '.join(_REQUIRED)}"
+            f"{', '.join(_REQUIRED_FIELDS)}"
         )
-    fields = list(_REQUIRED[kind])
+    fields = list(_REQUIRED_FIELDS[kind])
     if kind == "property":
         targets = description.get("targets")
         n_targets = len(targets) if isinstance(targets, list) else 0
         head = description.get("head")
         is_physics = isinstance(head, dict) and head.get("kind") == "physics"
-        names = _OF_PHYSICS if is_physics else _OF_TARGET
+        names = _PHYSICS_TARGET_FIELDS if is_physics else _TARGET_FIELDS
         fields += [
             f"targets.{i}.{name}" for i in range(n_targets or 1) for name in names
         ]
@@ -213,17 +216,17 @@ def check_fields(model: Model) -> None:
 
 
 def _to_array(dtype: str, shape: list[int], data: bytes) -> np.ndarray:
-    """Return an array of a safetensors file, whose numpy loader lacks bfloat16."""
+    """Return an array of a safetensors file, also where it is bfloat16."""
     return np.frombuffer(data, _DTYPES[dtype]).reshape(shape)
 
 
 def encoder_config(
     description: dict[str, Any], *, dtype: str = "float32"
 ) -> EncoderConfig:
-    """Return the encoder's configuration, computing in `dtype`.
+    """Return the encoder's configuration, with `dtype` as compute type.
 
     Raises:
-        ModelFolderError: the description names fields this version does not know.
+        ModelFolderError: the encoder is missing, or has fields unknown to this version.
     """
     try:
         return EncoderConfig(**(description["encoder"] | {"dtype": dtype}))

@@ -1,4 +1,7 @@
-"""Heads on the encoder's hidden states."""
+"""Heads on the encoder's hidden states, for pretraining and for properties.
+
+Shape letters as in ``bert``, and O outputs of a property head.
+"""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -16,7 +19,7 @@ from cloud_jax.models.dropout import drop
 
 
 class MlmHead(nn.Module):
-    """Dense, GELU, LayerNorm, then the decoder tied to the token embedding."""
+    """BERT's head: Dense, GELU, LayerNorm, and a decoder tied to the embedding."""
 
     config: EncoderConfig
 
@@ -74,7 +77,7 @@ class MaskedLanguageModel(nn.Module):
 
 
 class PropertyHead(nn.Module):
-    """Dense and SiLU, `layers` times, then one number an output (paper, S2.2).
+    """Dense and SiLU, ``layers`` times, then one number per output (paper, S2.2).
 
     The paper's "single-layer MLP" is one hidden layer.
     """
@@ -87,7 +90,7 @@ class PropertyHead(nn.Module):
     def __call__(
         self, hidden: Float[Array, "... D"], *, deterministic: bool
     ) -> Float[Array, "... O"]:
-        """Return float32 outputs."""
+        """Return outputs in float32, unbounded."""
         hidden = hidden.astype(jnp.float32)
         for i in range(self.layers):
             hidden = nn.silu(dense(f"hidden_{i}", hidden.shape[-1])(hidden))
@@ -99,8 +102,8 @@ class PropertyHead(nn.Module):
 class PropertyModel(nn.Module):
     """Encoder and head on the [CLS] states: parameters ``{"encoder", "head"}``.
 
-    What an output means is not known here: a scaled property, or a variable of a
-    physical law (see `cloud_jax.physics.laws`).
+    An output is a scaled property or a variable of a physical law (see
+    ``cloud_jax.physics.laws``); the model itself does not distinguish them.
     """
 
     config: EncoderConfig

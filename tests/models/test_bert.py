@@ -1,4 +1,4 @@
-"""What packing, queries, features, dtype and scan must not change in the encoder."""
+"""Packing, queries, features, dtype and scan do not change the encoder's numbers."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ L = 24
 
 
 def make_rows(lengths, row_length=L, seed=0):
-    """Packed rows of random crystals with the given lengths."""
+    """Return packed rows of random crystals with the given lengths."""
     rng = np.random.default_rng(seed)
     shape = (len(lengths), row_length)
     tokens, positions, crystal = (np.zeros(shape, np.int32) for _ in range(3))
@@ -34,7 +34,7 @@ def make_rows(lengths, row_length=L, seed=0):
 
 
 def init(config, features=None, model=Encoder):
-    """A model, jitted, and parameters drawn wide enough for every term to matter."""
+    """Return a jitted model and parameters so wide that every term matters."""
     model = model(config)
     shapes = jax.eval_shape(
         lambda key: model.init(
@@ -78,7 +78,7 @@ def test_no_attention_across_crystals(encoder):
     assert np.abs(after - before)[crystal == 2].max() > 1e-3
 
 
-def test_a_crystal_does_not_feel_where_it_is_packed(encoder):
+def test_a_crystal_is_independent_of_its_place_in_the_row(encoder):
     apply, params = encoder
     packed = make_rows([[5, 9, 7]])
     alone = tuple(x[:, 5:14] for x in packed)
@@ -165,7 +165,7 @@ def test_padded_vocabulary_rows_are_never_predicted():
     assert (probabilities[..., CONFIG.vocab_size :] == 0).all()
 
 
-def test_presets_have_64_per_head_and_unknown_ones_are_named():
+def test_presets_have_heads_of_width_64_and_unknown_ones_are_refused():
     for name in ("bert1", "bert3", "bert6", "bert12"):
         config = preset(name, vocab_size=600, max_positions=64)
         assert config.width == 64 * config.heads
@@ -193,6 +193,6 @@ def test_any_size_is_a_preset(name, layers, width, heads):
 
 
 @pytest.mark.parametrize("name", ["0x64", "2x0", "2x", "x64", "2X64", "2x64 ", "-1x64"])
-def test_what_is_no_size_is_refused(name):
+def test_a_malformed_size_is_refused(name):
     with pytest.raises(ValueError, match="or give LAYERSxWIDTH, such as 2x96"):
         preset(name, vocab_size=600, max_positions=64)

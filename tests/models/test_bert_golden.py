@@ -28,7 +28,7 @@ def imported():
 
 
 def packed(golden):
-    """The three sentences in one row, and where each real token of the row is from."""
+    """Return the three sentences in one row, and each token's (sentence, position)."""
     length = golden["tokens"].shape[1]
     rows, columns = np.nonzero(np.arange(length) < golden["lengths"][:, None])
     tokens = golden["tokens"][rows, columns][None]

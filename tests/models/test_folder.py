@@ -1,3 +1,5 @@
+"""A model folder is read as it was saved, and a damaged one is refused."""
+
 import dataclasses
 import json
 
@@ -43,14 +45,14 @@ def test_what_was_saved_is_read_from_the_folder_or_the_workdir_around_it(tmp_pat
         )
 
 
-def test_bfloat16_survives(tmp_path):
+def test_bfloat16_is_kept(tmp_path):
     half = jax.tree.map(lambda x: jnp.asarray(x, jnp.bfloat16), PARAMS)
     kernel = load_model(write(tmp_path, half)).params["encoder"]["kernel"]
     assert kernel.dtype == jnp.bfloat16
     assert kernel.astype(np.float32).tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
-def test_saving_again_replaces(tmp_path):
+def test_saving_again_replaces_the_folder(tmp_path):
     write(tmp_path / "m")
     (tmp_path / "m" / "stale").touch()
     other = {"encoder": {"kernel": np.ones(3, np.float32)}}
@@ -63,7 +65,7 @@ def test_saving_again_replaces(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda d: (d / "model.json").unlink(), "is no model folder"),
+        (lambda d: (d / "model.json").unlink(), "is not a model folder"),
         (lambda d: (d / "model.json").write_text("{}"), "damaged"),
         (lambda d: (d / "weights.safetensors").unlink(), "weights.safetensors"),
         (lambda d: flip_byte(d / "weights.safetensors"), "SHA-256"),
@@ -71,7 +73,7 @@ def test_saving_again_replaces(tmp_path):
         (lambda d: change(d / "model.json", version=2), "up to version 1"),
     ],
 )
-def test_damage_is_named(tmp_path, damage, message):
+def test_damage_is_refused_by_name(tmp_path, damage, message):
     damage(write(tmp_path / "m"))
     with pytest.raises(ModelFolderError, match=message):
         load_model(tmp_path / "m")

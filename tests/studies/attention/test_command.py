@@ -168,7 +168,7 @@ def test_nothing_read_and_no_model_are_failures(tmp_path, capsys):
         assert attend(ENCODER, *words) == 1
     assert "another run is writing it" in capsys.readouterr().err
     assert attend(tmp_path, "a.cif", "--output", out) == 1
-    assert "is no model folder" in capsys.readouterr().err
+    assert "is not a model folder" in capsys.readouterr().err
 
 
 def test_the_folder_of_another_run_is_refused(tmp_path, capsys):
