@@ -1,4 +1,4 @@
-"""Public data sets with labels and the split that everyone uses.
+"""Public data sets with labels and the published split.
 
 Such a source is read in two ways: as crystals, like any other, and as a labelled
 table, whose columns are `id`, `structure`, the targets and `fold`. `fold` is the name
@@ -32,46 +32,46 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class Benchmark(Source):
-    """A public data set in files that are published.
+    """Read a public data set from its published files.
 
     Attributes:
-        data_dir: folder that is looked in first, and downloaded to.
+        data_dir: folder to search first, and to download to.
     """
 
     kind: ClassVar[str]  # the word before the colon
     data_dir: str = "data"
 
     def _describe(self, licence: str, citation: str) -> None:
-        """Take the publisher's licence and citation where the user gives none."""
+        """Set the publisher's licence and citation where the user gives none."""
         object.__setattr__(self, "licence", self.licence or licence)
         object.__setattr__(self, "citation", self.citation or citation)
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        """What may be learned."""
+        """Return the labels that a model may learn."""
         raise NotImplementedError
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What `rows` may hold."""
+        """Return the columns that `rows` may hold."""
         return ID, STRUCTURE, *(target.column for target in self.targets), FOLD
 
     def wanted(self, columns: Sequence[str]) -> list[tuple[RemoteFile, ...]]:
-        """The files that some columns need; of alternatives the first is published.
+        """Return the files that some columns need, the published alternative first.
 
         Args:
-            columns: of `columns`; the crystals are always wanted, and come first.
+            columns: some of `columns`; the crystals are always included, first.
         """
         raise NotImplementedError
 
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any] | str]:
-        """Yield {column: value} of each row, or what is wrong with it.
+        """Yield {column: value} per row, or a description of its error.
 
         The rows are the same, in the same order, whatever columns are wanted: a row is
         known by its number.
 
         Args:
-            columns: that are wanted; others may come too.
+            columns: to include; others may be included too.
 
         Raises:
             SourceError: a file is missing or damaged.
@@ -79,7 +79,7 @@ class Benchmark(Source):
         raise NotImplementedError
 
     def crystals(self, path: Path) -> Iterator[tuple[str, Any] | str]:
-        """Yield id and structure (or item) of each row, or what is wrong with it.
+        """Yield id and structure (or item) per row, or a description of its error.
 
         Raises:
             SourceError: the file is damaged.
@@ -87,17 +87,17 @@ class Benchmark(Source):
         raise NotImplementedError
 
     def fetch(self, columns: Sequence[str] = (STRUCTURE,)) -> None:
-        """Bring the files that some columns need.
+        """Download the missing files that some columns need.
 
         Raises:
-            SourceError: one cannot be had.
+            SourceError: a file cannot be downloaded.
         """
         for files in self.wanted(columns):
             if not any(find(file, self.data_dir) for file in files):
                 find_or_fetch(files[0], self.data_dir, self.kind, allow_download=True)
 
     def pieces(self) -> list[Piece]:
-        """The file with the crystals."""
+        """Return the file with the crystals."""
         path = self.path(*self.wanted((STRUCTURE,))[0])
         return [Piece(path.name, path)]
 
@@ -112,10 +112,10 @@ class Benchmark(Source):
                 yield RawItem(*row, "auto")
 
     def path(self, *files: RemoteFile) -> Path:
-        """Where one of some alternative files is.
+        """Return the path of the first alternative file that is found.
 
         Raises:
-            SourceError: nowhere, or the file is damaged.
+            SourceError: none is found, or the file is damaged.
         """
         for file in files:
             if path := find(file, self.data_dir):
@@ -123,7 +123,7 @@ class Benchmark(Source):
         return find_or_fetch(files[0], self.data_dir, self.kind, allow_download=False)
 
     def table_sha256(self, columns: Sequence[str]) -> str:
-        """Hash of the names and bytes of the files that some columns come from."""
+        """Return a hash of the names and bytes of the files that some columns need."""
         digest = hashlib.sha256()
         for files in self.wanted(columns):
             path = self.path(*files)
@@ -132,14 +132,14 @@ class Benchmark(Source):
         return digest.hexdigest()
 
 
-class Task(Protocol):
-    """What every task of an ordered benchmark has.
+class BenchmarkTask(Protocol):
+    """Describe a task of an ordered benchmark.
 
     Attributes:
-        column: of the target, in the file.
-        unit: of the target.
-        rows: of the file.
-        what: the target is.
+        column: name of the target in the file.
+        unit: unit of the target.
+        rows: number of rows in the file.
+        what: description of the target.
     """
 
     column: str
@@ -150,16 +150,16 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class OrderedBenchmark(Benchmark):
-    """One file `{index, columns, data}`, where the place of a row is its identity.
+    """Read one file `{index, columns, data}` whose row order gives the ids.
 
     Without all its rows, in their order, ids and folds would not be the official ones.
 
     Attributes:
-        task: its name.
+        task: name of the task.
     """
 
     title: ClassVar[str]
-    tasks: ClassVar[Mapping[str, Task]]
+    tasks: ClassVar[Mapping[str, BenchmarkTask]]
     fold_seed: ClassVar[int]
     task: str = ""
 
@@ -171,12 +171,12 @@ class OrderedBenchmark(Benchmark):
 
     @classmethod
     def from_word(cls, text: str, data_dir: str) -> "OrderedBenchmark":
-        """`matbench:phonons`, `unconvbench:supercon` and so on."""
+        """Return the source of `matbench:phonons`, `unconvbench:supercon`, ..."""
         return cls(name=f"{cls.kind}_{text}", data_dir=data_dir, task=text)
 
     @classmethod
     def listings(cls, data_dir: str) -> list[Listing]:
-        """All tasks."""
+        """Return a listing per task."""
         found = []
         for name, task in cls.tasks.items():
             source = cls.from_word(name, data_dir)
@@ -191,46 +191,46 @@ class OrderedBenchmark(Benchmark):
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        """The task's one target."""
+        """Return the only target of the task."""
         task = self.tasks[self.task]
         return (Target(task.column, task.unit),)
 
     @property
     def file(self) -> RemoteFile:
-        """The published file."""
+        """Return the published file."""
         raise NotImplementedError
 
     @property
     def id_prefix(self) -> str:
-        """What the official ids begin with."""
+        """Return the prefix of the official ids."""
         raise NotImplementedError
 
     def count(self) -> int:
-        """Rows of the file."""
+        """Return the number of rows in the file."""
         return self.tasks[self.task].rows
 
     def ids(self) -> list[str]:
-        """The official id of each row, `mb-phonons-0001` and so on."""
+        """Return the official id per row, such as `mb-phonons-0001`."""
         n = self.count()
         return [f"{self.id_prefix}-{i:0{len(str(n))}d}" for i in range(1, n + 1)]
 
     def folds(self) -> list[str]:
-        """Of each row the name of the fold that tests it."""
+        """Return, per row, the name of the fold that tests it."""
         return fold_names(self.count(), self.fold_seed)
 
     def official_folds(self) -> dict[str, list[str]]:
-        """Ids of the test rows of each fold, in official order."""
+        """Return the ids of the test rows per fold, in official order."""
         found: dict[str, list[str]] = {name: [] for name in sorted(set(self.folds()))}
         for name, fold in zip(self.ids(), self.folds(), strict=True):
             found[fold].append(name)
         return found
 
     def wanted(self, columns: Sequence[str]) -> list[tuple[RemoteFile, ...]]:
-        """The one file."""
+        """Return the only file."""
         return [(self.file,)]
 
     def crystals(self, path: Path) -> Iterator[tuple[str, Any] | str]:
-        """Yield official id and structure of each row."""
+        """Yield official id and structure per row."""
         for row in self._rows(path, self.ids()):
             yield row if isinstance(row, str) else (row[ID], row[STRUCTURE])
 
@@ -250,18 +250,18 @@ class OrderedBenchmark(Benchmark):
                 if missing and number == 0:
                     raise SourceError(
                         f"{path}: found columns {', '.join(row)}; expected "
-                        f"{', '.join(missing)} too: it is another task's file"
+                        f"{', '.join(missing)} too: this is the file of another task"
                     )
             yield row if isinstance(row, dict) else str(row)
         if number + 1 != len(ids):
             raise SourceError(
-                f"{path}: found {number + 1:,} rows, expected {len(ids):,}: ids and "
-                "folds are official only with all of them: get the file again"
+                f"{path}: found {number + 1:,} rows, expected {len(ids):,}, which the "
+                "official ids and folds need: download the file again"
             )
 
 
 def where(data_dir: str, *files: RemoteFile) -> str:
-    """Where one of some alternative files is, for a listing; empty if nowhere."""
+    """Return where an alternative file is, for a listing; empty if nowhere."""
     for file in files:
         try:
             if path := find(file, data_dir):
@@ -272,7 +272,7 @@ def where(data_dir: str, *files: RemoteFile) -> str:
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
-    """Read some columns of a CSV: the values of each row by its first column.
+    """Return the values per row of a CSV, keyed by the first of some columns.
 
     Raises:
         SourceError: the file is damaged or lacks a column.
@@ -284,7 +284,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
             if len(row) != len(header):
                 raise SourceError(
                     f"{path}: line {line}: found {len(row)} fields, expected "
-                    f"{len(header)}: get the file again"
+                    f"{len(header)}: download the file again"
                 )
             key, *values = (row[place] for place in places)
             found[key] = values
@@ -292,9 +292,9 @@ def read_columns(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
 
 
 def fold_names(n: int, seed: int) -> list[str]:
-    """Of each of n rows the name of the fold that tests it.
+    """Return, for each of n rows, the name of the fold that tests it.
 
-    MatBench and UnconvBench both take scikit-learn's five shuffled folds.
+    MatBench and UnconvBench both use scikit-learn's five shuffled folds.
     """
     from sklearn.model_selection import KFold
 

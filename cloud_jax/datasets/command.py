@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from cloud_jax.cli import Exit, UsageError, run_command
 
 _EPILOG = """\
-The words are those that `cloud-jax preprocess` takes as sources and that fine-tuning
-takes as config.data.table. A file is looked for in --data-dir first; a download is
-checked against its published hash. optimade:NAME is harvested with
+Each WORD is a source of `cloud-jax preprocess`; one with labels is also a
+config.data.table of fine-tuning. A file in --data-dir is used as it is; a download
+is checked against its published hash. To harvest optimade:NAME alone, run
 `cloud-jax preprocess --output DIR optimade:NAME`.
 """
 
@@ -19,16 +19,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "List public data sets, or download some of them."
     parser.epilog = _EPILOG
     add = parser.add_argument
-    add("words", nargs="*", metavar="WORD", help="such as matbench:phonons (all)")
-    add("--download", action="store_true", help="download what is not here")
     add(
-        "--data-dir", default="data", metavar="DIR", help="folder of public data (data)"
+        "words",
+        nargs="*",
+        metavar="WORD",
+        help="such as matbench:phonons (default: all)",
+    )
+    add("--download", action="store_true", help="download missing files")
+    add(
+        "--data-dir",
+        default="data",
+        metavar="DIR",
+        help="folder of public data (default: data)",
     )
     add("--json", action="store_true", help="print one JSON object per data set")
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Download if asked to, and list."""
+    """Download if asked to, list the data sets, and return the exit code."""
     listings = list_datasets(arguments.data_dir)
     known = [listing.word for listing in listings]
     unknown = [word for word in arguments.words if word not in known]
@@ -51,14 +59,14 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def list_datasets(data_dir: str) -> list:
-    """Return a `Listing` of every public data set, with what of it is in `data_dir`."""
+    """Return a `Listing` per public data set, with its path in `data_dir`."""
     from cloud_jax.datasets.corpus import KINDS
 
     return [listing for kind in KINDS.values() for listing in kind.listings(data_dir)]
 
 
 def describe(listing) -> str:
-    """Return three lines on a data set, for people."""
+    """Return three lines of text that describe a data set."""
     return (
         f"{listing.word}  [{listing.here or 'not here'}]\n"
         f"  {listing.what}\n  {listing.size}; "

@@ -1,4 +1,4 @@
-"""The list of sources: positional words, or a TOML file that says more.
+"""Lists of sources: words of the command line, or a TOML file with more settings.
 
     kind:TEXT       a source of this kind, see its class's `from_word`
     corpus.toml     [[source]] tables: kind, name, path and the fields of the source's
@@ -40,12 +40,12 @@ KINDS: dict[str, type[Source]] = {
 def read_sources(
     words: Sequence[str], data_dir: str = "data", *, without: Sequence[str] = ()
 ) -> list[Source]:
-    """Turn command line words into sources.
+    """Return the sources that command line words name.
 
     Args:
         words: of the command line.
         data_dir: folder of public data sets.
-        without: names of sources that are left out.
+        without: names of sources to leave out.
 
     Raises:
         SourceError: an unknown word, kind, field or name, or two sources of one name.
@@ -71,7 +71,8 @@ def read_sources(
         )
     if unknown := sorted(set(without) - set(names)):
         raise SourceError(
-            f"--without: found {', '.join(unknown)}, expected of {', '.join(names)}"
+            f"--without: found {', '.join(unknown)}; expected some of "
+            f"{', '.join(names)}"
         )
     return [source for source in sources if source.name not in without]
 
@@ -121,7 +122,7 @@ def _build_source(
     if "splits" in table:
         table["splits"] = _as_tuple(table["splits"])
     ids = table.get("exclude_ids", [])
-    if isinstance(ids, str):  # a file, one id a line
+    if isinstance(ids, str):  # a file, one id per line
         try:
             ids = (folder / ids).read_text("utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
@@ -131,7 +132,7 @@ def _build_source(
 
 
 def _check_value(value: Any, kind: type, where: str) -> None:
-    """Raise SourceError unless the value is what the field of the class is made of."""
+    """Raise SourceError unless the value has the type of the field."""
     if kind is bool:
         expected, fits = "true or false", isinstance(value, bool)
     elif kind is str:

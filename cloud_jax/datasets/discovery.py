@@ -1,4 +1,4 @@
-"""Training and test set of MatBench Discovery: Materials Project and WBM.
+"""Training and test sets of MatBench Discovery: Materials Project and WBM.
 
 Riebesell et al., arXiv:2308.14920; WBM: Wang, Botti and Marques, npj Comput. Mater. 7,
 12 (2021). Names, addresses and MD5 are those of matbench_discovery/data-files.yml of
@@ -81,7 +81,7 @@ _ENERGIES = {  # file, and its columns
 
 @dataclass(frozen=True)
 class DiscoverySource(Benchmark):
-    """The training set, the test set, or both.
+    """Read the training set, the test set, or both.
 
     Attributes:
         part: `mp`, `wbm` or `mp+wbm`.
@@ -93,20 +93,20 @@ class DiscoverySource(Benchmark):
     def __post_init__(self):
         if not self.parts or not set(self.parts) <= PARTS.keys():
             raise SourceError(
-                f"discovery:{self.part}: expected mp, wbm or mp+wbm, which is the rows "
-                "to train on and those to test"
+                f"discovery:{self.part}: expected mp (training rows), wbm (test "
+                "rows) or mp+wbm (both)"
             )
         self._describe(_LICENCE, _CITATION)
 
     @classmethod
     def from_word(cls, text: str, data_dir: str) -> "DiscoverySource":
-        """`discovery:mp`, `discovery:wbm` or both as `discovery:mp+wbm`."""
+        """Return the source of `discovery:mp`, `discovery:wbm` or both, `mp+wbm`."""
         name = f"discovery_{text.replace('+', '_')}"
         return cls(name=name, data_dir=data_dir, part=text)
 
     @classmethod
     def listings(cls, data_dir: str) -> list[Listing]:
-        """The training set and the test set."""
+        """Return a listing of the training set and one of the test set."""
         kinds = (
             ("mp", "training set: Materials Project 2022", "154,719 structures"),
             ("wbm", "test set: WBM, unrelaxed cells", "256,963 structures, 50 MB"),
@@ -125,27 +125,27 @@ class DiscoverySource(Benchmark):
 
     @property
     def parts(self) -> list[str]:
-        """The parts, in order."""
+        """Return the parts, in order."""
         return self.part.split("+") if self.part else []
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        """Formation energy and hull distance."""
+        """Return formation energy and hull distance, eV/atom."""
         return Target(E_FORM, "eV/atom"), Target(E_HULL, "eV/atom")
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What `rows` may hold."""
+        """Return the columns that `rows` may hold."""
         return ID, STRUCTURE, E_FORM, E_HULL, UNIQUE, FOLD
 
     def wanted(self, columns: Sequence[str]) -> list[tuple[RemoteFile, ...]]:
-        """The cells, and the energies where a column is theirs."""
+        """Return the files of cells, and of energies where a column needs them."""
         files = [PARTS[part] for part in self.parts]
         energies = [part for part in self.parts if self._wants_energies(part, columns)]
         return files + [_ENERGIES[part][:1] for part in energies]
 
     def pieces(self) -> list[Piece]:
-        """The files with the crystals."""
+        """Return the files with the crystals."""
         paths = [self.path(*PARTS[part]) for part in self.parts]
         return [Piece(path.name, path) for path in paths]
 
@@ -169,7 +169,7 @@ class DiscoverySource(Benchmark):
                 yield {ID: name, STRUCTURE: structure} | row | fold
 
     def _wants_energies(self, part: str, columns: Sequence[str]) -> bool:
-        """Whether a column comes from the file with a part's energies."""
+        """Return whether a column comes from the file with a part's energies."""
         theirs = {E_FORM, E_HULL, UNIQUE} & set(columns)
         if part == "wbm" and theirs == {E_FORM}:
             return not where(self.data_dir, *PARTS[part]).endswith(".npz")
@@ -177,7 +177,7 @@ class DiscoverySource(Benchmark):
 
 
 def _structures(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield (id, structure or item) of each crystal of a file.
+    """Yield (id, structure or item) per crystal of a file.
 
     Raises:
         SourceError: the file is damaged or of another kind.
@@ -208,7 +208,7 @@ def _bad(name: str, expected: str, found: Any) -> RawItem:
 
 
 def _energies_of_arrays(path: Path) -> dict[str, list[float]]:
-    """Formation energies in an npz, by id."""
+    """Return the formation energies in an npz, eV/atom, by id."""
     keys = ("material_id", "e_form_per_atom_mp2020_corrected")
     with open_npz(path, keys) as data:
         names, energies = (data[key].tolist() for key in keys)

@@ -1,11 +1,11 @@
-"""Files that are published: found where the user keeps them, or downloaded once.
+"""Published files: found where the user keeps them, or downloaded once.
 
-A file is looked for by name in a folder and in the folders directly below it. What is
-found or downloaded must have the hash that its publisher gives. A download goes to
-`.NAME.partial`, resumes where it stopped, and gets its name when it is whole.
+A file is looked for by name in a folder and in the folders directly below it. Found
+or downloaded, it must have the hash that its publisher gives. A download is written to
+`.NAME.partial`, which can be resumed, and is renamed when it is complete.
 
-By hand and not with pooch, which starts a cut download of 300 MB anew and
-does not find a file that the user has put elsewhere or compressed.
+pooch is not used because it restarts an interrupted download of 300 MB and does not
+find a file that the user keeps elsewhere or compressed.
 """
 
 import errno
@@ -44,7 +44,7 @@ _AGENT = {"User-Agent": "cloud_jax", "Accept-Encoding": "identity"}
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A published file.
+    """Describe a published file.
 
     Attributes:
         name: of the file, without folders.
@@ -64,14 +64,14 @@ class RemoteFile:
 
     @property
     def checksum(self) -> tuple[str, str]:
-        """Algorithm and hexadecimal digest; two empty strings if none is given."""
+        """Return algorithm and hexadecimal digest, both empty if none is given."""
         if self.sha256:
             return "sha256", self.sha256
         return ("md5", self.md5) if self.md5 else ("", "")
 
 
 def find(file: RemoteFile, folder: str | Path) -> Path | None:
-    """Find a file in a folder or one directly below it; `NAME.gz` will do as well.
+    """Find a file in a folder or one directly below it, plain or as `NAME.gz`.
 
     Returns:
         The first that has the right hash, or None if there is no file of the name.
@@ -98,7 +98,7 @@ def find(file: RemoteFile, folder: str | Path) -> Path | None:
 def find_or_fetch(
     file: RemoteFile, folder: str | Path, subfolder: str, *, allow_download: bool
 ) -> Path:
-    """Return the path of a file, downloaded if need be.
+    """Return the path of a file, downloading it if it is missing.
 
     Args:
         file: the published file.
@@ -108,7 +108,7 @@ def find_or_fetch(
 
     Raises:
         SourceError: a file of the name has the wrong hash, or there is none and it
-            cannot be had.
+            cannot be downloaded.
     """
     if (path := find(file, folder)) is not None:
         return path
@@ -121,7 +121,7 @@ def find_or_fetch(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with lock(target.parent):
-            # Another process may have brought it since.
+            # Another process may have downloaded it since.
             if (path := find(file, folder)) is not None:
                 return path
             download(file, target)
@@ -139,16 +139,16 @@ def find_or_fetch(
 
 
 def download(file: RemoteFile, target: Path) -> None:
-    """Download a file to a path, from where an earlier attempt stopped.
+    """Download a file to a path, resuming an earlier attempt.
 
     Raises:
-        OSError: it cannot be had; HTTP errors are among these.
-        SourceError: what came is not what was published.
+        OSError: it cannot be downloaded; this includes HTTP errors.
+        SourceError: the bytes received are not those published.
     """
     file = _resolve(file)
     partial = target.with_name(f".{target.name}.partial")
     resumed = partial.exists()
-    if resumed and not file.checksum[1]:  # nothing would tell a mixture of two files
+    if resumed and not file.checksum[1]:  # a mixture of two versions would pass
         partial.unlink()
     _transfer(file.url, partial)
     found = _digest(partial, file.checksum[0])
@@ -162,7 +162,7 @@ def download(file: RemoteFile, target: Path) -> None:
         raise SourceError(
             f"{file.url}: found {size:,} bytes with {file.checksum[0].upper()} "
             f"{found}, expected {file.checksum[1]}: the publisher has replaced "
-            f"{file.name}, or something on the way sends another page; see "
+            f"{file.name}, or a proxy or login page answered instead; see "
             f"{file.page or file.url}"
         )
     os.replace(partial, target)
@@ -174,7 +174,7 @@ def _candidates(name: str, folder: Path) -> Iterator[Path]:
 
 
 def _digest_of(path: Path, file: RemoteFile) -> str:
-    """The digest of a file found; of `NAME.gz` that of what is in it."""
+    """Return the digest of a file; for `NAME.gz`, that of its content."""
     status = path.stat()
     unpack = path.name == f"{file.name}.gz"
     try:
@@ -191,7 +191,7 @@ def _cached_digest(path: Path, algorithm: str, unpack: bool, *_version: int) -> 
 
 
 def _digest(path: Path, algorithm: str, unpack: bool = False) -> str:
-    """Hexadecimal digest of a file; empty without an algorithm."""
+    """Return the hexadecimal digest of a file; empty without an algorithm."""
     if not algorithm:
         return ""
     digest = hashlib.new(algorithm, usedforsecurity=False)
@@ -202,7 +202,7 @@ def _digest(path: Path, algorithm: str, unpack: bool = False) -> str:
 
 
 def _resolve(file: RemoteFile) -> RemoteFile:
-    """Ask figshare for the URL and the MD5 of a file of an article.
+    """Return a file with the URL and the MD5 that its figshare article gives.
 
     Raises:
         OSError: no answer.
@@ -231,10 +231,10 @@ def _resolve(file: RemoteFile) -> RemoteFile:
 
 
 def _transfer(url: str, partial: Path) -> None:
-    """Append to a partial file until it is whole; a byte of progress earns patience.
+    """Append to a partial file until it is complete; progress resets the attempts.
 
     Raises:
-        OSError: after the last attempt, or at once if another is useless.
+        OSError: after the last attempt, or at once if another cannot help.
     """
     failures, answered = 0, False
     while True:
@@ -258,15 +258,15 @@ def _transfer(url: str, partial: Path) -> None:
 
 
 def _attempt(url: str, partial: Path, start: int) -> None:
-    """Get what is missing of a file in one connection."""
+    """Download the missing part of a file in one connection."""
     with _open(url, start) as answer:
         length = answer.headers.get("Content-Length")
         span = answer.headers.get("Content-Range", "")
-        if answer.status_code == 416:  # an empty range: all is here, or never fitted
+        if answer.status_code == 416:  # an empty range: complete, or not this file
             if span.rpartition("/")[2] == str(start):
                 return
             partial.unlink()
-            raise ConnectionError(f"the server has no {start:,} bytes")
+            raise ConnectionError(f"the server's file is not {start:,} bytes long")
         answer.raise_for_status()
         if answer.status_code != 206 or not span.startswith(f"bytes {start}-"):
             start = 0  # the server sends the whole file
@@ -276,7 +276,7 @@ def _attempt(url: str, partial: Path, start: int) -> None:
             partial.open("ab" if start else "wb") as file,
             progress(name, total=total, unit="B", done=start, scale=True) as bar,
         ):
-            # read1 returns what has come, so that a broken connection keeps it.
+            # read1 returns the bytes received so far: a broken connection loses none.
             while block := answer.raw.read1(_BLOCK // 16, decode_content=False):
                 file.write(block)
                 bar.update(len(block))

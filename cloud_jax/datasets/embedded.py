@@ -1,4 +1,4 @@
-"""Real crystals that are installed with the program: nothing to download.
+"""Real crystals that are installed with the program, without a download.
 
 pymatgen holds 288 AFLOW prototypes (Mehl et al., Comput. Mater. Sci. 136, S1, 2017),
 and this package 1,081 minerals (Choudhary et al., npj Comput. Mater. 6, 173, 2020; see
@@ -22,7 +22,7 @@ from cloud_jax.structures.source import (
 )
 
 _AFLOW = "analysis/prototypes/aflow_prototypes.json.gz"  # inside pymatgen
-# The file as jarvis-tools has it, so that a data set of it has the hashes that it had.
+# Byte for byte the file of jarvis-tools: hashes of data sets made from it stay valid.
 _MINERALS = Path(__file__).with_name("mineral_name_prototype.json.zip")
 
 
@@ -45,21 +45,21 @@ def _prototypes() -> Path:
 
 @dataclass(frozen=True)
 class EmbeddedSource(Source):
-    """AFLOW prototypes of pymatgen, then minerals of jarvis-tools."""
+    """Read AFLOW prototypes of pymatgen, then minerals of jarvis-tools."""
 
     licence: str = "MIT (pymatgen, jarvis-tools)"
     citation: str = "10.1016/j.commatsci.2017.01.017, 10.1038/s41524-020-00440-1"
 
     @classmethod
     def from_word(cls, text: str, data_dir: str) -> "EmbeddedSource":
-        """Build the source; nothing may follow the word."""
+        """Return the source; nothing may follow the word."""
         if text:
-            raise SourceError(f"embedded:{text}: expected just embedded")
+            raise SourceError(f"embedded:{text}: expected embedded alone")
         return cls(name="embedded")
 
     @classmethod
     def listings(cls, data_dir: str) -> list[Listing]:
-        """Return the one set."""
+        """Return the listing of the only data set."""
         return [
             Listing(
                 "embedded",
@@ -76,7 +76,7 @@ class EmbeddedSource(Source):
         return Piece("aflow", _prototypes()), Piece("mineral", _MINERALS)
 
     def count(self) -> int:
-        """Return 288 prototypes and 1,081 minerals."""
+        """Return the number of crystals: 288 prototypes and 1,081 minerals."""
         return 1369
 
     def read(self, piece: Piece) -> Iterator[RawItem]:

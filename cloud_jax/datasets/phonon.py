@@ -34,7 +34,9 @@ from cloud_jax.structures.table import csv_rows
 CV, U, SPLIT_GONG = "cv_j_per_mol_cell_k", "u_j_per_mol_cell", "split_gong"
 _RAW = "https://raw.githubusercontent.com"
 _GONG = "shenggong1996/examining-GNN-for-crystal-periodicity"
-_GONG_COMMIT = "a9265db88c7c183b44a6dd246801ee3c4e56878c"  # labels left it later
+_GONG_COMMIT = (
+    "a9265db88c7c183b44a6dd246801ee3c4e56878c"  # later commits lack the labels
+)
 _CLOUD = "ChangwenXu98/CLOUD"
 _CLOUD_COMMIT = "043de9e2cb71efa454a2a9a167ed77df3d769bda"
 _DOS = "ninarina12/phononDoS_tutorial"
@@ -54,7 +56,7 @@ DENSITIES = RemoteFile(
     sha256="fe19bbabc4d49f13a3fb336ee6adff9d70d66e20375cabf56fbfa31cf4da1754",
     page=f"https://github.com/{_DOS}",
 )
-LABELS = {  # file of each label and split
+LABELS = {  # file per label and split
     (CV, "train"): _gong(
         "cv_training.csv",
         "17e77feb2c7c88dc6c346f2a922ba43ec87ecc341699a90046dca4bf0ef8ee7b",
@@ -81,14 +83,14 @@ CLOUD_TEST = RemoteFile(
 
 
 class Curves(NamedTuple):
-    """What the harmonic phonons of some crystals give.
+    """Hold the thermal properties that harmonic phonons of N crystals give.
 
     Attributes:
-        ids: of the crystals.
-        temperatures_k: of the columns.
+        ids: ids of the crystals, in the order of the rows.
+        temperatures_k: temperatures of the columns, K.
         heat_capacity: C_v, J/(mol K), per mol of cells.
         internal_energy: U with its zero-point part, J/mol, per mol of cells.
-        n_atoms: of the cells.
+        n_atoms: atoms per cell.
     """
 
     ids: list[str]
@@ -100,7 +102,7 @@ class Curves(NamedTuple):
 
 @dataclass(frozen=True)
 class PhononSource(Benchmark):
-    """1,521 crystals, of which 1,512 have labels."""
+    """Read 1,521 crystals, 1,512 of them with labels."""
 
     kind: ClassVar[str] = "phonon"
 
@@ -109,14 +111,14 @@ class PhononSource(Benchmark):
 
     @classmethod
     def from_word(cls, text: str, data_dir: str) -> "PhononSource":
-        """`phonon`, without more."""
+        """Return the source; nothing may follow the word."""
         if text:
             raise SourceError(f"phonon:{text}: expected phonon alone")
         return cls(name="phonon", data_dir=data_dir)
 
     @classmethod
     def listings(cls, data_dir: str) -> list[Listing]:
-        """The one data set."""
+        """Return the listing of the only data set."""
         return [
             Listing(
                 "phonon",
@@ -130,23 +132,23 @@ class PhononSource(Benchmark):
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        """C_v and U at 300 K, per mol of primitive cells."""
+        """Return C_v and U at 300 K, per mol of primitive cells."""
         return Target(CV, "J/(mol K)"), Target(U, "J/mol")
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """What `rows` may hold."""
+        """Return the columns that `rows` may hold."""
         return ID, STRUCTURE, CV, U, FOLD, SPLIT_GONG
 
     def wanted(self, columns: Sequence[str]) -> list[tuple[RemoteFile, ...]]:
-        """The structures, and the labels and splits where a column is theirs."""
+        """Return the file of structures, and those of labels and splits if needed."""
         files = [(DENSITIES,)]
         names = {CV if name in (FOLD, SPLIT_GONG) else name for name in columns}
         files += [(file,) for (name, _), file in LABELS.items() if name in names]
         return files + ([(CLOUD_TEST,)] if FOLD in columns else [])
 
     def count(self) -> int:
-        """Structures, with labels or without."""
+        """Return the number of structures, with labels or without."""
         return 1521
 
     def crystals(self, path: Path) -> Iterator[tuple[str, str]]:
@@ -193,13 +195,13 @@ class PhononSource(Benchmark):
         return labels
 
     def curves(self, temperatures_k: Sequence[float]) -> Curves:
-        """Integrate the phonon densities of states of all crystals.
+        """Return C_v and U of all crystals, integrated over their phonon densities.
 
-        A density is linear between its points and scaled to 3 modes an atom. It ends
+        A density is linear between its points and scaled to 3 modes per atom. It ends
         at 1000 cm^-1, where hydrogen and carbonates have modes left.
 
         Args:
-            temperatures_k: above 0.
+            temperatures_k: temperatures, K, above 0.
 
         Raises:
             SourceError: the file is missing or damaged.
@@ -229,16 +231,16 @@ def integrate(
     n_atoms: Float[np.ndarray, " N"],
     temperatures_k: Float[np.ndarray, " T"],
 ) -> tuple[Float[np.ndarray, "N T"], Float[np.ndarray, "N T"]]:
-    """C_v, J/(mol K), and U, J/mol, per mol of cells, of harmonic phonons.
+    """Return C_v, J/(mol K), and U, J/mol, per mol of cells, of harmonic phonons.
 
-    Gauss-Legendre between the points, whose nodes leave out frequency 0, where the
-    integrands have but a limit (R, and R T).
+    Gauss-Legendre nodes between the points avoid frequency 0, where the integrands are
+    defined only as a limit (R, and R T).
 
     Args:
-        frequency_cm: wave numbers, ascending.
-        density: of states of each crystal, on any scale.
-        n_atoms: of each cell.
-        temperatures_k: above 0.
+        frequency_cm: wave numbers, cm^-1, ascending.
+        density: density of states per crystal, on any scale.
+        n_atoms: atoms per cell.
+        temperatures_k: temperatures, K, above 0.
     """
     from scipy.constants import gas_constant, value
 
@@ -248,7 +250,7 @@ def integrate(
     modes = np.stack([np.interp(nodes, frequency_cm, row) for row in density])
     modes *= (step * weight / 2).ravel()
     modes *= (3 * n_atoms / modes.sum(axis=1))[:, None]
-    # h c / k in cm K: a wave number to a temperature.
+    # h c / (2 k T) per wave number; scipy gives h c / k in m K, 50 = 100 / 2.
     half = 50 * value("second radiation constant") * nodes[:, None] / temperatures_k
     inverse_sinh = 2 * np.exp(-half) / -np.expm1(-2 * half)  # does not overflow
     heat_capacity = gas_constant * (half * inverse_sinh) ** 2
@@ -257,7 +259,7 @@ def integrate(
 
 
 def _read(path: Path, n_columns: int) -> Iterator[list[str]]:
-    """Yield the first so many of id, structure, frequencies and density of each row."""
+    """Yield the first n of id, structure, frequencies and density per row."""
     names = ("mp_id", "structure", "phfreq", "phdos")[:n_columns]
     with csv_rows(path) as (header, rows):
         places = [pick(header, name, (), path) for name in names]
@@ -265,13 +267,13 @@ def _read(path: Path, n_columns: int) -> Iterator[list[str]]:
             if len(row) != len(header):
                 raise SourceError(
                     f"{path}: line {line}: found {len(row)} fields, expected "
-                    f"{len(header)}: get the file again"
+                    f"{len(header)}: download the file again"
                 )
             yield [row[place] for place in places]
 
 
 def _rounded(value: str) -> str:
-    """A number without the last digits, in which the two publications differ."""
+    """Return a number without the last digits, where the two publications differ."""
     return f"{float(value):.10g}"
 
 

@@ -1,8 +1,8 @@
-"""Whether a server is asked again, and after how long.
+"""Rules for asking a server again: after which answers, and after how long.
 
 urllib3's `Retry` says which answers are worth another attempt and reads what a server
-asks for. It does not send the attempts: a download that made progress starts to count
-anew, and the threads of a harvest share their pauses, which no adapter can do.
+asks for. It does not send the attempts: a download that made progress counts from
+zero again, and the threads of a harvest share their pauses, which no adapter can do.
 """
 
 import random
@@ -47,7 +47,7 @@ def retry_after(headers: Mapping[str, str]) -> float:
 
 
 def reason(error: BaseException) -> str:
-    """Return what lies at the bottom of an error, without the libraries in between."""
+    """Return the first cause of an error, without the libraries in between."""
     while error.__context__ is not None:
         error = error.__context__
     return f"{type(error).__name__}: {error}"[:200]

@@ -1,4 +1,4 @@
-"""The six general tasks of UnconvBench: crystals that are not ordinary.
+"""The six general tasks of UnconvBench: unconventional crystals.
 
 Wang et al., "CrysToGraph: a comprehensive predictive model for crystal material
 properties and the benchmark" (2024). Names, sizes, ids and folds are those of its code
@@ -18,15 +18,15 @@ _LICENCE = "MIT (UnconvBench); the data of its origins"
 _CITATION = "10.48550/arXiv.2407.16131"
 
 
-class Task(NamedTuple):
-    """A task as published.
+class UnconvbenchTask(NamedTuple):
+    """Describe a task as published.
 
     Attributes:
-        dataset: its name in UnconvBench.
-        column: of the target, in the file.
-        unit: of the target.
-        rows: of the file.
-        what: the target is, and where it is from.
+        dataset: name of the task in UnconvBench.
+        column: name of the target in the file.
+        unit: unit of the target.
+        rows: number of rows in the file.
+        what: description of the target, with its origin.
     """
 
     dataset: str
@@ -36,26 +36,26 @@ class Task(NamedTuple):
     what: str
 
 
-# By the names of the CLOUD paper (Table S6).
+# Keys are the names of the CLOUD paper (Table S6).
 TASKS = {
-    "2d_e_exf": Task(
+    "2d_e_exf": UnconvbenchTask(
         "unconvbench_exfoliation", "exfoliation_energy_per_atom", "eV/atom", 4527,
         "exfoliation energy of 2D materials (2DMatPedia)",
     ),
-    "2d_e_tot": Task(
+    "2d_e_tot": UnconvbenchTask(
         "unconvbench_2d_e_tot", "etot", "eV", 3520, "total energy of 2D crystals (C2DB)"
     ),
-    "2d_gap": Task(
+    "2d_gap": UnconvbenchTask(
         "unconvbench_2d_gap", "gap", "eV", 3520, "band gap of 2D crystals (C2DB)"
     ),
-    "qmof": Task(
+    "qmof": UnconvbenchTask(
         "unconvbench_qmof", "energy_total", "eV", 5106, "total energy of MOFs (QMOF)"
     ),
-    "supercon": Task(
+    "supercon": UnconvbenchTask(
         "unconvbench_supercon", "Tc", "K", 1058,
         "critical temperature of superconductors (JARVIS)",
     ),
-    "defected": Task(
+    "defected": UnconvbenchTask(
         "unconvbench_defected", "ef", "eV", 530, "vacancy formation energy (JARVIS)"
     ),
 }  # fmt: skip
@@ -63,11 +63,11 @@ TASKS = {
 
 @dataclass(frozen=True)
 class UnconvbenchSource(OrderedBenchmark):
-    """One task, by its name in the CLOUD paper."""
+    """Read one task, by its name in the CLOUD paper."""
 
     kind: ClassVar[str] = "unconvbench"
     title: ClassVar[str] = "UnconvBench"
-    tasks: ClassVar[dict[str, Task]] = TASKS
+    tasks: ClassVar[dict[str, UnconvbenchTask]] = TASKS
     fold_seed: ClassVar[int] = 42
 
     def __post_init__(self):
@@ -76,10 +76,10 @@ class UnconvbenchSource(OrderedBenchmark):
 
     @property
     def file(self) -> RemoteFile:
-        """The task's file."""
+        """Return the file of the task."""
         return RemoteFile(f"ub_{self.id_prefix}.json", _ARTICLE, page=_PAGE)
 
     @property
     def id_prefix(self) -> str:
-        """`unconvbench_supercon` and so on."""
+        """Return the prefix of the official ids, such as `unconvbench_supercon`."""
         return TASKS[self.task].dataset

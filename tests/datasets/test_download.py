@@ -26,7 +26,7 @@ SHA256 = hashlib.sha256(BODY).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One behaviour a path; the server counts requests and keeps their ranges."""
+    """One behaviour per path; the server counts requests and keeps their ranges."""
 
     retry_after = "0"
 
@@ -143,7 +143,7 @@ def test_what_the_user_has_is_found_one_folder_down_and_compressed(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/cut", "/hang"])
-def test_a_download_goes_on_where_it_broke_off(server, tmp_path, path, monkeypatch):
+def test_a_broken_download_resumes(server, tmp_path, path, monkeypatch):
     if path == "/hang":  # six times in a row are patience enough for any load
         monkeypatch.setattr(download, "TIMEOUT_S", 1.0)
     assert fetch(server, path, tmp_path).read_bytes() == BODY
@@ -193,7 +193,7 @@ def test_a_busy_server_is_asked_again(server, tmp_path):
     assert len(server.asked) == 3
 
 
-def test_another_page_in_its_place_is_no_file(server, tmp_path):
+def test_another_page_in_place_of_the_file_is_refused(server, tmp_path):
     with pytest.raises(SourceError, match=r"26 bytes with SHA256 .*expected .*page"):
         fetch(server, "/other", tmp_path)
     assert [p.name for p in (tmp_path / "kind").iterdir()] == [".lock"]

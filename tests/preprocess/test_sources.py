@@ -231,7 +231,7 @@ def test_a_source_is_left_out_by_its_name(tmp_path):
     words = ["embedded", f"cif:{tmp_path}"]
     (source,) = read_sources(words, without=["embedded"])
     assert source.name == tmp_path.name
-    with pytest.raises(SourceError, match="found wbm, expected of embedded, "):
+    with pytest.raises(SourceError, match="found wbm; expected some of embedded, "):
         read_sources(words, without=["wbm"])
 
 

@@ -1,1 +1,1 @@
-"""Crystals of the OPTIMADE network: harvest, archive of pages, source."""
+"""Crystals of the OPTIMADE network: harvest, archive of pages and source."""

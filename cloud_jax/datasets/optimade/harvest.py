@@ -1,9 +1,9 @@
-"""A harvest of OPTIMADE databases: page after page to disk, some databases at a time.
+"""A harvest of OPTIMADE databases: page by page to disk, several databases at a time.
 
 The client that the consortium maintains (`optimade.client.OptimadeClient`, 1.5) is not
-used because it holds all pages in memory until the last has come, begins again after a
-kill and stops a database at its first HTTP 500 or broken page. Its models are not used
-either: they refuse a page where `scope.optimade` rejects the one crystal that is wrong,
+used because it holds all pages in memory until the last one arrives, starts anew after
+a kill and stops a database at its first HTTP 500 or broken page. Its models are not
+used either: they refuse a page where `scope.optimade` rejects the one wrong crystal,
 and reading an archive would need the package.
 """
 
@@ -46,7 +46,7 @@ from cloud_jax.progress import progress
 from cloud_jax.structures.source import SourceError
 
 DATABASES_AT_ONCE = 16
-BAD_PAGES_IN_A_ROW = 3  # then the server is down, rather than the page bad
+BAD_PAGES_IN_A_ROW = 3  # then the server is down, not just a page bad
 FIELDS = (
     "lattice_vectors", "cartesian_site_positions", "species", "species_at_sites",
     "nsites", "dimension_types", "nperiodic_dimensions", "structure_features",
@@ -56,12 +56,12 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked of a database.
+    """Describe what to ask of a database.
 
     Attributes:
         filter: in OPTIMADE's language; empty for everything.
-        page_limit: entries a page; 0 leaves it to the server.
-        max_pages: of a database; 0 for all.
+        page_limit: entries per page; 0 leaves it to the server.
+        max_pages: most pages per database; 0 for all.
     """
 
     filter: str = ""
@@ -70,14 +70,14 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Task:
-    """One database to harvest.
+class HarvestTask:
+    """Describe one database to harvest.
 
     Attributes:
-        folder: of its pages.
-        base_url: of its server.
+        folder: folder of its pages.
+        base_url: URL of its server, without the version.
         query: what to ask.
-        policy: how.
+        policy: pace, attempts and time limits.
         about: licence and citation, for `provider.json`.
     """
 
@@ -88,15 +88,15 @@ class Task:
     about: dict
 
 
-def harvest(tasks: Sequence[Task], problems: Sequence[str] = ()) -> None:
-    """Bring the pages that are not here into their folders, servers side by side.
+def harvest(tasks: Sequence[HarvestTask], problems: Sequence[str] = ()) -> None:
+    """Download the missing pages into their folders, servers side by side.
 
     Args:
         tasks: the databases.
-        problems: with others, to be told of at the end.
+        problems: found with other sources, to report at the end.
 
     Raises:
-        SourceError: what does not come, and why; the other databases are whole.
+        SourceError: the databases that failed, and why; the others are complete.
     """
     limiter = RateLimiter()
     problems = list(problems)
@@ -109,7 +109,7 @@ def harvest(tasks: Sequence[Task], problems: Sequence[str] = ()) -> None:
         except SourceError as error:
             problems.append(f"{task.folder}: {error}")
 
-    def one(task: Task) -> None:
+    def one(task: HarvestTask) -> None:
         with Web(limiter, task.policy) as web:
             try:
                 _Harvest(task, web).run()
@@ -124,26 +124,26 @@ def harvest(tasks: Sequence[Task], problems: Sequence[str] = ()) -> None:
             raise
     if problems:
         raise SourceError(
-            "\n".join(sorted(problems)) + "\nThe same command goes on from the pages "
-            "that came, and optimade:FOLDER uses them as they are. Without a network, "
+            "\n".join(sorted(problems)) + "\nRun it again to resume after the pages "
+            "received, or use them as optimade:FOLDER. Without a network, "
             "copy a harvest made elsewhere to optimade/NAME in --data-dir"
         )
 
 
-def _check_query(task: Task) -> None:
+def _check_query(task: HarvestTask) -> None:
     """Raise SourceError if the folder holds the pages of another query."""
     found = read_json(task.folder / PROVIDER)
     asked = {"base_url": task.base_url, "filter": task.query.filter}
     if found and {key: found.get(key) for key in asked} != asked:
         raise SourceError(
-            f"holds {found.get('base_url')} with the filter {found.get('filter')!r}, "
-            f"asked is {task.base_url} with {task.query.filter!r}: give the source "
+            f"found {found.get('base_url')} with the filter {found.get('filter')!r}, "
+            f"expected {task.base_url} with {task.query.filter!r}: give the source "
             "another name in a corpus.toml, or remove the folder"
         )
 
 
 def missing(folder: Path, query: Query) -> bool:
-    """Whether a page that the query asks for is not in the folder."""
+    """Return whether a page that the query asks for is not in the folder."""
     number, url = 0, ""
     pages = read_log(folder)
     while url is not None and (not query.max_pages or number < query.max_pages):
@@ -155,11 +155,14 @@ def missing(folder: Path, query: Query) -> bool:
 
 
 def past(page: Page, n_before: int) -> str | None:
-    """URL of the page after one that does not come, if its own URL tells.
+    """Return the URL after a page that failed, from its own URL; None if it is last.
 
     Args:
-        page: that does not come.
-        n_before: entries of the pages before it, if they were full.
+        page: the page that failed.
+        n_before: entries per full page before it.
+
+    Raises:
+        SourceError: its URL does not tell.
     """
     parts = urlsplit(page.url)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -177,19 +180,19 @@ def past(page: Page, n_before: int) -> str | None:
         query["page_number"] = str(number + 1)
     else:
         raise SourceError(
-            f"page {page.number} did not come ({page.error}), and only that page would "
-            f"say where the next one is: {page.url}"
+            f"page {page.number} failed ({page.error}), and only that page has the URL "
+            f"of the next one: {page.url}"
         )
     return urlunsplit(parts._replace(query=urlencode(query)))
 
 
 class _Harvest:
-    """One database."""
+    """Harvest one database."""
 
-    def __init__(self, task: Task, web: Web):
+    def __init__(self, task: HarvestTask, web: Web):
         self.folder, self.base_url, self.query = task.folder, task.base_url, task.query
         self.web, self.about = web, task.about
-        self.bad: list[Page] = []  # logged when a later page has come
+        self.bad: list[Page] = []  # logged once a later page arrives
 
     def run(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -232,7 +235,7 @@ class _Harvest:
     def _fetch(
         self, number: int, url: str, firsts: dict[str, int], bar: tqdm
     ) -> Page | int:
-        """Bring one page to disk; if it repeats an earlier one, return which."""
+        """Download one page and return it, or the number of the page it repeats."""
         try:
             answer = self._ask(number, url)
         except WebError as error:
@@ -267,13 +270,13 @@ class _Harvest:
             raise SourceError(f"{without}: {error}") from None
 
     def _skip(self, page: Page) -> Page:
-        """Note a page that does not come, and where to go on."""
+        """Return a page that failed with the URL after it, and note it for the log."""
         before = read_log(self.folder).get(0)
         page = replace(page, next=past(page, before.n if before else 0))
         self.bad.append(page)
         if len(self.bad) >= BAD_PAGES_IN_A_ROW:
             raise SourceError(
-                f"pages {self.bad[0].number} to {page.number} did not come: "
+                f"pages {self.bad[0].number} to {page.number} failed: "
                 f"{page.error} ({page.url})"
             )
         return page
@@ -286,11 +289,11 @@ class _Harvest:
     def _loop(
         self, before: int, number: int, url: str, n_entries: int, total: int | None
     ) -> None:
-        """End where a server begins again; it is an error unless all is here."""
+        """Stop where a server repeats a page: an error unless all entries are here."""
         last = read_log(self.folder).get(number - 1)
         if total is None or n_entries < total or last is None:
             raise SourceError(
-                f"page {number} is page {before} again ({url}): the server leads in a "
+                f"page {number} is page {before} again ({url}): the server links in a "
                 f"circle after {n_entries:,} of {total or 'unknown'} structures"
             )
         log_page(self.folder, replace(last, next=None))
@@ -307,7 +310,7 @@ class _Harvest:
         return f"{endpoint(self.base_url)}/structures?{asked}"
 
     def _describe(self) -> None:
-        """Write where the pages are from, before the first one.
+        """Write `provider.json`, the origin of the pages, before the first one.
 
         Raises:
             SourceError: the server does not answer.
@@ -334,9 +337,9 @@ class _Harvest:
 
 
 def _kept(entry: Any) -> dict:
-    """An entry with the fields that are needed; some servers send all they have."""
+    """Return an entry with only `FIELDS`: some servers send everything they have."""
     if not isinstance(entry, dict):
-        return {"id": None, "found": str(entry)[:80]}  # a worker says what is wrong
+        return {"id": None, "found": str(entry)[:80]}  # rejected later, by the worker
     attributes = entry.get("attributes")
     if isinstance(attributes, dict):
         attributes = {key: attributes[key] for key in FIELDS if key in attributes}
@@ -360,7 +363,7 @@ def _bad_pages(folder: Path, bad: list[Page]) -> str:
     if len(bad) > 20:
         lines.append(f"  and {len(bad) - 20} more")
     return (
-        f"{folder}: {len(bad)} page(s) never came and are left out; to ask again, "
+        f"{folder}: {len(bad)} page(s) failed and are left out; to ask again, "
         "remove their lines from pages.jsonl and run the same command:\n"
         + "\n".join(lines)
     )

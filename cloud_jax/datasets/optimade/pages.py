@@ -1,11 +1,11 @@
 """The raw archive of one OPTIMADE database: gzipped JSON lines and a log of the pages.
 
-    FOLDER/page-000000.jsonl.gz   one structure entry a line, as the server sent it
-    FOLDER/pages.jsonl            one line a page: number, url, n, sha256, next, ...
+    FOLDER/page-000000.jsonl.gz   one structure entry per line, as the server sent it
+    FOLDER/pages.jsonl            one line per page: number, url, n, sha256, next, ...
     FOLDER/provider.json          where it is from, licence, citation, the filter
 
-A page gets its name when it is whole and its line in the log after that, so what the
-log lists is there. A page missing from the log or from the folder is asked for again.
+A page is renamed when it is complete and logged after that, so every page in the log
+is there. A page missing from the log or from the folder is asked for again.
 """
 
 import gzip
@@ -24,23 +24,23 @@ from cloud_jax.structures.source import MAX_ITEM_BYTES, RawItem, SourceError
 
 LOG = "pages.jsonl"
 PROVIDER = "provider.json"
-# Written first in each line by `write_page`; a number in some databases.
+# `write_page` puts the id first in each line; some databases have numbers.
 _ID = re.compile(rb'\{"id":("(?:[^"\\]|\\.)*"|-?\d+)[,}]')
 
 
 @dataclass(frozen=True)
 class Page:
-    """One line of the log.
+    """Hold one line of the log.
 
     Attributes:
-        number: from 0.
-        url: that gave it.
-        n: entries in it.
-        sha256: of its file; empty if the page never came.
+        number: number of the page, from 0.
+        url: URL it was read from.
+        n: number of entries.
+        sha256: hash of its file; empty if the page failed.
         first: id of its first entry.
         next: URL of the page after it, None if it is the last.
-        total: entries that the server says the query has, None if it does not say.
-        error: why the page never came, else empty.
+        total: entries of the whole query as the server states, None if it does not.
+        error: why the page failed, else empty.
     """
 
     number: int
@@ -54,22 +54,22 @@ class Page:
 
 
 def page_file(folder: Path, number: int) -> Path:
-    """Path of a page."""
+    """Return the path of a page."""
     return folder / f"page-{number:06d}.jsonl.gz"
 
 
 def page_name(path: Path) -> str:
-    """Name of a page's file without its suffixes."""
+    """Return the name of a page's file without its suffixes."""
     return path.name.split(".")[0]
 
 
 def page_number(path: Path) -> int:
-    """Number of a page's file."""
+    """Return the number of a page's file."""
     return int(page_name(path).removeprefix("page-"))
 
 
 def read_log(folder: Path) -> dict[int, Page]:
-    """Return the pages in a folder by number, in order; of two lines the later holds.
+    """Return the pages in a folder by number, in order; the later of two lines counts.
 
     A last line that was cut off by a kill is left out.
 
@@ -95,14 +95,14 @@ def _read_log(path: Path, *_version: int) -> dict[int, Page]:
             pages[page.number] = page
         except (ValueError, TypeError) as error:
             raise SourceError(
-                f"{path}, line {number}: is damaged ({error}); remove the line, and "
-                "that page is fetched again"
+                f"{path}, line {number}: damaged ({error}); remove the line, and "
+                "that page is downloaded again"
             ) from None
     return dict(sorted(pages.items()))
 
 
 def mend_log(folder: Path) -> None:
-    """Cut off the half line that a kill may have left."""
+    """Cut off an incomplete last line, which a kill may have left."""
     path = folder / LOG
     data = path.read_bytes() if path.exists() else b""
     if data and not data.endswith(b"\n"):
@@ -121,19 +121,19 @@ def write_page(folder: Path, number: int, entries: list[dict]) -> str:
     lines = b"".join(
         json.dumps(entry, separators=(",", ":")).encode() + b"\n" for entry in entries
     )
-    data = gzip.compress(lines, 6, mtime=0)  # a date would change equal pages
+    data = gzip.compress(lines, 6, mtime=0)  # a time stamp would change the hash
     atomic_write(page_file(folder, number), data)
     return hashlib.sha256(data).hexdigest()
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Write an object for people and programs."""
+    """Write an object as indented JSON."""
     text = json.dumps(values, indent=1) + "\n"
     atomic_write(path, text.encode())
 
 
 def read_json(path: Path) -> dict:
-    """Read what `write_json` wrote; empty if there is no such file.
+    """Return the object that `write_json` wrote; empty if there is no such file.
 
     Raises:
         SourceError: it is damaged.
@@ -147,15 +147,15 @@ def read_json(path: Path) -> dict:
         return {}
     except (OSError, ValueError) as reason:
         error = str(reason)
-    raise SourceError(f"{path}: is damaged ({error}); remove it")
+    raise SourceError(f"{path}: damaged ({error}); remove it")
 
 
 def read_page(path: Path, prefix: str) -> Iterator[RawItem]:
     """Yield the entries of a page unparsed.
 
     Args:
-        path: of the page.
-        prefix: of the ids.
+        path: path of the page.
+        prefix: start of the ids.
 
     Raises:
         SourceError: the file is not what was harvested.
@@ -168,7 +168,7 @@ def read_page(path: Path, prefix: str) -> Iterator[RawItem]:
             raise SourceError(
                 f"{path}: found SHA-256 {found}, expected {page and page.sha256}, as "
                 f"{LOG} says: the page is damaged; remove it and name the provider "
-                "(optimade:NAME) with a network: this page alone is fetched again"
+                "(optimade:NAME) with a network: only this page is downloaded again"
             )
         lines = gzip.decompress(data).split(b"\n")
     except (OSError, EOFError, zlib.error) as error:

@@ -4,9 +4,9 @@ Base URLs: the list of providers (github.com/Materials-Consortia/providers,
 src/index-metadbs/*/v1/links.json) and, for Materials Cloud, odbx and omdb, whose own
 indexes are not in it, the providers' dashboard (optimade.org/providers-dashboard).
 Numbers of structures: that dashboard on 2 July 2024, the last one before the paper;
-where it found a server down, the number is 0. Largest pages: what each server was
-found to grant (github.com/tilde-lab/optimade-client, dist/prefetched.json), 100 where
-nobody says. Citations: references 87 to 99 of the paper.
+where it found a server down, the number is 0. Largest pages: the most that each server
+was found to grant (github.com/tilde-lab/optimade-client, dist/prefetched.json), 100
+where unknown. Citations: references 87 to 99 of the paper.
 
 Licences: as the provider states (Materials Project: materialsproject.org/terms; NOMAD:
 nomad-lab.eu; OQMD: oqmd.org/download; Alexandria: alexandria.icams.rub.de; COD:
@@ -21,15 +21,15 @@ _MATERIALS_CLOUD = "https://aiida.materialscloud.org/{}/optimade"
 
 
 class Provider(NamedTuple):
-    """One provider.
+    """Describe one provider.
 
     Attributes:
-        what: it holds, in a few words.
-        databases: name and base URL of each, without the version.
-        n_structures: in all databases, on 2 July 2024; 0 if the server was down.
-        licence: of the data.
+        what: description of its data, in a few words.
+        databases: base URL, without the version, by name.
+        n_structures: number in all databases, on 2 July 2024; 0 if the server was down.
+        licence: licence of the data.
         citation: DOI.
-        page_limit: structures a page.
+        page_limit: structures per page.
         indexes: base URLs of index meta-databases, whose children are read as well.
     """
 
@@ -98,7 +98,7 @@ PROVIDERS = {
             )
         },
         50_722 + 145,
-        "each database its own, see materialscloud.org",
+        "differs per database, see materialscloud.org",
         "10.1038/s41597-020-00637-5",
         indexes=("https://www.materialscloud.org/optimade/archive",),
     ),

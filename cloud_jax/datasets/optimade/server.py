@@ -1,4 +1,4 @@
-"""What an OPTIMADE server says of itself: its version, its databases, its next page."""
+"""Answers of an OPTIMADE server: its version, its databases, its next page."""
 
 import re
 from typing import Any
@@ -19,10 +19,10 @@ _LINK_PAGES = 100
 
 
 def databases_of(base_url: str, policy: RetryPolicy) -> dict[str, str]:
-    """Name and base URL of the databases at a URL: itself, or an index's children.
+    """Return base URL by name of the databases at a URL: itself, or its children.
 
     Raises:
-        SourceError: it cannot be asked.
+        SourceError: the server does not answer.
     """
     with Web(RateLimiter(), policy) as web:
         try:
@@ -40,18 +40,18 @@ def databases_of(base_url: str, policy: RetryPolicy) -> dict[str, str]:
         except (WebError, OutOfTimeError) as error:
             raise SourceError(f"{base_url}: {error}") from None
     if not children:
-        raise SourceError(f"{base_url}: is an index without databases")
+        raise SourceError(f"{base_url}: found an index without databases")
     return children
 
 
 def endpoint(base_url: str) -> str:
-    """The versioned URL below which a server answers."""
+    """Return the versioned URL below which a server answers."""
     url = base_url.rstrip("/")
     return url if re.search(r"/v\d+(\.\d+)*$", url) else f"{url}/v1"
 
 
 def folder_name(text: str) -> str:
-    """A name for a folder: of a URL its host and path."""
+    """Return a name for a folder; for a URL, its host and path."""
     parts = urlsplit(text)
     path = re.sub(r"/v\d+(\.\d+)*$", "", parts.path.rstrip("/"))
     name = f"{parts.netloc}{path}" if parts.netloc else text
@@ -59,7 +59,7 @@ def folder_name(text: str) -> str:
 
 
 def _child(entry: Any) -> tuple[str, str] | None:
-    """Name and base URL that an index gives, if it is a database to harvest."""
+    """Return name and base URL of an index entry, None if not one to harvest."""
     values = mapping(mapping(entry).get("attributes"))
     url = values.get("base_url")
     url = url.get("href") if isinstance(url, dict) else url
@@ -74,7 +74,7 @@ def _is_index(info: dict) -> bool:
 
 
 def server_info(web: Web, base_url: str) -> dict:
-    """What the server says of itself; empty if it says nothing.
+    """Return the server's `info` answer, empty if it has none.
 
     Raises:
         SourceError: it does not speak version 1.
@@ -100,10 +100,10 @@ def server_info(web: Web, base_url: str) -> dict:
 
 
 def next_url(url: str, answer: dict) -> str | None:
-    """URL of the page after an answer.
+    """Return the URL of the page after an answer, None if it is the last.
 
     Raises:
-        SourceError: it is no web address.
+        SourceError: it is not a web address.
     """
     link = mapping(answer.get("links")).get("next")
     link = link.get("href") if isinstance(link, dict) else link

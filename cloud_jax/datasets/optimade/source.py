@@ -1,4 +1,4 @@
-"""Structures of OPTIMADE databases: harvested once to disk, read from there.
+"""Structures of OPTIMADE databases: harvested to disk once, then read from there.
 
 On the command line `optimade:mp` is a provider of the paper with all its databases,
 `optimade:alexandria/alexandria-pbe` one of these, `optimade:https://...` any server of
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from cloud_jax.datasets.optimade.harvest import Query, Task, harvest
+from cloud_jax.datasets.optimade.harvest import HarvestTask, Query, harvest
 from cloud_jax.datasets.optimade.pages import (
     LOG,
     PROVIDER,
@@ -45,22 +45,22 @@ _COUNTED = "structures on 2 July 2024"
 
 @dataclass(frozen=True)
 class OptimadeSource(Source):
-    """All structures that a provider's databases hold, or those that fit a filter.
+    """Read the structures of a provider's databases, all or those that fit a filter.
 
-    The harvest lies in `data_dir/optimade/NAME/DATABASE/`, see `optimade_pages`.
+    The harvest lies in `data_dir/optimade/NAME/DATABASE/`, see `optimade.pages`.
 
     Attributes:
         provider: name of a provider of the paper, NAME/DATABASE or a base URL; the
             source's name by default.
         archive: folder of a harvest made before, in place of a provider.
         filter: in OPTIMADE's language, for instance `nelements<=3`.
-        page_limit: structures a page; by default what the provider grants.
-        max_pages: of each database; 0 for all.
-        requests_per_second: to one server.
-        attempts: for one page.
-        backoff_s: before the second attempt; doubled each time.
+        page_limit: structures per page; by default the most that the provider grants.
+        max_pages: most pages per database; 0 for all.
+        requests_per_second: rate to one server.
+        attempts: most attempts per page.
+        backoff_s: pause before the second attempt; doubled each time.
         request_limit_s: longest time for one answer.
-        time_limit_s: of the whole harvest; 0 for none. The next one goes on.
+        time_limit_s: longest time for a harvest, 0 for none; the next one resumes it.
         data_dir: folder of public data sets.
     """
 
@@ -68,7 +68,7 @@ class OptimadeSource(Source):
     filter: str = ""
     page_limit: int = 0
     max_pages: int = 0
-    # What is got does not depend on how it is got: these do not make another source.
+    # Settings of the transfer: they do not change the crystals, so not the identity.
     archive: str = field(default="", compare=False)
     requests_per_second: float = field(default=1.0, compare=False)
     attempts: int = field(default=8, compare=False)
@@ -96,7 +96,7 @@ class OptimadeSource(Source):
 
     @classmethod
     def from_word(cls, text: str, data_dir: str) -> "OptimadeSource":
-        """Build the source of a provider, a URL or a folder."""
+        """Return the source of a provider, a URL or a folder."""
         if not text:
             raise SourceError(
                 f"expected a provider after the colon: {', '.join(PROVIDERS)}, a URL "
@@ -113,7 +113,7 @@ class OptimadeSource(Source):
 
     @classmethod
     def listings(cls, data_dir: str) -> list[Listing]:
-        """The providers of the paper."""
+        """Return a listing per provider of the paper."""
         found = []
         for name, provider in PROVIDERS.items():
             folder = Path(data_dir) / "optimade" / name
@@ -129,19 +129,19 @@ class OptimadeSource(Source):
         return found
 
     def fetch(self) -> None:
-        """Harvest the pages that are not here; a whole harvest asks no server.
+        """Harvest the missing pages; a complete harvest asks no server.
 
         Raises:
-            SourceError: some do not come.
+            SourceError: some failed.
         """
         self.fetch_all([self])
 
     @classmethod
     def fetch_all(cls, sources: Sequence["OptimadeSource"]) -> None:
-        """Harvest some sources, their servers side by side.
+        """Harvest several sources, their servers side by side.
 
         Raises:
-            SourceError: some pages do not come; what can be had has come.
+            SourceError: some pages failed; all others are on disk.
         """
         with ExitStack() as locks:
             tasks, problems = [], []
@@ -157,7 +157,7 @@ class OptimadeSource(Source):
             harvest(tasks, problems)
 
     def pieces(self) -> list[Piece]:
-        """The pages, database by database.
+        """Return the pages, database by database.
 
         Raises:
             SourceError: nothing was harvested.
@@ -179,12 +179,12 @@ class OptimadeSource(Source):
         yield from read_page(piece.path, piece.name.removesuffix(page_name(piece.path)))
 
     def count(self) -> int:
-        """How many entries there are, as the page logs say."""
+        """Return the number of entries in the page logs."""
         folders = _databases_in(self.folder)
         return sum(page.n for folder in folders for page in self._pages(folder))
 
     def sha256(self) -> str:
-        """Hash of the pages' names and of the hashes that the harvest recorded."""
+        """Return a hash of the pages' names and of their recorded hashes."""
         digest = hashlib.sha256()
         for piece in self.pieces():
             page = read_log(piece.path.parent)[page_number(piece.path)]
@@ -193,21 +193,21 @@ class OptimadeSource(Source):
 
     @property
     def location(self) -> str:
-        """The servers, how many pages came and how many did not."""
+        """Return the servers, with the number of pages and of failed ones."""
         parts = []
         for folder in _databases_in(self.folder):
             log = read_log(folder).values()
             bad = sum(bool(page.error) for page in log)
             asked = read_json(folder / PROVIDER)
             wanted = f" where {asked['filter']}" if asked.get("filter") else ""
-            never = f", {bad} of which never came" if bad else ""
+            never = f", {bad} failed" if bad else ""
             url = asked.get("base_url", folder.name)
             parts.append(f"{url}{wanted} ({len(log)} pages{never})")
         return "; ".join(parts)
 
     @property
     def folder(self) -> Path:
-        """Of the harvest."""
+        """Return the folder of the harvest."""
         if self.archive:
             return Path(self.archive)
         return Path(self.data_dir) / "optimade" / self.name
@@ -218,7 +218,7 @@ class OptimadeSource(Source):
 
     @cached_property
     def _known(self) -> Provider | None:
-        """The provider of the paper, with the one database that is asked for."""
+        """Return the provider of the paper, with only the database asked for."""
         name, _, database = self._at.rstrip("/").partition("/")
         provider = None if self.archive else PROVIDERS.get(name)
         if provider is None or not database:
@@ -233,7 +233,7 @@ class OptimadeSource(Source):
         return self.page_limit or (self._known.page_limit if self._known else 0)
 
     def _stated(self, name: str) -> str:
-        """Licence or citation, of the table or as the harvest wrote it down."""
+        """Return licence or citation, from the table or as the harvest recorded it."""
         if self._known:
             return getattr(self._known, name)
         folders = _databases_in(self.folder)
@@ -245,8 +245,8 @@ class OptimadeSource(Source):
         last = self.max_pages or float("inf")
         return [page for page in pages if page.n and page.number < last]
 
-    def _tasks(self, problems: list[str]) -> list[Task]:
-        """Every database to harvest; an index that is down is a problem."""
+    def _tasks(self, problems: list[str]) -> list[HarvestTask]:
+        """Return a task per database; an index that is down is added to `problems`."""
         query = Query(self.filter, self._page_limit, self.max_pages)
         policy = RetryPolicy(
             self.requests_per_second, self.attempts, self.backoff_s,
@@ -254,12 +254,12 @@ class OptimadeSource(Source):
         )  # fmt: skip
         about = {"licence": self.licence, "citation": self.citation}
         return [
-            Task(self.folder / name, url, query, policy, about)
+            HarvestTask(self.folder / name, url, query, policy, about)
             for name, url in self._databases(policy, problems).items()
         ]
 
     def _databases(self, policy: RetryPolicy, problems: list[str]) -> dict[str, str]:
-        """Name and URL of each database, written down so that a resume asks none."""
+        """Return URL by name of the databases, kept on disk for a resume."""
         path = self.folder / _DATABASES
         if known := read_json(path):
             return known
@@ -280,7 +280,7 @@ class OptimadeSource(Source):
 
 
 def _databases_in(folder: Path) -> list[Path]:
-    """Folders with a page log: the folder itself or those in it."""
+    """Return the folders with a page log: the folder itself or those in it."""
     if (folder / LOG).is_file():
         return [folder]
     return sorted(path.parent for path in folder.glob(f"*/{LOG}"))

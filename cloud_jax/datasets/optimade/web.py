@@ -1,4 +1,4 @@
-"""Polite HTTP for a harvest that takes days: paced, repeated, limited in time."""
+"""HTTP for a harvest that takes days: rate-limited, repeated, limited in time."""
 
 import json
 import threading
@@ -19,21 +19,21 @@ from cloud_jax.datasets.retries import (
     retry_after,
 )
 
-MAX_BYTES = 256 * 2**20  # of one answer
+MAX_BYTES = 256 * 2**20  # per answer
 _HEADERS = {"User-Agent": f"cloud_jax/{cloud_jax.__version__} (OPTIMADE harvest)"}
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How a server is asked.
+    """Hold the pace, attempts and time limits of requests.
 
     Attributes:
-        requests_per_second: to one server, by all that ask it.
-        attempts: for one answer.
+        requests_per_second: rate to one server, of all threads together.
+        attempts: most attempts per answer.
         backoff_s: pause before the second attempt, doubled each time, give or take a
             half.
-        request_limit_s: for one attempt, to the last byte.
-        time_limit_s: of the whole harvest; 0 is none.
+        request_limit_s: longest time for one attempt, to the last byte.
+        time_limit_s: longest time for the whole harvest; 0 for none.
     """
 
     requests_per_second: float
@@ -44,7 +44,7 @@ class RetryPolicy:
 
 
 class WebError(Exception):
-    """An answer did not come.
+    """Report a request without a usable answer.
 
     Attributes:
         status: the HTTP status of a refusal that another attempt would not change.
@@ -56,11 +56,11 @@ class WebError(Exception):
 
 
 class OutOfTimeError(Exception):
-    """The time for the whole harvest is up, or it was interrupted."""
+    """Report that the time for the harvest is up, or that it was interrupted."""
 
 
 class _AgainError(Exception):
-    """Another attempt may help; `wait_s` is what the server asked for."""
+    """Report that another attempt may help, after the `wait_s` the server asks."""
 
     def __init__(self, message: str, wait_s: float = 0.0):
         super().__init__(message)
@@ -68,7 +68,7 @@ class _AgainError(Exception):
 
 
 class RateLimiter:
-    """When the next request may go to each server; shared by all threads."""
+    """Pace the requests to each server; shared by all threads."""
 
     def __init__(self):
         self._begun = time.monotonic()
@@ -98,11 +98,11 @@ class RateLimiter:
 
 
 class Web:
-    """Answers in JSON, one connection.
+    """Read answers in JSON over one connection.
 
     Args:
-        limiter: shared with the other databases.
-        policy: how to ask.
+        limiter: pace, shared with the other databases.
+        policy: pace, attempts and time limits.
     """
 
     def __init__(self, limiter: RateLimiter, policy: RetryPolicy):
@@ -118,14 +118,14 @@ class Web:
         self._session.close()
 
     def json(self, url: str, *, listing: bool = False) -> dict:
-        """Return an answer.
+        """Return the JSON object that a URL answers with.
 
         Args:
-            url: to ask.
+            url: address to read.
             listing: whether its `data` must be a list.
 
         Raises:
-            WebError: it does not come.
+            WebError: there is no usable answer.
             OutOfTimeError: the time is up.
         """
         server = urlsplit(url).netloc
@@ -143,7 +143,7 @@ class Web:
                 self._limiter.hold(server, pause)
 
     def text(self, url: str) -> str:
-        """Return an answer in words; empty if there is none. One attempt."""
+        """Return the text of an answer, in one attempt; empty if it fails."""
         self._limiter.wait(urlsplit(url).netloc, self._policy)
         try:
             return self._get(url).decode("utf-8", "replace")
@@ -151,7 +151,7 @@ class Web:
             return ""
 
     def _get(self, url: str) -> bytes:
-        """One attempt."""
+        """Return the bytes of an answer, in one attempt."""
         limit_s = self._policy.request_limit_s
         end = time.monotonic() + limit_s
         try:
@@ -163,7 +163,7 @@ class Web:
         except (
             requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError
         ) as error:  # fmt: skip
-            # A body cut short or compressed wrongly; and a URL that is none.
+            # A truncated or badly compressed body, or an invalid URL.
             raise _AgainError(reason(error)) from None
         if answer.status_code == 200:
             return body
@@ -174,20 +174,20 @@ class Web:
 
 
 def mapping(value: Any) -> dict:
-    """A JSON object, or an empty one where a server put something else."""
+    """Return a JSON object, or an empty one where a server sent something else."""
     return value if isinstance(value, dict) else {}
 
 
 def _read(answer: requests.Response, end: float) -> bytes:
     parts, size = [], 0
-    # read1 returns what has come, so that a trickle meets the time limit too.
+    # read1 returns early, so that a slow trickle meets the time limit too.
     while part := answer.raw.read1(2**16, decode_content=True):
         parts.append(part)
         size += len(part)
         if time.monotonic() > end:
             raise _AgainError("the answer took too long")
         if size > MAX_BYTES:
-            raise WebError(f"an answer of more than {MAX_BYTES:,} bytes")
+            raise WebError(f"found more than {MAX_BYTES:,} bytes in one answer")
     return b"".join(parts)
 
 
@@ -204,7 +204,7 @@ def _parse(body: bytes, listing: bool) -> dict:
 
 
 def _details(body: bytes) -> str:
-    """What an OPTIMADE server says of an error."""
+    """Return the explanation that an OPTIMADE server gives for an error."""
     try:
         errors = json.loads(body)["errors"]
         return ": " + "; ".join(str(e.get("detail") or e.get("title")) for e in errors)

@@ -202,7 +202,7 @@ def test_a_bad_page_is_skipped_and_listed_and_may_be_asked_again(
     assert "page 2: HTTP 500: as planned, 3 times" in error
     found = source(url, tmp_path)
     assert found.count() == N_SMALL - PAGE
-    assert "1 of which never came" in found.location
+    assert "(7 pages, 1 failed)" in found.location
     log = only_folder(tmp_path) / "pages.jsonl"
     lines = log.read_text().splitlines(keepends=True)
     log.write_text("".join(line for line in lines if "as planned" not in line))
@@ -212,7 +212,9 @@ def test_a_bad_page_is_skipped_and_listed_and_may_be_asked_again(
 
 def test_a_server_that_breaks_down_keeps_what_came(server, tmp_path):
     url = planned(server, {n: ["500", "*"] for n in (80, 120, 160)})
-    with pytest.raises(SourceError, match=r"(?s)pages 2 to 4 did not.*goes on from"):
+    with pytest.raises(
+        SourceError, match=r"(?s)pages 2 to 4 failed.*again to resume after"
+    ):
         source(url, tmp_path).fetch()
     assert source(url, tmp_path).count() == 2 * PAGE
     assert len(read_log(only_folder(tmp_path))) == 2  # the three are asked again
@@ -220,13 +222,13 @@ def test_a_server_that_breaks_down_keeps_what_came(server, tmp_path):
 
 def test_a_bad_page_that_alone_knows_the_next_stops_the_harvest(server, tmp_path):
     url = planned(server, {0: ["hidden", "500", "*"]})
-    with pytest.raises(SourceError, match=r"only that page would say"):
+    with pytest.raises(SourceError, match=r"only that page has the URL"):
         source(url, tmp_path).fetch()
 
 
 def test_a_circle_of_pages_is_noticed(server, tmp_path):
     url = planned(server, {80: ["loop"]})
-    for _ in range(2):  # and again when the harvest goes on
+    for _ in range(2):  # and again when the harvest resumes
         with pytest.raises(SourceError, match=r"page 3 is page 0 again .* after 120"):
             source(url, tmp_path).fetch()
     assert source(url, tmp_path).count() == 3 * PAGE
@@ -257,7 +259,7 @@ OptimadeSource("s", provider=sys.argv[1], data_dir=sys.argv[2], page_limit=40,
 """
 
 
-def test_a_killed_harvest_goes_on_to_the_same_bytes(server, tmp_path, whole):
+def test_a_killed_harvest_resumes_to_the_same_bytes(server, tmp_path, whole):
     url = planned(server, {160: ["hang"]})
     command = [sys.executable, "-c", KILLED, url, str(tmp_path)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
@@ -307,10 +309,12 @@ def test_a_server_of_another_version_is_refused(server, tmp_path):
         source(f"{server}/old", tmp_path).fetch()
 
 
-def test_a_time_limit_ends_a_harvest_that_goes_on_later(server, tmp_path, whole):
+def test_a_harvest_that_a_time_limit_ended_can_be_resumed(server, tmp_path, whole):
     url = planned(server, {})
     slow = source(url, tmp_path, time_limit_s=0.6, requests_per_second=4.0)
-    with pytest.raises(SourceError, match=r"(?s)time limit.*goes on from the pages"):
+    with pytest.raises(
+        SourceError, match=r"(?s)time limit.*again to resume after the pages"
+    ):
         slow.fetch()  # its eight requests would take two seconds
     assert slow.count() < N_SMALL
     source(url, tmp_path).fetch()
