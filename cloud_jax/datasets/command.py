@@ -8,8 +8,8 @@ from cloud_jax.cli import Exit, UsageError, run_command
 
 _EPILOG = """\
 Each WORD is a source of `cloud-jax preprocess`; one with labels is also a
-config.data.table of fine-tuning. A file in --data-dir is used as it is; a download
-is checked against its published hash. To harvest optimade:NAME alone, run
+config.data.table of fine-tuning. Files are looked for in --data-dir first; found
+or downloaded, they are checked against the published hash. Harvest optimade:NAME with
 `cloud-jax preprocess --output DIR optimade:NAME`.
 """
 
