@@ -41,6 +41,10 @@ class UsageError(ValueError):
     """Arguments that do not go together; the message says which."""
 
 
+class ResumableStop(KeyboardInterrupt):
+    """Ctrl-C where the work is kept, and the user has been told so."""
+
+
 class Command(NamedTuple):
     """Where a command is.
 
@@ -234,13 +238,18 @@ def run_command(
     )
     configure(parser)
     parser.epilog = "\n".join(filter(None, (parser.epilog, EXIT_CODES)))
-    arguments = parse_settings(parser, argv) if settings else parser.parse_args(argv)
-    if arguments.quiet:
-        os.environ["CLOUD_JAX_QUIET"] = "1"  # workers inherit it
     try:
+        if settings:
+            arguments = parse_settings(parser, argv)
+        else:
+            arguments = parser.parse_args(argv)
+        if arguments.quiet:
+            os.environ["CLOUD_JAX_QUIET"] = "1"  # workers inherit it
         return execute(arguments)
     except UsageError as error:
         parser.error(str(error))
+    except ResumableStop:
+        return Exit.RESUMABLE
     except KeyboardInterrupt:
         print("stopped: nothing was kept", file=sys.stderr)
         return Exit.STOPPED

@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import sys
+import warnings
 from pathlib import Path
 
 
@@ -17,11 +18,15 @@ def keep_compiled_programs() -> None:
     """
     if "jax" in sys.modules:  # it has read its settings
         return
-    folder = _cache_root() / "cloud-jax" / f"xla-{_machine()}"
     try:
+        folder = _cache_root() / "cloud-jax" / f"xla-{_machine()}"
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # no such place, or nobody's home
         return
+    if not os.access(folder, os.W_OK):
+        return
+    # A program that is damaged, or for which there is no space, is compiled again.
+    warnings.filterwarnings("ignore", "Error (read|writ)ing persistent compilation")
     set_default = os.environ.setdefault
     set_default("JAX_COMPILATION_CACHE_DIR", str(folder))
     set_default("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
@@ -36,8 +41,10 @@ def _cache_root() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches"
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home()))
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home())
+    told = os.environ.get("XDG_CACHE_HOME", "")
+    # An empty or a relative path counts as none, says the XDG specification.
+    return Path(told) if os.path.isabs(told) else Path.home() / ".cache"
 
 
 def _machine() -> str:

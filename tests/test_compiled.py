@@ -3,6 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
 
 CODE = (
     "from cloud_jax.compiled import keep_compiled_programs\n"
@@ -13,12 +18,15 @@ CODE = (
 )
 
 
-def run(**environment: str) -> subprocess.CompletedProcess:
+def run(
+    *, before: str = "", cwd=None, **environment: str
+) -> subprocess.CompletedProcess:
     # jax has put a level of its own into this process's environment.
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "TF_"))}
     return subprocess.run(
-        [sys.executable, "-c", CODE],
-        env=kept | {"JAX_PLATFORMS": "cpu"} | environment,
+        [sys.executable, "-c", before + CODE],
+        cwd=cwd,
+        env=kept | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)} | environment,
         capture_output=True,
         text=True,
         timeout=60,
@@ -47,3 +55,28 @@ def test_a_home_that_cannot_be_written_costs_nothing(tmp_path):
     (tmp_path / "file").touch()
     found = run(XDG_CACHE_HOME=str(tmp_path / "file"))
     assert (found.returncode, found.stdout.strip()) == (0, "None")
+
+
+@pytest.mark.parametrize("told", ["", "relative"])
+def test_an_empty_or_relative_folder_counts_as_none(told, tmp_path):
+    found = run(XDG_CACHE_HOME=told, HOME=str(tmp_path), cwd=tmp_path)
+    assert found.stdout.startswith(f"{tmp_path}/.cache/cloud-jax")
+    assert [path.name for path in tmp_path.iterdir()] == [".cache"]
+
+
+def test_a_user_without_a_home_has_no_cache(tmp_path):
+    code = (
+        "import pathlib\n"
+        "def home(): raise RuntimeError('Could not determine home directory.')\n"
+        "pathlib.Path.home = home\n"
+    )
+    found = run(before=code, XDG_CACHE_HOME="")
+    assert (found.returncode, found.stdout.strip()) == (0, "None")
+
+
+def test_damaged_programs_are_compiled_again_in_silence(tmp_path):
+    run(XDG_CACHE_HOME=str(tmp_path))
+    for path in tmp_path.rglob("*-cache"):
+        path.write_bytes(path.read_bytes()[:100])
+    found = run(XDG_CACHE_HOME=str(tmp_path))
+    assert (found.returncode, found.stderr) == (0, "")

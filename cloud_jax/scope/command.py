@@ -80,6 +80,10 @@ def _describe(file: str, vocabulary, symprec: float) -> dict:
     from cloud_jax.scope import Rejection, encode, read_text, sentence
 
     path = Path(file)
+    if path.is_dir():
+        raise Rejection(
+            "unreadable", "found a folder, expected its files: FOLDER/*.cif"
+        )
     if path.is_file() and path.stat().st_size > MAX_BYTES:
         raise Rejection(
             "unreadable",

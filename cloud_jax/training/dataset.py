@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from cloud_jax.cli import Exit, ResumableStop
 from cloud_jax.data.token_store import DatasetError, TokenStore
 
 
@@ -42,7 +43,13 @@ def ensure(
         words = " ".join(arguments)
         print(f"building {path}: cloud-jax preprocess {words}", flush=True)
         command = [sys.executable, "-m", "cloud_jax.preprocess", *arguments]
-        if subprocess.run(command).returncode or not manifest.exists():
+        try:
+            code = subprocess.run(command).returncode
+        except KeyboardInterrupt as stop:
+            raise ResumableStop from stop  # preprocessing keeps its work and said so
+        if code == Exit.RESUMABLE:
+            raise ResumableStop
+        if code or not manifest.exists():
             raise DatasetError(f"building {path} failed, see above")
     deadline = time.monotonic() + timeout_s
     while not manifest.exists():
