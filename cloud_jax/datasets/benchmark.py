@@ -15,7 +15,7 @@ import numpy as np
 
 from cloud_jax.datasets.download import RemoteFile, find, find_or_fetch
 from cloud_jax.files import file_sha256
-from cloud_jax.structures.columns import pick
+from cloud_jax.structures.columns import column_index
 from cloud_jax.structures.json_stream import split_rows
 from cloud_jax.structures.source import Listing, Piece, RawItem, Source, SourceError
 from cloud_jax.structures.table import csv_rows
@@ -278,7 +278,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> dict[str, list[str]]:
         SourceError: the file is damaged or lacks a column.
     """
     with csv_rows(path) as (header, rows):
-        places = [pick(header, name, (), path) for name in columns]
+        places = [column_index(header, name, (), path) for name in columns]
         found = {}
         for line, row in rows:
             if len(row) != len(header):

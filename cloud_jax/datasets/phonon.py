@@ -27,7 +27,7 @@ from cloud_jax.datasets.benchmark import (
     where,
 )
 from cloud_jax.datasets.download import RemoteFile
-from cloud_jax.structures.columns import pick
+from cloud_jax.structures.columns import column_index
 from cloud_jax.structures.source import Listing, SourceError
 from cloud_jax.structures.table import csv_rows
 
@@ -262,7 +262,7 @@ def _read(path: Path, n_columns: int) -> Iterator[list[str]]:
     """Yield the first n of id, structure, frequencies and density per row."""
     names = ("mp_id", "structure", "phfreq", "phdos")[:n_columns]
     with csv_rows(path) as (header, rows):
-        places = [pick(header, name, (), path) for name in names]
+        places = [column_index(header, name, (), path) for name in names]
         for line, row in rows:
             if len(row) != len(header):
                 raise SourceError(

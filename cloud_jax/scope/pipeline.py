@@ -19,6 +19,7 @@ from cloud_jax.scope import (
 )
 from cloud_jax.scope.options import Options
 from cloud_jax.structures import readers
+from cloud_jax.structures.extxyz import read_extxyz
 from cloud_jax.structures.optimade import read_optimade
 from cloud_jax.structures.source import RawItem, writable
 
@@ -28,7 +29,7 @@ _READERS = {
     "poscar": readers.read_poscar,
     "json": readers.read_json,
     "optimade": read_optimade,
-    "extxyz": readers.read_extxyz,
+    "extxyz": read_extxyz,
 }
 
 

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -110,6 +110,10 @@ class Cell:
     def is_disordered(self) -> bool:
         """Return whether any site is mixed or partially occupied."""
         return not all(isinstance(species, str) for species in self.species)
+
+    def flagged(self, flag: str) -> "Cell":
+        """Return the same cell with one more flag."""
+        return replace(self, flags=tuple(sorted({*self.flags, flag})))
 
     @classmethod
     def from_arrays(

@@ -5,14 +5,13 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import lru_cache
 
 import gemmi
 import numpy as np
 from jaxtyping import Float
 
-from cloud_jax.structures.cell import FARTHEST, MAX_SITES, Cell, element_of
+from cloud_jax.structures.cell import FARTHEST, MAX_SITES, Cell, Occupants, element_of
 from cloud_jax.structures.rejection import Rejection
 
 SITE_TOLERANCE = 1e-4  # fractional; images closer than this are one site, as pymatgen
@@ -47,7 +46,6 @@ _ADVICE = {
     "parse error": "expected a tag, one value (text with spaces in quotes) or loop_",
 }
 
-Site = tuple[tuple[str, float], ...]
 Operations = tuple[Float[np.ndarray, "m 3 3"], Float[np.ndarray, "m 3"]]
 
 
@@ -73,7 +71,7 @@ def read_cif(text: str) -> Cell:
         )
     cell = _read_block(document[filled[0]], tables[filled[0]])
     if len(filled) > 1:
-        cell = replace(cell, flags=tuple(sorted({*cell.flags, "first_of_several"})))
+        cell = cell.flagged("first_of_several")
     return cell
 
 
@@ -163,11 +161,11 @@ def _read_block(block: gemmi.cif.Block, table: gemmi.cif.Table) -> Cell:
         fractional, sites = _expand(fractional, sites, operations)
     cell = Cell.from_sites(_lattice(block), fractional, sites)
     if _formula_differs(_string(block, "_chemical_formula_sum"), cell):
-        cell = replace(cell, flags=tuple(sorted({*cell.flags, "formula_differs"})))
+        cell = cell.flagged("formula_differs")
     return cell
 
 
-def _occupants(block: gemmi.cif.Block, n: int) -> list[Site]:
+def _occupants(block: gemmi.cif.Block, n: int) -> list[Occupants]:
     symbols = block.find_values("_atom_site_type_symbol")
     if not len(symbols):
         symbols = block.find_values("_atom_site_label")
@@ -350,8 +348,8 @@ def _operations_of_name(block: gemmi.cif.Block, tag: str, name: str) -> Operatio
 
 
 def _expand(
-    fractional: Float[np.ndarray, "n 3"], sites: list[Site], operations: Operations
-) -> tuple[Float[np.ndarray, "k 3"], list[Site]]:
+    fractional: Float[np.ndarray, "n 3"], sites: list[Occupants], operations: Operations
+) -> tuple[Float[np.ndarray, "k 3"], list[Occupants]]:
     """Merge rows on one point into mixed sites, then add all images."""
     rotations, shifts = operations
     if len(fractional) * len(rotations) > _MAX_IMAGES:
@@ -362,7 +360,7 @@ def _expand(
         )
     points = np.empty_like(fractional)
     images: list[np.ndarray] = []
-    occupants: list[Site] = []
+    occupants: list[Occupants] = []
     for point, site in zip(fractional, sites, strict=True):
         orbit = rotations @ point + shifts
         seen = points[: len(occupants)]

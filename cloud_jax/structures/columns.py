@@ -1,4 +1,4 @@
-"""What a row of a table says: its id, and its crystal in one column or in several."""
+"""Rows of a table: their id, and their crystal in one column or in several."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ ID_COLUMNS = (
     "mbid",
     "file",
 )
-# Columns that are a crystal together: one of each line.
+# A crystal in several columns has one column of each of these kinds.
 _LATTICES = ("lattice", "cell", "lattice_vectors", "lattice_matrix", "lattice_mat")
 _CARTESIAN = ("positions", "cartesian_site_positions", "cart_coords")
 _FRACTIONAL = ("frac_coords", "frac", "fractional_coordinates", "scaled_positions")
@@ -25,11 +25,13 @@ _NUMBERS = ("numbers", "atomic_numbers", "Z")
 _SYMBOLS = ("species_at_sites", "symbols", "species", "elements")
 
 
-def pick(header: Sequence[str], wanted: str, known: Sequence[str], path: Path) -> int:
+def column_index(
+    header: Sequence[str], wanted: str, known: Sequence[str], path: Path
+) -> int:
     """Return the index of the wanted column, or of the first known one.
 
     Raises:
-        SourceError: there is none.
+        SourceError: the header has none of them.
     """
     for name in (wanted,) if wanted else known:
         if name in header:
@@ -40,30 +42,38 @@ def pick(header: Sequence[str], wanted: str, known: Sequence[str], path: Path) -
     )
 
 
-def pick_id(header: Sequence[str], wanted: str, path: Path) -> int | None:
-    """Return the index of the id column, None if there is none.
+def id_index(header: Sequence[str], wanted: str, path: Path) -> int | None:
+    """Return the index of the id column, None if the header has none.
 
     Raises:
-        SourceError: the wanted one is missing.
+        SourceError: the wanted column is missing.
     """
     if wanted:
-        return pick(header, wanted, (), path)
+        return column_index(header, wanted, (), path)
     return next((header.index(n) for n in ID_COLUMNS if n in header), None)
 
 
+def row_id(keys: Mapping[str, Any], id_column: str) -> str:
+    """Return the wanted or the first known id among a row's keys, empty if none."""
+    for name in (id_column,) if id_column else ID_COLUMNS:
+        if keys.get(name) is not None:
+            return str(keys[name])
+    return ""
+
+
 def used_columns(header: Sequence[str], column: str, id_column: str, path: Path):
-    """Return the names of the columns that `row_item` will look at.
+    """Return the names of the columns that `row_item` needs.
 
     Raises:
-        SourceError: they hold no crystal, or a wanted one is missing.
+        SourceError: no column holds a crystal, or a wanted one is missing.
     """
-    at = pick_id(header, id_column, path)
+    at = id_index(header, id_column, path)
     ids = [] if at is None else [header[at]]
     if not column and not set(STRUCTURE_COLUMNS) & set(header):
         structure = [name for name in header if name in _PARTS]
         if crystal_of(dict.fromkeys(structure, ())) is not None:
             return [*ids, *(name for name in structure if name not in ids)]
-    return [*ids, header[pick(header, column, STRUCTURE_COLUMNS, path)]]
+    return [*ids, header[column_index(header, column, STRUCTURE_COLUMNS, path)]]
 
 
 def row_item(
@@ -79,10 +89,10 @@ def row_item(
         path: for messages.
 
     Raises:
-        SourceError: there are no such columns.
+        SourceError: the row lacks these columns.
     """
     keys = list(row)
-    at = pick_id(keys, id_column, path)
+    at = id_index(keys, id_column, path)
     if at is not None and row[keys[at]] is not None:
         name = str(row[keys[at]])
     if not column and not set(STRUCTURE_COLUMNS) & row.keys():
@@ -93,15 +103,17 @@ def row_item(
             empty = [key for key in row if key in _PARTS and row[key] is None]
             problem = f"{', '.join(empty)}: the cell is empty"
             return RawItem(name, ("missing_structure", problem), "reject")
-    return cell_item(name, row[keys[pick(keys, column, STRUCTURE_COLUMNS, path)]])
+    return value_item(
+        name, row[keys[column_index(keys, column, STRUCTURE_COLUMNS, path)]]
+    )
 
 
-def cell_item(name: str, structure: Any) -> RawItem:
-    """Make an item of one value: text or a dict."""
+def value_item(name: str, structure: Any) -> RawItem:
+    """Return the item of one value of a table: text or a dict."""
     if structure is None or structure in ("", b""):
         return RawItem(name, ("missing_structure", "the cell is empty"), "reject")
     if isinstance(structure, str) and "\n" not in structure:
-        structure = structure.replace("\\n", "\n")  # line breaks as two characters
+        structure = structure.replace("\\n", "\n")  # escaped line breaks
     if isinstance(structure, dict):
         return crystal_of(structure, name) or RawItem(name, structure, "auto")
     return RawItem(name, structure, "auto")
@@ -110,8 +122,8 @@ def cell_item(name: str, structure: Any) -> RawItem:
 def crystal_of(row: Mapping[str, Any], name: str = "") -> RawItem | None:
     """Return the item of a row or struct that is a crystal itself, or None.
 
-    The dicts of pymatgen, ASE and JARVIS, entries of OPTIMADE, and any columns for
-    lattice vectors, positions (cartesian or fractional) and elements.
+    Known are the dicts of pymatgen, ASE and JARVIS, entries of OPTIMADE, and columns
+    for lattice vectors, positions (cartesian or fractional) and elements.
     """
     row = {key: value for key, value in row.items() if value is not None}
     if {"lattice", "sites"} <= row.keys() or {"lattice_mat", "coords"} <= row.keys():

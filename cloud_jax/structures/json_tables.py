@@ -1,11 +1,10 @@
-"""Structures in JSON: lists, rows, {id: structure}, pandas, databases of ASE."""
+"""Tables of structures in JSON: lists, rows, {id: structure}, pandas, ASE databases."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cloud_jax.structures.ase_files import row_id
-from cloud_jax.structures.columns import cell_item, row_item
+from cloud_jax.structures.columns import row_id, row_item, value_item
 from cloud_jax.structures.json_stream import (
     JsonStream,
     data_rows,
@@ -13,7 +12,7 @@ from cloud_jax.structures.json_stream import (
 )
 from cloud_jax.structures.source import RawItem, SourceError
 
-# A key of an object that is one structure, and none of a table of them.
+# An object with one of these keys is one structure, not a table of structures.
 _STRUCTURE_KEYS = {"lattice", "sites", "lattice_mat", "coords", "elements", "numbers"}
 _STRUCTURE_KEYS |= {"positions", "cell", "pbc", "abc", "angles", "cartesian", "@module"}
 _STRUCTURE_KEYS |= {"unique_id", "ctime"}
@@ -22,7 +21,7 @@ _STRUCTURE_KEYS |= {"unique_id", "ctime"}
 def json_items(
     path: Path, column: str, id_column: str, splits: tuple[str, ...]
 ) -> Iterator[RawItem]:
-    """Yield the structures of a JSON file, of which one is held at a time.
+    """Yield the structures of a JSON file, holding one at a time.
 
     Args:
         path: the file, plain or compressed.
@@ -31,7 +30,7 @@ def json_items(
         splits: of {split: {id: structure}}, the splits to read; all by default.
 
     Raises:
-        SourceError: it is damaged, or no table of structures.
+        SourceError: the file is damaged, or not a table of structures.
     """
     with open_json(path) as stream:
         if stream.peek() == "[":
@@ -42,7 +41,7 @@ def json_items(
         else:
             raise SourceError(f"{path}: expected a JSON list or object of structures")
         if stream.peek():
-            raise SourceError(f"{path}: is damaged: there is more after its end")
+            raise SourceError(f"{path}: found text after the end of the JSON value")
 
 
 def _members(
@@ -62,17 +61,17 @@ def _members(
             if key in ("columns", "index"):
                 head[key] = value
             elif key not in ("ids", "nextid"):  # of ase.db
-                yield cell_item(key, value)
+                yield value_item(key, value)
     if missing := set(splits) - met:
         raise SourceError(
-            f"{path}: found splits {sorted(met)[:10]}, expected {sorted(missing)} too"
+            f"{path}: found splits {sorted(met)[:10]}, expected also {sorted(missing)}"
         )
 
 
 def _member(
     stream: JsonStream, key: str, id_column: str, splits: tuple[str, ...]
 ) -> Iterator[RawItem]:
-    """Yield the structure that an object is, or those that it holds."""
+    """Yield the structure that an object is, or the structures that it holds."""
     structure: dict[str, Any] = {}
     for name in stream.members():
         if structure or name in _STRUCTURE_KEYS:
@@ -80,11 +79,11 @@ def _member(
         elif splits and key not in splits:
             stream.value()
         else:
-            yield cell_item(name, stream.value())
+            yield value_item(name, stream.value())
     if structure:
         keys = structure.get("key_value_pairs")
         name = row_id(keys, id_column) if isinstance(keys, dict) else ""
-        yield cell_item(name or key, structure)
+        yield value_item(name or key, structure)
 
 
 def row_items(
@@ -94,18 +93,18 @@ def row_items(
 
     Args:
         rows: dicts of columns, structures themselves, or a ValueError that says why
-            there is none.
+            a row could not be read.
         path: for names and messages.
         column: of the structure, see `row_item`.
         id_column: of the id.
 
     Raises:
-        SourceError: the first row lacks the columns: a wrong file rather than row.
+        SourceError: the first row lacks the columns, so the file is the wrong one.
     """
     for number, row in enumerate(rows):
         name = f"{path.name}:{number}"
         if isinstance(row, str):
-            yield cell_item(name, row)
+            yield value_item(name, row)
         elif not isinstance(row, dict):
             found = f"expected an object, found {type(row).__name__}"
             problem = str(row) if isinstance(row, ValueError) else found

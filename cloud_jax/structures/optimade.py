@@ -7,19 +7,16 @@ atoms whose positions nobody knows. What the entry leaves open is a `Rejection`.
 
 import json
 import math
-import re
 from typing import Any
 
 import numpy as np
 
-from cloud_jax.structures.cell import Cell
+from cloud_jax.structures.cell import Cell, Occupants
 from cloud_jax.structures.rejection import Rejection
 
 SITE_TOLERANCE = 1e-4  # fractional; partly occupied sites closer than this are one
 _LONGEST = 1e5  # angstrom; no cell is that long, and products stay finite
 _VACANCIES = frozenset(("vacancy", "vac", "va"))
-
-Occupants = tuple[tuple[str, float], ...]
 
 
 def read_optimade(content: str | bytes | dict) -> Cell:
@@ -41,8 +38,7 @@ def read_optimade(content: str | bytes | dict) -> Cell:
     except Rejection:
         raise
     except Exception as error:  # whatever a server may write into its JSON
-        reason = re.sub(r"\s+", " ", f"{type(error).__name__}: {error}")[:200]
-        raise Rejection("unreadable", f"not an OPTIMADE structure: {reason}") from None
+        raise Rejection.of_error("an OPTIMADE structure", error) from None
 
 
 def _read_entry(entry: Any) -> Cell:
@@ -73,8 +69,7 @@ def _read_entry(entry: Any) -> Cell:
     cell = Cell.from_sites(lattice, fractional, sites)
     if directions is None or sum(directions) == 3:
         return cell
-    flags = tuple(sorted({*cell.flags, "low_dimensional"}))
-    return Cell(cell.lattice, cell.fractional, cell.species, flags)
+    return cell.flagged("low_dimensional")
 
 
 def _total(site: Occupants) -> float:

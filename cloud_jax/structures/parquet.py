@@ -12,17 +12,17 @@ from cloud_jax.structures.columns import used_columns
 from cloud_jax.structures.json_tables import row_items
 from cloud_jax.structures.source import RawItem, SourceError
 
-_BATCH = 256  # rows that are held at a time
-_BUFFER = 2**20  # bytes of a column that are held at a time, whatever the row groups
+_BATCH = 256  # rows held at a time
+_BUFFER = 2**20  # bytes of a column held at a time, independent of the row groups
 
 Rows = Callable[[Sequence[str]], Iterator[dict[str, Any]]]
 
 
 def parquet_items(path: Path, column: str, id_column: str) -> Iterator[RawItem]:
-    """Yield the crystal of each row; only its columns are read.
+    """Yield the crystal of each row; only the needed columns are read.
 
     Raises:
-        SourceError: no such columns, or no Parquet file.
+        SourceError: missing columns, or not a Parquet file.
     """
     with parquet_rows(path) as (names, rows):
         used = used_columns(names, column, id_column, path)
@@ -37,7 +37,7 @@ def parquet_size(path: Path) -> int:
 
 @contextmanager
 def parquet_rows(path: Path) -> Iterator[tuple[list[str], Rows]]:
-    """Open a table: the names of its columns, and a stream of the rows of some.
+    """Open a table as the names of its columns and a stream of rows of the chosen ones.
 
     Raises:
         SourceError: the file is missing, damaged or of another kind.
@@ -58,5 +58,5 @@ def _open(path: Path) -> Iterator[pq.ParquetFile]:
             yield file
     except (pa.ArrowException, OSError) as error:
         raise SourceError(
-            f"{path}: is no Parquet file, or cannot be read ({error})"
+            f"{path}: not a Parquet file, or damaged ({error})"
         ) from error

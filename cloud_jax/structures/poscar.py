@@ -45,8 +45,7 @@ def read_poscar(text: str) -> Cell:
     except Rejection:
         raise
     except (ValueError, IndexError, np.linalg.LinAlgError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise Rejection("unreadable", f"not a POSCAR: {reason}") from None
+        raise Rejection.of_error("a POSCAR", error) from None
     return Cell.from_sites(lattice, coordinates, [[(name, 1.0)] for name in names])
 
 

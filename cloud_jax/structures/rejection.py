@@ -1,11 +1,11 @@
-"""The one exception that sets a single crystal aside."""
+"""The exception that sets a single crystal aside."""
 
 
 class Rejection(ValueError):
     """A crystal that cannot become a sentence.
 
     Attributes:
-        code: machine-readable reason. Of this package: `unreadable`, `no_atoms`,
+        code: machine-readable reason. Codes of this package: `unreadable`, `no_atoms`,
             `bad_lattice`, `bad_coordinates`, `bad_symmetry`, `unknown_species`,
             `occupancy`, `ambiguous`, `too_many_sites`, `disordered`,
             `overlapping_sites`, `symmetry_failed`, `composition`, `vocabulary`; later
@@ -21,6 +21,17 @@ class Rejection(ValueError):
         super().__init__(code, message)
         self.code = code
         self.message = message
+
+    @classmethod
+    def of_error(cls, kind: str, error: Exception) -> "Rejection":
+        """Return the `unreadable` rejection of text that a parser failed on.
+
+        Args:
+            kind: what was expected, with its article ("a POSCAR").
+            error: the parser's.
+        """
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return cls("unreadable", f"not {kind}: {reason}")
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"

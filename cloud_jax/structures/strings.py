@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cloud_jax.structures.source import Piece, RawItem
-from cloud_jax.structures.table import FileSource, csv_rows, csv_size, pick
+from cloud_jax.structures.table import FileSource, column_index, csv_rows, csv_size
 
 _COLUMNS = ("cloud", "scope", "scope_paper", "sentence", "string")
 
 
 @dataclass(frozen=True)
 class StringsSource(FileSource):
-    """Strings that were made elsewhere: no structure, so no volume and no group.
+    """A source of strings made elsewhere: without volume and space group.
 
     Attributes:
         column: the column with the strings; the first known name by default.
@@ -26,11 +26,13 @@ class StringsSource(FileSource):
         return sum(csv_size(piece.path) for piece in self.pieces())
 
     def read(self, piece: Piece) -> Iterator[RawItem]:
-        """Yield one string a row."""
+        """Yield one string per row."""
         path = piece.path
         with csv_rows(path) as (header, rows):
-            column = pick(header, self.column, _COLUMNS, path)
-            id_at = pick(header, self.id_column, (), path) if self.id_column else -1
+            column = column_index(header, self.column, _COLUMNS, path)
+            id_at = (
+                column_index(header, self.id_column, (), path) if self.id_column else -1
+            )
             for number, (_, row) in enumerate(rows):
                 name = f"{path.name}:{number}"
                 if len(row) != len(header):

@@ -1,6 +1,6 @@
 """Tables of structures: CSV, Parquet, JSON, JSON lines, npz, and the files of ASE.
 
-All are streamed; an npz is a few flat arrays, 60 bytes an atom.
+All are streamed except npz, which is a few flat arrays of 60 bytes per atom.
 """
 
 import csv
@@ -15,19 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from cloud_jax.structures.ase_files import (
-    database_items,
-    database_size,
-    frame_items,
-)
+from cloud_jax.structures.ase_database import database_items, database_size
 from cloud_jax.structures.columns import (
     ID_COLUMNS,
     STRUCTURE_COLUMNS,
-    cell_item,
-    pick,
-    pick_id,
+    column_index,
+    id_index,
+    value_item,
 )
 from cloud_jax.structures.compressed import open_text
+from cloud_jax.structures.extxyz import frame_items
 from cloud_jax.structures.json_stream import line_rows
 from cloud_jax.structures.json_tables import json_items, row_items
 from cloud_jax.structures.parquet import parquet_items, parquet_size
@@ -73,7 +70,7 @@ class FileSource(PathSource):
 
 @dataclass(frozen=True)
 class TableSource(FileSource):
-    """Rows with a structure each.
+    """A source of tables with one structure per row.
 
     Attributes:
         column: column or key of the structure; the first known name by default. Its
@@ -90,7 +87,7 @@ class TableSource(FileSource):
     splits: tuple[str, ...] = ()
 
     def read(self, piece: Piece) -> Iterator[RawItem]:
-        """Yield one structure a row."""
+        """Yield one structure per row."""
         path = piece.path
         try:
             yield from self._reader(path)(path)
@@ -102,8 +99,8 @@ class TableSource(FileSource):
     def count(self) -> int | None:
         """Return how many rows the files have, None for JSON and extended XYZ.
 
-        A CSV is read for it, which takes a few percent of the time that its structures
-        take.
+        A CSV is read for this, which takes a few percent of the time that parsing its
+        structures takes.
         """
         sizes = {".parquet": parquet_size, ".pq": parquet_size}
         sizes |= {".db": database_size, ".npz": npz_size, ".csv": csv_size}
@@ -113,7 +110,7 @@ class TableSource(FileSource):
         return sum(sizes[_suffix(path)](path) for path in paths)
 
     def _reader(self, path: Path) -> Callable[[Path], Iterator[RawItem]]:
-        """Choose by the last suffix that says no compression."""
+        """Return the reader for the last suffix that is not of a compression."""
         names = self.column, self.id_column
         readers = {
             ".npz": npz_items,
@@ -135,17 +132,17 @@ class TableSource(FileSource):
 
     def _csv_items(self, path: Path) -> Iterator[RawItem]:
         with csv_rows(path) as (header, rows):
-            column = pick(header, self.column, STRUCTURE_COLUMNS, path)
-            id_at = pick_id(header, self.id_column, path)
+            column = column_index(header, self.column, STRUCTURE_COLUMNS, path)
+            id_at = id_index(header, self.id_column, path)
             for number, (_, row) in enumerate(rows):
-                if len(row) == len(header) + 1:  # pandas: an index without a name
+                if len(row) == len(header) + 1:  # the unnamed index of pandas
                     del row[0]
                 name = f"{path.name}:{number}"
                 if len(row) != len(header):
                     problem = f"found {len(row)} fields, expected {len(header)}"
                     yield RawItem(name, ("bad_row", problem), "reject")
                 else:
-                    yield cell_item(name if id_at is None else row[id_at], row[column])
+                    yield value_item(name if id_at is None else row[id_at], row[column])
 
     def _json_lines(self, path: Path) -> Iterator[RawItem]:
         rows = (row for _, row in line_rows(path))
@@ -153,7 +150,7 @@ class TableSource(FileSource):
 
 
 def _suffix(path: Path) -> str:
-    """Return the last suffix that names no compression, in lower case."""
+    """Return the last suffix that is not of a compression, in lower case."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in (".gz", ".bz2", ".zip"):
         suffixes.pop()
@@ -161,7 +158,7 @@ def _suffix(path: Path) -> str:
 
 
 def csv_size(path: Path) -> int:
-    """Return the number of rows of a CSV, the header apart."""
+    """Return the number of rows of a CSV without its header."""
     with csv_rows(path) as (_, rows):
         return sum(1 for _ in rows)
 
@@ -170,9 +167,9 @@ def csv_size(path: Path) -> int:
 def csv_rows(
     path: Path,
 ) -> Iterator[tuple[list[str], Iterator[tuple[int, list[str]]]]]:
-    """Open a CSV: its header and a stream of rows; comment lines above it go.
+    """Open a CSV as its header and a stream of rows, skipping comments above it.
 
-    Each row comes with the physical line on which it begins, from 1.
+    Each row comes with the number, from 1, of the line of text on which it begins.
 
     Raises:
         SourceError: the file is missing, damaged or has no header.
@@ -185,7 +182,7 @@ def csv_rows(
                 above, line = above + 1, file.readline()
             header = next(csv.reader([line]), [])
             if not header:
-                raise SourceError(f"{path}: is empty, expected a line of column names")
+                raise SourceError(f"{path}: empty, expected a line of column names")
             yield header, _numbered(csv.reader(file), above)
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{path}: cannot be read ({error})") from error
@@ -200,30 +197,34 @@ def _numbered(reader: Any, above: int) -> Iterator[tuple[int, list[str]]]:
 
 
 def npz_size(path: Path) -> int:
-    """Return the number of crystals; other arrays are not read."""
+    """Return the number of crystals, reading only `n_sites`."""
     with open_npz(path, _NPZ_KEYS) as data:
         return len(data["n_sites"])
 
 
 @contextmanager
 def open_npz(path: Path, keys: Sequence[str]) -> Iterator[np.lib.npyio.NpzFile]:
-    """Open a file of arrays.
+    """Open an npz file.
 
     Raises:
-        SourceError: it cannot be read, then or later, or has not all the keys.
+        SourceError: the file cannot be read, now or later, or lacks one of the keys.
     """
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as data:
             yield data
     except (KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise SourceError(
-            f"{path}: expected the arrays {', '.join(keys)} and perhaps "
+            f"{path}: expected the arrays {', '.join(keys)} and optionally "
             f"{ID_COLUMNS[0]} ({error})"
         ) from error
 
 
 def npz_items(path: Path) -> Iterator[RawItem]:
-    """Flat arrays: `n_sites` [N], `Z` [sum], `frac` [sum, 3], `lattice` [N, 3, 3]."""
+    """Yield the N crystals of flat arrays.
+
+    These are `n_sites` [N], `Z` [sum], `frac` [sum, 3] and `lattice` [N, 3, 3],
+    angstrom.
+    """
     with open_npz(path, _NPZ_KEYS) as data:
         n_sites, numbers, fractional, lattice = (data[key] for key in _NPZ_KEYS)
         key = next((key for key in ID_COLUMNS if key in data), None)

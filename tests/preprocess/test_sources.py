@@ -195,7 +195,7 @@ def test_a_wrong_corpus_file_says_what_was_expected(tmp_path, text, message):
         ("table:{}/none.csv", "found no file"),
         ("cif:{}/none", "leads to no structure file"),
         ("table:{}/text.csv", "found columns a, b; expected cif or structure"),
-        ("table:{}/empty.csv", "is empty"),
+        ("table:{}/empty.csv", "empty, expected a line of column names"),
         ("table:{}/damaged.json", "is damaged"),
         ("table:{}/deep.json", "is nested too deeply"),
         ("table:{}/damaged.csv.gz", "cannot be read"),

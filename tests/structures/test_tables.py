@@ -21,7 +21,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from cloud_jax.datasets.corpus import read_sources
 from cloud_jax.scope import Cell
 from cloud_jax.scope.pipeline import Options, Record, process
-from cloud_jax.structures.ase_files import check_ase
+from cloud_jax.structures.ase_database import check_ase
 from cloud_jax.structures.source import RawItem, SourceError
 
 STRUCTURES = (
@@ -150,10 +150,10 @@ def test_missing_cells_and_files_that_are_no_parquet(tmp_path):
     with pytest.raises(SourceError, match="found columns a; expected cif or structure"):
         items(f"table:{tmp_path}/other.parquet")
     (tmp_path / "no.parquet").write_bytes(b"PAR1")
-    with pytest.raises(SourceError, match=r"no\.parquet: is no Parquet file"):
+    with pytest.raises(SourceError, match=r"no\.parquet: not a Parquet file"):
         items(f"table:{tmp_path}/no.parquet")
     os.truncate(tmp_path / "t.parquet", 30)
-    with pytest.raises(SourceError, match=r"t\.parquet: is no Parquet file"):
+    with pytest.raises(SourceError, match=r"t\.parquet: not a Parquet file"):
         items(f"table:{tmp_path}/t.parquet")
 
 
@@ -192,7 +192,7 @@ def test_ase_databases_of_sqlite_and_json(tmp_path):
 
 
 def test_a_database_is_read_in_pages_after_deletions(tmp_path, monkeypatch):
-    monkeypatch.setattr("cloud_jax.structures.ase_files._PAGE", 2)
+    monkeypatch.setattr("cloud_jax.structures.ase_database._PAGE", 2)
     with connect(tmp_path / "t.db") as database:
         for number in range(3, 10):
             database.write(Atoms(numbers=[number], cell=[3, 3, 3], pbc=True))
@@ -204,7 +204,7 @@ def test_a_database_is_read_in_pages_after_deletions(tmp_path, monkeypatch):
 
 
 def test_a_damaged_row_of_a_database_costs_itself_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr("cloud_jax.structures.ase_files._PAGE", 3)
+    monkeypatch.setattr("cloud_jax.structures.ase_database._PAGE", 3)
     with connect(tmp_path / "t.db") as database:
         for number in range(3, 10):
             database.write(Atoms(numbers=[number], cell=[3, 3, 3], pbc=True))
@@ -219,10 +219,10 @@ def test_a_damaged_row_of_a_database_costs_itself_alone(tmp_path, monkeypatch):
 
 def test_what_is_no_database_says_so(tmp_path):
     (tmp_path / "t.db").write_text("no database")
-    with pytest.raises(SourceError, match=r"t\.db: is no SQLite database"):
+    with pytest.raises(SourceError, match=r"t\.db: not an SQLite database"):
         items(f"table:{tmp_path}/t.db")
     (tmp_path / "t.db").write_bytes(b"SQLite format 3\0" + b"?" * 5000)
-    with pytest.raises(SourceError, match=r"t\.db: is damaged after row 0"):
+    with pytest.raises(SourceError, match=r"t\.db: damaged after row 0"):
         items(f"table:{tmp_path}/t.db")
 
 
@@ -259,7 +259,7 @@ def test_frames_that_are_damaged(tmp_path):
 
 def test_without_ase_the_message_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(SourceError, match="takes the ase package: pip install ase"):
+    with pytest.raises(SourceError, match="needs the ase package: pip install ase"):
         check_ase(tmp_path / "t.db")
 
 
@@ -271,7 +271,7 @@ def test_overlong_lines_and_text_after_the_end_are_refused(tmp_path, monkeypatch
     assert groups(found) == [229, "bad_row", 229]
     assert found[1].payload[1] == "line 2 is longer than 2000 characters"
     (tmp_path / "t.json").write_text(f"[{row}] more")
-    with pytest.raises(SourceError, match="there is more after its end"):
+    with pytest.raises(SourceError, match="found text after the end of the JSON value"):
         items(f"table:{tmp_path}/t.json")
 
 
