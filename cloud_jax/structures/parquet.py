@@ -58,5 +58,5 @@ def _open(path: Path) -> Iterator[pq.ParquetFile]:
             yield file
     except (pa.ArrowException, OSError) as error:
         raise SourceError(
-            f"{path}: not a Parquet file, or damaged ({error})"
+            f"{path}: not a Parquet file, or cannot be read ({error})"
         ) from error
