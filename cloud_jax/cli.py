@@ -11,8 +11,11 @@ import enum
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import NamedTuple
+
+from cloud_jax import __version__
 
 
 class Exit(enum.IntEnum):
@@ -153,9 +156,10 @@ def overview() -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
         formatter_class=_formatter,
     )
-    parser.add_argument("--version", action=_Version)
+    version = f"cloud-jax {__version__}"
+    parser.add_argument("--version", action="version", version=version)
     parser.set_defaults(parser=parser)
-    _add_commands(parser, list(COMMANDS))
+    _add_commands(parser)
     return parser
 
 
@@ -168,19 +172,19 @@ def complete() -> None:
     import argcomplete
 
     parser = argparse.ArgumentParser(prog="cloud-jax")
-    for name, child in _add_commands(parser, list(COMMANDS)).items():
-        import_module(COMMANDS[name].module).configure(child)
+    for name, child in _add_commands(parser).items():
+        with suppress(ModuleNotFoundError):  # its extra is not installed
+            import_module(COMMANDS[name].module).configure(child)
     argcomplete.autocomplete(parser)
 
 
 def _add_commands(
-    parser: argparse.ArgumentParser, names: Sequence[str]
+    parser: argparse.ArgumentParser,
 ) -> dict[str, argparse.ArgumentParser]:
-    """Add a parser a command, `study X` below `study`; return them by name."""
+    """Add a parser per command, `study X` below `study`; return them by name."""
     level = parser.add_subparsers(title="commands", metavar="COMMAND")
     study, parsers = None, {}
-    for name in names:
-        summary = COMMANDS[name].summary
+    for name, (_, summary, _) in COMMANDS.items():
         if name.startswith("study "):
             if study is None:
                 group = level.add_parser("study", help="reproduce the paper's evidence")
@@ -190,19 +194,6 @@ def _add_commands(
         else:
             parsers[name] = level.add_parser(name, help=summary)
     return parsers
-
-
-class _Version(argparse.Action):
-    """Print the version, read when it is asked for."""
-
-    def __init__(self, option_strings, dest):
-        super().__init__(option_strings, dest, nargs=0, help="print the version")
-
-    def __call__(self, parser, *_):
-        from cloud_jax import __version__
-
-        print(f"cloud-jax {__version__}")
-        parser.exit()
 
 
 def run_command(

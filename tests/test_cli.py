@@ -116,3 +116,15 @@ def test_the_shell_completes_commands_and_flags():
         env=environment, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert found.stdout.strip() == "--temperature"
+
+
+def test_completion_leaves_out_what_is_not_installed():
+    code = (
+        "import sys\n"
+        "for name in ('ml_collections', 'requests'): sys.modules[name] = None\n"
+        "from unittest.mock import patch\n"
+        "from cloud_jax import cli\n"
+        "with patch('argcomplete.autocomplete') as answered: cli.complete()\n"
+        "answered.assert_called_once()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

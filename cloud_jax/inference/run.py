@@ -75,7 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
         if request:
             crystals, raw, not_finite = predictor.outputs(crystals)
             rejects += not_finite
-            as_json = arguments.json or Path(str(arguments.output)).suffix == ".jsonl"
+            output = arguments.output
+            as_json = arguments.json or (output and output.suffix.lower() == ".jsonl")
             writer = table and (JsonWriter if as_json else CsvWriter)(table)
             curves = []
             for chunk, properties in predictor.properties(crystals, raw, request):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from cloud_jax.cli import Exit, run_command
+from cloud_jax.cli import Exit, UsageError, run_command
 from cloud_jax.cores import usable_cores
 
 _SOURCES = """\
@@ -73,7 +73,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Turn crystal structures into deduplicated, split, tokenised TFRecord shards."
     )
     parser.epilog = _SOURCES
-    parser.set_defaults(usage_error=parser.error)
     add = parser.add_argument
     add("sources", nargs="*", metavar="SOURCE", help="see below")
     add(
@@ -217,17 +216,14 @@ def execute(arguments: argparse.Namespace) -> int:
         print("\n".join(map(describe, list_datasets(arguments.data_dir))))
         return Exit.DONE
     if not (arguments.sources and arguments.output):
-        arguments.usage_error("expected --output DIR and at least one SOURCE")
+        raise UsageError("expected --output DIR and at least one SOURCE")
     from cloud_jax.files import LockedError
     from cloud_jax.scope.pool import EngineError
 
     try:
         with _sigterm_as_interrupt():
             manifest, report, existed = _build(arguments)
-    except EngineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return Exit.FAILED
-    except LockedError:
+    except (EngineError, LockedError):
         raise
     except OSError as error:
         raise OSError(

@@ -113,19 +113,12 @@ def _describe(file: str, vocabulary, symprec: float) -> dict:
 
 def _reading(scope) -> list[str]:
     """Return lines that say in words what the sentence says."""
-    import spglib
-
-    from cloud_jax.scope.space_groups import hermann_mauguin
+    from cloud_jax.scope.space_groups import hermann_mauguin, point_group
 
     number = scope.space_group
     symbol = hermann_mauguin(number)
-    point_group = next(
-        kind.pointgroup_international
-        for hall in range(1, 531)
-        if (kind := spglib.get_spacegroup_type(hall)).number == number
-    )
     lines = [
-        f"space group {number} ({symbol}), point group {point_group}, found at "
+        f"space group {number} ({symbol}), point group {point_group(number)}, found at "
         f"{scope.symprec:g} A by {scope.finder}"
     ]
     for orbit, count in Counter(scope.orbits).items():

@@ -33,10 +33,21 @@ def generator_string(number: int) -> str:
 
 def hermann_mauguin(number: int) -> str:
     """Return the short Hermann-Mauguin symbol of a space group, such as `P2_1/c`."""
+    return _type_of(number).international_short
+
+
+def point_group(number: int) -> str:
+    """Return the symbol of the point group of a space group, such as `2/m`."""
+    return _type_of(number).pointgroup_international
+
+
+@cache
+def _type_of(number: int):
+    """Return spglib's type of a space group in its default setting."""
     import spglib
 
     kinds = (spglib.get_spacegroup_type(hall) for hall in range(1, 531))
-    return next(k.international_short for k in kinds if k.number == number)
+    return next(kind for kind in kinds if kind.number == number)
 
 
 def wyckoff_multiplicities(number: int) -> dict[str, int]:

@@ -73,21 +73,16 @@ def _from_one(text: str) -> int:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Measure, and print the summary."""
-    from cloud_jax.scope.pool import EngineError
     from cloud_jax.studies.attention.run import run
     from cloud_jax.studies.attention.summary import format_summary
 
-    try:
-        found = run(
-            arguments.files,
-            checkpoint=arguments.checkpoint,
-            output=arguments.output,
-            layer=arguments.layer,
-            member=arguments.member,
-        )
-    except EngineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return Exit.FAILED
+    found = run(
+        arguments.files,
+        checkpoint=arguments.checkpoint,
+        output=arguments.output,
+        layer=arguments.layer,
+        member=arguments.member,
+    )
     if found is None:
         return Exit.FAILED
     print(format_summary(found, arguments.output))

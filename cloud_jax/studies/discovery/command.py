@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cloud_jax.cli import Exit, run_command
+from cloud_jax.cli import Exit, UsageError, run_command
 
 EPILOG = """\
 RUN is the work directory of a finished fine-tuning run whose test rows are WBM, or a
@@ -34,7 +34,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Compute the metrics of MatBench Discovery, draw figures, write a submission."
     )
     parser.epilog = EPILOG
-    parser.set_defaults(usage_error=parser.error)
     add = parser.add_argument
     add("run", type=Path, metavar="RUN", help="work directory, or CSV of predictions")
     add("--summary", type=Path, metavar="FILE", help="hull distances, see below")
@@ -60,7 +59,7 @@ def execute(arguments: argparse.Namespace) -> int:
     output = arguments.output
     if output is None:
         if not arguments.run.is_dir() and arguments.run.exists():
-            arguments.usage_error("argument --output: is needed where RUN is a file")
+            raise UsageError("argument --output: is needed where RUN is a file")
         output = arguments.run / "discovery"
 
     from cloud_jax.studies.discovery.run import run
