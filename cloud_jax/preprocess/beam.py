@@ -67,7 +67,7 @@ def run(
     pipeline_options: Sequence[str],
     limits: Limits,
 ) -> EngineOutput:
-    """Bring every crystal of the sources into shards, tables and counts.
+    """Turn every crystal of the sources into shards, tables and counts.
 
     Args:
         request: what decides the bytes.
@@ -78,7 +78,7 @@ def run(
         fingerprint: what else decides what becomes of a crystal.
         pipeline_options: Beam's, `name=value` or `name`; without a `runner` it is one
             process of this machine.
-        limits: of one record.
+        limits: per crystal.
 
     Raises:
         SourceError: a source cannot be read.

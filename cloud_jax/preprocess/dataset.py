@@ -35,7 +35,7 @@ class EmptyDatasetError(ValueError):
 
 
 class EngineOutput(NamedTuple):
-    """What an engine has brought into a scratch folder.
+    """The files and counts that an engine leaves in a scratch folder.
 
     Attributes:
         shards: all of them, with their tables; `rejects.csv` is there too.

@@ -1,4 +1,4 @@
-"""Keys of a crystal: what makes two one, and what a split keeps together."""
+"""Keys of a crystal: of its duplicates, and of the group a split keeps together."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Which records stay: de-duplication, reserved crystals, and the split by formula.
+"""The choice of records: de-duplication, reserved crystals, and the split by formula.
 
 Records that count as one crystal have the same key, so a bucket of keys is decided
 alone, on any machine, and nothing depends on the order in which records arrive.
@@ -88,7 +88,7 @@ def _mix(group: UInt64[np.ndarray, " N"], seed: int) -> np.ndarray:
 
 
 class Deduplicated(NamedTuple):
-    """What became of a bucket of records.
+    """The records of a bucket, sorted by their fate.
 
     Attributes:
         kept: the representatives, of schema `KEPT`.

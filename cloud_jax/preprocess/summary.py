@@ -1,4 +1,4 @@
-"""What is in a dataset, in a few lines for people or as facts for programs."""
+"""The summary of a dataset: a few lines for people, or facts for programs."""
 
 from pathlib import Path
 

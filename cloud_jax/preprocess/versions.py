@@ -1,4 +1,4 @@
-"""What decides the results beside the options: versions of libraries and our code."""
+"""Versions of the libraries and of our code that decide the results."""
 
 import hashlib
 import json

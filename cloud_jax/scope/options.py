@@ -1,4 +1,4 @@
-"""What decides what becomes of a crystal; to be read where nothing is parsed."""
+"""Settings that decide the sentence of a crystal; importing them loads no parser."""
 
 from dataclasses import asdict, dataclass
 

@@ -1,4 +1,4 @@
-"""What happens to one crystal, as a pure function: parse, encode, tokenise.
+"""The way of one crystal, as a pure function: parse, encode, tokenise.
 
 Every engine runs `process` and nothing else on each raw item, so the result does not
 depend on how the work was spread.
@@ -77,7 +77,7 @@ def vocabulary_of(dialect: str) -> Vocabulary:
 
 
 def process(item: RawItem, source: str, options: Options) -> Record | Reject:
-    """Turn one raw item into a record, or say why not.
+    """Turn one raw item into a record, or into a reject that says why not.
 
     Args:
         item: the crystal as found.
@@ -105,7 +105,7 @@ def process(item: RawItem, source: str, options: Options) -> Record | Reject:
     except Rejection as rejection:
         return Reject(name, stage, rejection.code, writable(rejection.message))
     except MemoryError:
-        why = "needs more memory than --memory-limit gives a crystal"
+        why = "needs more memory than --memory-limit allows per crystal"
         return Reject(name, stage, "out_of_memory", why)
     except ImportError:  # this installation cannot read any such crystal
         raise

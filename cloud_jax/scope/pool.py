@@ -46,7 +46,7 @@ class EngineError(OSError):
 
 
 class Limits(NamedTuple):
-    """What one record may take.
+    """Limits per record.
 
     Attributes:
         seconds: of time.
