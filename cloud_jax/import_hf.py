@@ -4,9 +4,9 @@
 
 Reads config.json and model.safetensors or pytorch_model.bin (whole or in shards), and
 vocab.txt, added_tokens.json and tokenizer_config.json of the tokenizer. PyTorch is not
-needed, and nothing that a .bin file names is run. The result is an encoder to fine-tune
-or embed with; what was left out or changed is printed. Nothing is written unless all
-of it fits.
+needed, and no code named in a .bin file is run. The result is an encoder to fine-tune
+or embed with; what was left out or changed is printed. Nothing is written unless
+everything can be converted.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Convert, and print what was left out or changed."""
+    """Convert, print what was left out or changed, and return the exit code."""
     tokenizer = arguments.tokenizer or arguments.checkpoint
     try:
         notes = _import(arguments.checkpoint, tokenizer, arguments.output)
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _import(checkpoint: Path, tokenizer: Path, output: Path) -> list[str]:
-    """Import and return what to tell the user."""
+    """Import the checkpoint and return the lines to print."""
     from dataclasses import asdict
 
     from cloud_jax.files import file_sha256
@@ -78,7 +78,7 @@ def _import(checkpoint: Path, tokenizer: Path, output: Path) -> list[str]:
         output,
         description={
             "kind": "encoder",
-            # What the reference pipeline leaves at pymatgen's defaults.
+            # Defaults of pymatgen, which the reference pipeline does not change.
             "symprec": 0.01,
             "angle_tolerance": 5.0,
             "max_tokens": config.max_positions,

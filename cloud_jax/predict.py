@@ -4,8 +4,8 @@
     cloud-jax predict --checkpoint runs/mine cifs/ --output predictions.csv
 
 Rows go to --output (or to standard output), in the order of the files: id, property,
-temperature_k, value, unit, basis, std, lower, upper, flags. What could not be predicted
-is listed in rejects.csv beside --output.
+temperature_k, value, unit, basis, std, lower, upper, flags. Rejected crystals are
+listed in rejects.csv beside --output.
 """
 
 import argparse
@@ -25,9 +25,9 @@ that held the stated share of the calibration rows. flags say what is unusual:
       how the file was read; see `cloud-jax scope FILE`
   unseen_space_group, unseen_element:X, unseen_wyckoff:X, unseen_count:X,
   unseen_fraction:X, unseen_token:X, longer_than_trained
-      no labelled training row had this: do not rely on the interval
+      absent from the labelled training rows: do not rely on the interval
 
-The exit code is 0 if at least one crystal was predicted; a warning says what was not.
+The exit code is 0 if at least one crystal was predicted; a warning counts the rest.
 """
 
 
@@ -88,7 +88,9 @@ def _path_of(*suffixes: str):
         path = Path(text)
         if path.suffix.lower() not in suffixes:
             names = " or ".join(suffixes)
-            raise argparse.ArgumentTypeError(f"{text}: expected a name in {names}")
+            raise argparse.ArgumentTypeError(
+                f"{text}: expected a file name ending in {names}"
+            )
         if not path.parent.is_dir():
             raise argparse.ArgumentTypeError(
                 f"{text}: there is no folder {path.parent}"
@@ -113,12 +115,16 @@ def _temperatures(text: str):
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Check that the arguments go together, and predict."""
+    """Check that the arguments go together, and predict; return the exit code."""
     if arguments.output and arguments.output.name == "rejects.csv":
-        raise UsageError("--output: rejects.csv is the name of the list of rejects")
+        raise UsageError(
+            "--output: rejects.csv is the list of rejects: give another name"
+        )
     n_temperatures = 0 if arguments.temperature is None else len(arguments.temperature)
     if arguments.plot and n_temperatures < 2:
-        raise UsageError("--plot: needs --temperature with two or more, 0:1000:10")
+        raise UsageError(
+            "--plot: needs --temperature with two or more values, such as 0:1000:10"
+        )
     keep_compiled_programs()
     from cloud_jax.inference.properties import PredictionError
     from cloud_jax.inference.run import run

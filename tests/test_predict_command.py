@@ -135,14 +135,14 @@ def test_nothing_predicted_is_a_failure(model, cifs, tmp_path, capsys):
     [
         (["--temperature", "9:1:1"], "smaller temperature first"),
         (["--temperature", "-5"], "at least 0 K"),
-        (["--output", "x.cif"], "expected a name in .csv"),
+        (["--output", "x.cif"], "expected a file name ending in .csv"),
         (["--output", "nowhere/x.csv"], "no folder nowhere"),
-        (["--output", "rejects.csv"], "the name of the list of rejects"),
+        (["--output", "rejects.csv"], "is the list of rejects: give another name"),
         (["--plot", "x.png"], "needs --temperature with two or more"),
         (["--temperature", "3", "--plot", "x.png"], "needs --temperature"),
     ],
 )
-def test_slips_on_the_command_line(words, message, capsys):
+def test_wrong_arguments_end_with_usage(words, message, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["a.cif", *words])
     assert stop.value.code == 2
@@ -183,9 +183,7 @@ def test_a_folder_without_a_model_is_named(tmp_path, capsys):
         (("head", "law"), "field head.law: law 'mine:LAW' is neither one of debye"),
     ],
 )
-def test_a_model_json_that_does_not_do_is_named(
-    model, cifs, tmp_path, capsys, place, message
-):
+def test_an_unusable_model_json_is_named(model, cifs, tmp_path, capsys, place, message):
     folder = shutil.copytree(model, tmp_path / "m")
     description = json.loads((folder / "model.json").read_text())
     part = reduce(getitem, place[:-1], description)

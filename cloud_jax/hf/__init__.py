@@ -1,1 +1,1 @@
-"""Hugging Face BERT checkpoints as ours, without PyTorch and without a pickle."""
+"""Import of Hugging Face BERT checkpoints, without PyTorch or running a pickle."""

@@ -1,6 +1,6 @@
-"""Weights of a Hugging Face BERT as our parameters.
+"""Conversion of Hugging Face BERT weights to parameters of our encoder.
 
-Our encoder is that BERT but for the layout: kernels are transposed, query, key and
+The two differ in layout only: kernels are transposed, query, key and
 value lie in one array, token type 0 is part of the position table, and embedding rows
 that no token uses are left out.
 """
@@ -35,19 +35,19 @@ _DECODER = "cls.predictions.decoder"
 
 
 class HuggingFaceError(ValueError):
-    """A checkpoint that cannot become ours; says file, field, found and expected."""
+    """A checkpoint that cannot be converted; says file, field, found and expected."""
 
 
 class Imported(NamedTuple):
-    """A checkpoint in our terms.
+    """A converted checkpoint.
 
     Attributes:
         config: of the encoder.
-        pad_id: what config.json calls padding.
+        pad_id: id of padding in config.json.
         params: `{"encoder": ..., "mlm_head": ...}`, float32; the head is missing where
             the checkpoint has none.
-        files: what was read, config.json first.
-        notes: what was changed or left out, for people.
+        files: those read, config.json first.
+        notes: sentences that tell the user what was changed or left out.
     """
 
     config: EncoderConfig
@@ -63,10 +63,10 @@ def import_bert(folder: Path, *, n_tokens: int) -> Imported:
     Args:
         folder: holds config.json and weights (`WEIGHTS`, whole or in shards with an
             index).
-        n_tokens: tokens of the tokenizer, V: embedding rows beyond are left out.
+        n_tokens: tokens of the tokenizer; embedding rows beyond are left out.
 
     Raises:
-        HuggingFaceError: something is missing, damaged, or not what our encoder does.
+        HuggingFaceError: a file is missing or damaged, or our encoder lacks a feature.
     """
     folder = Path(folder)
     path = folder / "config.json"
@@ -147,7 +147,7 @@ def _encoder_config(theirs: dict[str, Any], path: Path, n_tokens: int) -> Encode
 
 
 def _read_arrays(folder: Path) -> tuple[dict[str, np.ndarray], list[Path]]:
-    """Return all arrays of the weights' file or shards, and the files, index first."""
+    """Return all arrays by name, and the files that hold them, an index first."""
     for name in WEIGHTS:
         path, index = folder / name, folder / f"{name}.index.json"
         if path.is_file():
@@ -207,14 +207,14 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
 
 
 class _State:
-    """Arrays by name; remembers which were taken."""
+    """Arrays by name; `left` holds the names not taken yet."""
 
     def __init__(self, arrays: dict[str, np.ndarray], file: Path):
         self._arrays, self.file = arrays, file
         self.left = set(arrays)
 
     def take(self, name: str, *shape: int) -> Float[np.ndarray, "..."]:
-        """Return an array as float32 after a look at its shape and values."""
+        """Return an array as float32, checked for its shape and finite values."""
         where = f"{self.file}, weight {name}"
         array = self._arrays.get(name)
         if array is None:
@@ -238,12 +238,12 @@ class _State:
         return array
 
     def linear(self, name: str, inputs: int, outputs: int) -> dict[str, np.ndarray]:
-        """Return a torch Linear as a Dense: its kernel is transposed."""
+        """Return a torch Linear as a flax Dense, the kernel transposed."""
         kernel = self.take(f"{name}.weight", outputs, inputs).T
         return {"kernel": kernel, "bias": self.take(f"{name}.bias", outputs)}
 
     def norm(self, name: str, width: int) -> dict[str, np.ndarray]:
-        """Return a LayerNorm."""
+        """Return a LayerNorm's scale and bias."""
         scale = self.take(f"{name}.weight", width)
         return {"scale": scale, "bias": self.take(f"{name}.bias", width)}
 
@@ -256,7 +256,7 @@ def _convert(
     bert = "bert." if any(name.startswith("bert.") for name in state.left) else ""
 
     def pad(array):
-        """Their rows that a token uses, then zeros up to our multiple of 128."""
+        """Keep the rows of known tokens; add zero rows up to a multiple of 128."""
         missing = config.padded_vocab_size - n_tokens
         return np.pad(array[:n_tokens], [(0, missing)] + [(0, 0)] * (array.ndim - 1))
 
@@ -291,14 +291,14 @@ def _convert(
             f"{', '.join(unknown[:3])}..."
         )
     notes = [
-        f"{n_tokens:,} of {rows:,} embedding rows are kept; no token has the others",
+        f"{n_tokens:,} of {rows:,} embedding rows are kept; no token uses the others",
         "token type 0 is added to the position table"
         + (f"; the other {types - 1} left out" if types > 1 else ""),
     ]
     if any(name.startswith(f"{bert}pooler.") for name in state.left):
         notes.append("the pooler is left out: heads take the state of [CLS] itself")
     if "mlm_head" not in params:
-        notes.append("it has no masked-language-modelling head")
+        notes.append("the checkpoint has no masked-language-modelling head")
     return params, notes
 
 
@@ -325,7 +325,7 @@ def _layer(state: _State, name: str, config: EncoderConfig) -> PyTree:
 
 
 def _check_tied(state: _State, words: np.ndarray) -> None:
-    """Check that a written decoder is the embedding, as ours always is."""
+    """Check that a stored decoder equals the embedding, as in our encoder."""
     name = f"{_DECODER}.weight"
     if name in state.left and not np.array_equal(state.take(name, *words.shape), words):
         raise HuggingFaceError(

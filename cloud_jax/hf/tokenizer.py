@@ -24,8 +24,8 @@ def read_tokenizer(folder: Path) -> WordPieceVocabulary:
 
     Raises:
         OSError: a file is missing.
-        ValueError: a file is damaged, or asks for what is not done here; with file,
-            field, what was found and what was expected.
+        ValueError: a file is damaged or asks for an unsupported setting; says file,
+            field, found and expected.
     """
     folder = Path(folder)
     path = folder / "tokenizer_config.json"
@@ -42,7 +42,7 @@ def read_tokenizer(folder: Path) -> WordPieceVocabulary:
     missing = [token for token in (*SPECIAL, "[UNK]", "|") if token not in ids]
     if missing:
         raise ValueError(
-            f"{path}: found no {', '.join(missing)}, expected CLOUD's tokenizer"
+            f"{path}: lacks {', '.join(missing)}, expected CLOUD's tokenizer"
         )
     spelling = {
         token: spelled
@@ -61,7 +61,7 @@ def read_tokenizer(folder: Path) -> WordPieceVocabulary:
 def _check_config(path: Path, config: dict) -> None:
     """Refuse a tokenizer that would cut words in another way."""
     expected = {
-        # BertTokenizer's own default is true: it must be said.
+        # BertTokenizer's own default is true, so a missing field is refused.
         "do_lower_case": (False,),
         "tokenizer_class": ("BertTokenizer", "BertTokenizerFast"),
         "do_basic_tokenize": (True, None),
@@ -119,8 +119,8 @@ def _read_object(path: Path) -> dict:
 def _spell(word: str, ids: dict[str, int], added: list[str]) -> tuple[int, ...]:
     """Spell one word as BertTokenizer does; `()` where it would say [UNK].
 
-    Added tokens are cut out first, wherever they stand, then punctuation, and what is
-    left is taken from the left in the longest pieces there are.
+    Added tokens are cut out first, wherever they stand, then punctuation; the rest is
+    split from the left into the longest known pieces.
     """
     by_length = sorted(added, key=len, reverse=True)
     pattern = "|".join(map(re.escape, by_length)) or "(?!)"  # never matches

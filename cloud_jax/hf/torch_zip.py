@@ -1,9 +1,9 @@
 """Arrays of a PyTorch checkpoint, without PyTorch and without running its pickle.
 
 `torch.save` (since 1.6) writes a zip archive: `data.pkl`, a pickle of the nested
-object, and one uncompressed entry a storage, `data/0`, `data/1`... A pickle may name
-any function of any module and have it called. Here it may name the few that rebuild a
-tensor, and it gets ours in their place; any other name ends the reading.
+object, and one uncompressed entry per storage, `data/0`, `data/1`... A pickle may name
+any function of any module and have it called. Here it may name only the few that
+rebuild a tensor, replaced by functions of this module; any other name is an error.
 """
 
 import collections
@@ -37,12 +37,12 @@ def read_torch_zip(path: Path) -> dict[str, np.ndarray]:
         path: for instance pytorch_model.bin.
 
     Returns:
-        The arrays by name, in the type they are stored in.
+        The arrays by name, in their stored types.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is damaged, is not such a file, or names something other than
-            tensors; nothing of what it names was run.
+        ValueError: damaged, not such a file, or it names something other than
+            tensors; nothing that it names was run.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -51,14 +51,14 @@ def read_torch_zip(path: Path) -> dict[str, np.ndarray]:
         raise
     except zipfile.BadZipFile as error:
         raise ValueError(
-            f"{path}: found a damaged file or one that is no zip archive ({error}), "
+            f"{path}: found a damaged file or one that is not a zip archive ({error}), "
             "expected what torch.save writes since PyTorch 1.6"
         ) from None
     # A damaged or hostile pickle can raise anything.
     except Exception as error:
         raise ValueError(
             f"{path}: not read ({type(error).__name__}: {error}); expected a state "
-            "dict of tensors saved by torch.save, and nothing of it was run"
+            "dict of tensors saved by torch.save; nothing in it was run"
         ) from None
     if not isinstance(state, dict):
         raise ValueError(
@@ -94,7 +94,7 @@ class _Unpickler(pickle.Unpickler):
         return self._archive.read(entry)  # checks the CRC
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a name; the names it knows are all there are."""
+        """Return the stand-in for one of the few allowed names."""
         if module == "torch" and name in _STORAGES:
             return name  # a string: a pickle could change the state of a dtype
         known = {
@@ -116,7 +116,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _rebuild_tensor(storage, offset, shape, stride, *_) -> np.ndarray:
-    """Return the view of a storage that a tensor is; numpy checks its bounds."""
+    """Return a tensor as a view of its storage; numpy checks the bounds."""
     size = storage.dtype.itemsize
     strides = tuple(size * step for step in stride)
     return np.ndarray(shape, storage.dtype, storage, size * offset, strides)

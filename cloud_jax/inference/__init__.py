@@ -1,7 +1,7 @@
-"""A trained model asked about structures: what `cloud_jax.load` returns.
+"""Prediction with a trained model: `cloud_jax.load` and `cloud-jax predict`.
 
-In the order of the work: `inputs` turns files and objects into records, `crystals` into
-what the model takes, `network` runs the members of the ensemble, `properties` turns
-their outputs into properties, `tables` and `outputs` into rows and files. `predictor`
-is the model in memory, `run` the command.
+`inputs` turns files and objects into records, `crystals` tokenises them and flags what
+lies outside the training rows, `network` runs the members of the ensemble, `properties`
+turns their outputs into properties, `tables` makes rows and `outputs` writes them.
+`predictor` is the model in memory, `run` the command.
 """

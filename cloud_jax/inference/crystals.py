@@ -1,4 +1,4 @@
-"""Records as the model takes them, and how far each lies outside what it has seen."""
+"""Records as inputs of the model, each with flags for what training did not cover."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from cloud_jax.scope import Rejection, tables
 from cloud_jax.scope.pipeline import Options, Record, Reject
 from cloud_jax.scope.symmetry import finder
 
-# A generator's letters are no news where the space group is: one flag says it.
+# Generator letters follow from the space group, which has a flag of its own.
 _ROLES = ("element", "wyckoff", "count", "fraction")
 
 
@@ -20,7 +20,7 @@ class Crystal(NamedTuple):
         tokens: ids in the model's vocabulary.
         formula: reduced, (element, count) pairs.
         n_atoms: in the primitive cell.
-        flags: what was noticed while reading, then what training had none of.
+        flags: notes from reading, then those of `unseen`.
         sentence: in the model's dialect.
         space_group: number.
     """
@@ -40,7 +40,7 @@ class Crystal(NamedTuple):
 
     @property
     def molar_mass_g(self) -> float:
-        """Return the mass of a mol of reduced formulas, g/mol."""
+        """Return the mass of one mol of reduced formulas, g/mol."""
         return sum(tables.element(e).mass * count for e, count in self.formula)
 
 
@@ -48,7 +48,7 @@ def options_of(model: Model) -> Options:
     """Return the options with which the model's training crystals were parsed.
 
     Raises:
-        ModelFolderError: what searched their symmetry is not here.
+        ModelFolderError: the package that searched their symmetry is not installed.
     """
     description = model.description
     try:
@@ -69,7 +69,7 @@ def options_of(model: Model) -> Options:
 def to_crystals(
     results: Iterable[Record | Reject], model: Model
 ) -> tuple[list[Crystal], list[Reject]]:
-    """Part what can be predicted from what cannot, in order."""
+    """Return the crystals that can be predicted, and the rejects, both in order."""
     crystals: list[Crystal] = []
     rejects: list[Reject] = []
     for result in results:
@@ -96,18 +96,18 @@ def _crystal(record: Record, model: Model) -> Crystal | Reject:
 
 
 def _pairs(formula: str) -> tuple[tuple[str, int], ...]:
-    """`Ca1 O3 Ti1` as pairs."""
+    """Return `Ca1 O3 Ti1` as (element, count) pairs."""
     words = ((word.rstrip("0123456789"), word) for word in formula.split())
     return tuple((element, int(word[len(element) :])) for element, word in words)
 
 
 def unseen(model: Model, sentence: str, tokens: list[int]) -> list[str]:
-    """Say what in a sentence none of the labelled training rows had.
+    """Name the parts of a sentence that occur in no labelled training row.
 
     Returns:
         Flags: `unseen_space_group`, `unseen_element:Pu` (likewise `wyckoff`, `count`,
         `fraction`; `token` where the vocabulary has no roles), `longer_than_trained`;
-        none where the model does not say what it was trained on.
+        none where model.json has no `domain`.
     """
     domain = model.description.get("domain") or {}
     flags = []

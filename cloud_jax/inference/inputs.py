@@ -1,4 +1,4 @@
-"""Files and Python objects to records, in the order in which they were given."""
+"""Files and Python objects to records, in the order given."""
 
 import glob
 import os
@@ -14,18 +14,18 @@ from cloud_jax.scope.pipeline import Options, Record, Reject, process
 from cloud_jax.structures.folder import CifSource
 from cloud_jax.structures.source import Piece, RawItem, Source, SourceError
 
-# spglib's notes that it fell back on another of its algorithms are no news to anyone.
+# Silences spglib's notes that it fell back on another of its own algorithms.
 os.environ.setdefault("SPGLIB_WARNING", "OFF")
 
-POOL_FROM = 128  # items: fewer are parsed while a worker still imports pymatgen
-TIME_LIMIT_S = 60.0  # for one crystal, in a worker
+POOL_FROM = 128  # items; fewer are parsed before a worker has imported its packages
+TIME_LIMIT_S = 60.0  # per crystal, in a worker
 
 
 def path_items(paths: Iterable[str]) -> Iterator[RawItem]:
     """Yield the crystals in files, folders, patterns and archives.
 
-    The id is the path as it was given, with what a folder, an archive or a CIF of
-    several adds to it. What is not there, or cannot be opened, is a reject.
+    The id is the path as given, extended by the name inside a folder, an archive or a
+    CIF of several crystals. A path that does not exist or cannot be opened is a reject.
 
     Args:
         paths: see `CifSource`.
@@ -35,7 +35,7 @@ def path_items(paths: Iterable[str]) -> Iterator[RawItem]:
             [path] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True))
         )
         if not matches:
-            problem = "there is no such file or folder, and no match of such a pattern"
+            problem = "found no such file or folder, and no match of it as a pattern"
             yield RawItem(_text(path), ("not_found", problem), "reject")
         for match in matches:
             folder = match if os.path.isdir(match) else os.path.dirname(match)
@@ -47,30 +47,30 @@ def path_items(paths: Iterable[str]) -> Iterator[RawItem]:
 
 
 def count_paths(paths: Sequence[str]) -> int | None:
-    """Return how many crystals `path_items` yields, None where that must be read."""
+    """Return how many crystals `path_items` yields, None if only reading can tell."""
     try:
         return CifSource("input", paths=tuple(paths)).count()
-    except SourceError:  # one of them leads to nothing, which its reject says
+    except SourceError:  # a path does not exist: `path_items` makes it a reject
         return None
 
 
 def _text(path: str) -> str:
-    """Return a path as text that any file can hold, also where it is not UTF-8."""
+    """Return a path as valid UTF-8; other bytes become replacement characters."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 
 def object_items(structures: Any, ids: Sequence[str] | None = None) -> list[RawItem]:
-    """Return what a notebook holds as items.
+    """Return Python objects as items.
 
     Args:
         structures: one, or an iterable, of pymatgen `Structure`, `Cell`, dictionaries
             (pymatgen, ASE, JARVIS), structure text, and paths as in `path_items`.
-        ids: one per crystal; without it paths are their own, and for the rest it is the
-            place in `structures`.
+        ids: one per crystal; by default the path, or for other objects the index in
+            `structures`.
 
     Raises:
-        TypeError: something else.
-        ValueError: not one id a crystal.
+        TypeError: an object of another type.
+        ValueError: the number of ids is not that of the crystals.
     """
     if isinstance(structures, str | os.PathLike | dict | Cell) or _is_structure(
         structures
@@ -106,14 +106,15 @@ def _items_of(value: Any, name: str) -> Iterable[RawItem]:
     if isinstance(value, str | os.PathLike):
         return path_items([os.fspath(value)])
     raise TypeError(
-        f"structure {name} is a {type(value).__name__}; expected a pymatgen Structure, "
-        "a cloud_jax.scope.Cell, a dictionary, the text of a structure file, or a path"
+        f"structure {name} has type {type(value).__name__}; expected a pymatgen "
+        "Structure, a cloud_jax.scope.Cell, a dictionary, the text of a structure "
+        "file, or a path"
     )
 
 
 @dataclass(frozen=True)
 class _Items(Source):
-    """A source of items that are in memory."""
+    """A source of items that are already in memory."""
 
     name: str = ""
     crystals: Iterable[RawItem] = ()
@@ -134,19 +135,19 @@ def parse(
 ) -> list[Record | Reject]:
     """Parse every item, in order.
 
-    Few items, or all with one worker, are parsed in this process. More go to the
-    engine of preprocessing, where a crystal that hangs or crashes its process becomes
-    a reject and the others continue.
+    With one worker, or fewer than `POOL_FROM` items, parsing happens in this process.
+    Otherwise the pool of preprocessing does it: a crystal that hangs or crashes its
+    process becomes a reject and the rest are still parsed.
 
     Args:
         items: see `path_items` and `object_items`.
         options: dialect, tolerances and limits of the model.
-        workers: processes.
-        progress: called with a number of items done, and False.
+        workers: number of processes.
+        progress: called with the number of items just done, and False.
 
     Raises:
-        EngineError: the workers cannot work.
-        OSError: no space for what they pass on.
+        EngineError: the workers cannot start or keep failing.
+        OSError: no disk space for their results.
     """
     items = iter(items)
     first = list(islice(items, POOL_FROM)) if workers > 1 else []

@@ -1,8 +1,9 @@
-"""The network over many sentences: blocks of one shape, so company changes nothing.
+"""The network over many sentences, in blocks of fixed shape.
 
 A sentence is padded to one of a few lengths and goes through the network in a block of
-fixed shape, whether alone or with thousands. A matrix product of another shape
-may round differently, and 1e-7 in theta is more than 1e-7 in a heat capacity at 5 K.
+fixed shape, whether alone or with thousands, so that its result does not depend on the
+others. A matrix product of another shape may round differently, and a relative 1e-7 in
+theta is more than 1e-7 in a heat capacity at 5 K, which goes as theta to the power -3.
 """
 
 from collections import defaultdict
@@ -20,8 +21,8 @@ from cloud_jax.models.bert import Encoder
 from cloud_jax.models.folder import Model, encoder_config
 from cloud_jax.models.heads import PropertyModel
 
-SHORTEST = 32  # tokens, the mean; then 48, 64, 96, 128...: each is a compilation
-BLOCK_TOKENS = 512  # rows times length: enough for two cores, and one CIF waits little
+SHORTEST = 32  # tokens, the mean; then 48, 64, 96, 128...: one compilation each
+BLOCK_TOKENS = 512  # rows times length: fills two cores, yet one CIF stays fast
 
 
 def head_outputs(
@@ -42,7 +43,7 @@ def head_outputs(
 def cls_states(
     model: Model, sentences: Sequence[Sequence[int]]
 ) -> Float[np.ndarray, "N D"]:
-    """Return the last hidden state at [CLS], of an ensemble that of its first member.
+    """Return the last hidden state at [CLS]; for an ensemble, its first member's.
 
     Args:
         model: of either kind.
@@ -83,7 +84,7 @@ def _evaluate(
 
 
 def padded_length(length: int) -> int:
-    """Return the least of 32, 48, 64, 96, 128, 192... that holds a sentence."""
+    """Return the smallest of 32, 48, 64, 96, 128, 192... that holds a sentence."""
     padded = SHORTEST
     while padded < length:
         padded = padded * 3 // 2 if padded & (padded - 1) == 0 else padded // 3 * 4
@@ -93,7 +94,7 @@ def padded_length(length: int) -> int:
 def padded_blocks(
     group: list[tuple[int, ...]], length: int
 ) -> Iterator[tuple[Int[np.ndarray, "B L"], Int[np.ndarray, "B L"]]]:
-    """Yield tokens, and 1 where they are of a sentence."""
+    """Yield padded tokens and their mask, 1 where a token belongs to a sentence."""
     # A power of two, so that the tiles of a matrix product treat all rows alike: with
     # 10 rows of 48 tokens the last digit depended on the place in the block.
     n_rows = 1 << max(0, (BLOCK_TOKENS // length).bit_length() - 1)

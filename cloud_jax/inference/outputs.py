@@ -1,4 +1,4 @@
-"""Files of a prediction: rows as CSV or JSON lines, rejects, vectors."""
+"""Output files of a prediction: CSV or JSON lines, rejects, [CLS] vectors."""
 
 import csv
 import io
@@ -20,8 +20,8 @@ from cloud_jax.scope.pipeline import Reject
 class CsvWriter:
     """Writes predictions as rows of a CSV file.
 
-    Numbers have the digits of float32, which is what the network computes in; NaN is an
-    empty field.
+    Numbers have the digits of float32, the precision of the network; NaN is an empty
+    field.
     """
 
     def __init__(self, file: IO[bytes]):
@@ -42,7 +42,7 @@ class CsvWriter:
 
 
 class JsonWriter:
-    """Writes predictions as one JSON object per crystal and line."""
+    """Writes predictions as JSON lines, one object per crystal."""
 
     def __init__(self, file: IO[bytes]):
         self._file = file
@@ -58,7 +58,7 @@ class JsonWriter:
 def _shortest_texts(values: Float[np.ndarray, " n"]) -> list[str]:
     """Return the shortest text of each number in float32, empty for NaN.
 
-    From 1e-6 to 1e10 without an exponent.
+    There is no exponent from 1e-6 to 1e10.
     """
     single = values.astype(np.float32)
     texts = single.astype(str)  # with an exponent below 1e-4 and above 1e6
@@ -73,10 +73,10 @@ def _shortest_texts(values: Float[np.ndarray, " n"]) -> list[str]:
 
 
 def write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
-    """Write what was set aside and why.
+    """Write the rejected crystals as CSV, with the reason for each.
 
-    Without rejects the header is written alone: a file of an earlier run would
-    otherwise be read as this run's.
+    Without rejects the header alone is written, so that a file of an earlier run is
+    not taken for this run's.
     """
     as_text = {"newline": "", "encoding": "utf-8", "errors": "replace"}
     with atomic_open(path, "w", **as_text) as file:
@@ -94,7 +94,7 @@ def write_vectors(
         from pyarrow import parquet
     except ImportError as error:
         raise OSError(
-            f"--embed writes Parquet and {error.name} is not installed: "
+            f"--embed writes Parquet and needs {error.name}, which is not installed: "
             'pip install "cloud-jax[preprocess]"'
         ) from None
     width = states.shape[1]

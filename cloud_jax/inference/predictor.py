@@ -33,10 +33,11 @@ def load(directory: str | os.PathLike | None = None) -> "Predictor":
     """Load a model folder or the work directory of a finished run.
 
     Args:
-        directory: without it, the model that comes with the package.
+        directory: by default the model that comes with the package.
 
     Raises:
-        ModelFolderError: not a model, damaged, of a newer version, or incomplete.
+        ModelFolderError: not a model folder, damaged, incomplete, or written by a
+            newer version.
     """
     if directory is None:
         directory = os.fspath(files("cloud_jax") / "weights" / "thermal")
@@ -46,10 +47,10 @@ def load(directory: str | os.PathLike | None = None) -> "Predictor":
 
 
 class Predictor:
-    """A trained model, ready to be asked.
+    """A trained model that predicts properties of crystals.
 
     Attributes:
-        model: the folder's content; `model.description` says what it is.
+        model: the folder's content; `model.description` is its model.json.
     """
 
     def __init__(self, model: Model):
@@ -64,7 +65,7 @@ class Predictor:
 
     @property
     def options(self) -> Options:
-        """Dialect, tolerances and limits that a crystal is parsed with."""
+        """Return the dialect, tolerances and limits that crystals are parsed with."""
         return options_of(self.model)
 
     def predict(
@@ -82,23 +83,23 @@ class Predictor:
             structures: one or many of pymatgen `Structure`, `cloud_jax.scope.Cell`,
                 dictionaries or text of structure files, and paths (files, folders,
                 patterns, archives).
-            temperature_k: of a model with a physical law, one or many, at least 0;
-                without it those of the training labels.
-            basis: `cell` (primitive), `atom`, `formula` or `gram`; without it that of
+            temperature_k: one or many, at least 0, for a model with a physical law;
+                by default those of the training labels.
+            basis: `cell` (primitive), `atom`, `formula` or `gram`; by default that of
                 the training labels.
-            ids: one per crystal; without it paths, and places in `structures`.
-            workers: processes that parse. More than one pays from hundreds of
-                crystals on, and a script then needs `if __name__ == "__main__":`.
+            ids: one per crystal; by default paths, or indices in `structures`.
+            workers: number of parsing processes. More than one saves time from
+                hundreds of crystals, and a script needs `if __name__ == "__main__":`.
 
         Returns:
-            One row per crystal, property and temperature, in the order of `structures`:
+            One row per crystal, property and temperature, in the order given:
             id, property, temperature_k, value, unit, basis, std (over the members of
-            the ensemble), lower and upper (conformal interval), flags. What could not
-            be predicted is in `.attrs["rejects"]`, and a warning says so.
+            the ensemble), lower and upper (conformal interval), flags. Rejected
+            crystals are in `.attrs["rejects"]`, and a warning counts them.
 
         Raises:
-            PredictionError: the model cannot give this.
-            ValueError: a temperature below 0 or not finite, or too few ids.
+            PredictionError: the model cannot give this temperature or basis.
+            ValueError: a temperature below 0 or not finite, or not one id per crystal.
         """
         import pandas as pd
 
@@ -124,10 +125,10 @@ class Predictor:
         ids: Sequence[str] | None = None,
         workers: int = 1,
     ) -> "pd.DataFrame":
-        """Return the [CLS] vector of every crystal, one column per component.
+        """Return the [CLS] vectors, one row per crystal, indexed by id.
 
-        Arguments are those of `predict`; of an ensemble it is the first member's
-        vector. The index is the ids.
+        Arguments are those of `predict`. An ensemble gives the vectors of its first
+        member.
         """
         import pandas as pd
 
@@ -145,12 +146,12 @@ class Predictor:
     def outputs(
         self, crystals: Sequence[Crystal]
     ) -> tuple[list[Crystal], Float[np.ndarray, "N M O"], list[Reject]]:
-        """Run the network; crystals without a finite answer are rejects."""
+        """Return the crystals with finite outputs, these outputs, and rejects."""
         if not crystals:
             return [], np.zeros((0, 1, 1), np.float32), []
         raw = network.head_outputs(self.model, [c.tokens for c in crystals])
         finite = np.isfinite(raw).all(axis=(1, 2))
-        why = ("predict", "not_finite", "the network's answer is not a finite number")
+        why = ("predict", "not_finite", "the network's output is not finite")
         rejects = [
             Reject(c.id, *why)
             for c, good in zip(crystals, finite, strict=True)
@@ -160,7 +161,7 @@ class Predictor:
         return kept, raw[finite], rejects
 
     def cls_states(self, crystals: Sequence[Crystal]) -> Float[np.ndarray, "N D"]:
-        """Return the [CLS] vectors of crystals."""
+        """Return the [CLS] vectors of N crystals."""
         if not crystals:
             return np.zeros((0, self.model.description["encoder"]["width"]), np.float32)
         return network.cls_states(self.model, [c.tokens for c in crystals])
@@ -171,7 +172,7 @@ class Predictor:
         raw: Float[np.ndarray, "N M O"],
         request: PredictionRequest,
     ) -> Iterator[tuple[Sequence[Crystal], list[PropertyValues]]]:
-        """Yield crystals and their properties, in chunks that fit the memory."""
+        """Yield crystals with their properties, in chunks that bound the memory."""
         description = self.model.description
         step = chunk_size(description, request)
         for start in range(0, len(crystals), step):

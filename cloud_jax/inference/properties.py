@@ -1,7 +1,7 @@
 """Outputs of an ensemble to properties, with spread and interval.
 
-A value is the mean over the members of the property itself, so that what is linear in
-the free energy (dU/dT = C_v, F = U - T S) holds for the means as it does for each.
+A value is the mean over the members of the property itself, so that identities
+linear in the free energy (dU/dT = C_v, F = U - T S) hold for the means as well.
 """
 
 from collections.abc import Sequence
@@ -24,11 +24,11 @@ from cloud_jax.physics.laws import (
 )
 
 _PAIRS = 2**18  # (crystal, member, factor, temperature) in memory at once
-_BLOCK = 2**12  # of them in one call of the law: one shape, so one compilation
+_BLOCK = 2**12  # pairs per call of the law: one shape, so one compilation
 
 
 class PredictionError(ValueError):
-    """The model cannot give what was asked for."""
+    """A request that the model cannot answer; says what it can."""
 
 
 class PropertyValues(NamedTuple):
@@ -37,12 +37,12 @@ class PropertyValues(NamedTuple):
     Attributes:
         property: its name.
         unit: of value, std, lower and upper.
-        basis: what a mol, or the number, is counted in; empty where it does not matter.
-        temperature_k: kelvin, [T]; NaN where the property has none, and T is 1.
+        basis: the amount that values refer to; empty where there is none.
+        temperature_k: [T]; a single NaN where the property has no temperature.
         value: mean over the members.
         std: standard deviation over the members; NaN where there is one member.
-        lower: of the interval, NaN where the model has none.
-        upper: of the interval.
+        lower: end of the interval, NaN where the model has none.
+        upper: end of the interval.
     """
 
     property: str
@@ -67,24 +67,26 @@ def make_request(
     temperature_k: Sequence[float] | None,
     basis: str | None,
 ) -> PredictionRequest:
-    """Check a request against what the model can answer, and fill in the defaults.
+    """Check a request against the model, and fill in the defaults.
 
     Args:
-        description: of a model.
-        temperature_k: of a law; without it those it was trained at.
-        basis: one of `BASES`; without it that of the first target.
+        description: content of model.json.
+        temperature_k: [T], for a model with a law; by default those of its targets.
+        basis: one of `BASES`; by default that of the first target.
 
     Raises:
-        PredictionError: with what the model can do.
+        PredictionError: not something that this model predicts.
     """
     if description["kind"] != "property":
         raise PredictionError(
-            "this model is an encoder without a head: it gives embeddings, no "
-            "properties. Fine-tune it on labelled crystals, or ask for --embed"
+            "this model is an encoder without a head: it gives embeddings only. "
+            "Fine-tune it on labelled crystals, or use --embed"
         )
     targets = description["targets"]
     if basis is not None and basis not in BASES:
-        raise PredictionError(f"basis {basis!r} is not one of {', '.join(BASES)}")
+        raise PredictionError(
+            f"basis: found {basis!r}, expected one of {', '.join(BASES)}"
+        )
     if description["head"]["kind"] == "physics":
         _law_of(description)
         if temperature_k is None:
@@ -103,17 +105,17 @@ def make_request(
         if basis is not None and basis != target["basis"] and not _is_molar(target):
             raise PredictionError(
                 f"basis {basis!r}: target {target['name']} is in {target['unit']!r} "
-                f"with basis {target['basis']!r}; only a quantity of a mol can be "
-                "given for another basis"
+                f"with basis {target['basis']!r}; only a quantity per mol "
+                "can be given for another basis"
             )
     return PredictionRequest(None, basis or "")
 
 
 def _law_of(description: dict[str, Any]) -> Law:
-    """Return the law of a model, which may be one of the user's own.
+    """Return the law of a model, from the package or from the user's own module.
 
     Raises:
-        PredictionError: there is none of that name here, or it has other variables.
+        PredictionError: no law of that name, or one with other variables.
     """
     name, n_outputs = description["head"]["law"], description["head"]["outputs"]
     try:
@@ -138,7 +140,7 @@ def _is_molar(target: dict[str, Any]) -> bool:
 
 
 def chunk_size(description: dict[str, Any], request: PredictionRequest) -> int:
-    """Return how many crystals `predict_properties` takes well in one call."""
+    """Return how many crystals `predict_properties` takes per call, a power of 2."""
     n_temperatures = 1 if request.temperature_k is None else len(request.temperature_k)
     fit = _PAIRS // (3 * description["members"] * n_temperatures)
     return 1 << max(fit.bit_length() - 1, 0)
@@ -169,7 +171,7 @@ def predict_properties(
 
 
 def atoms_in_basis(basis: str, crystals: Sequence[Crystal]) -> Float[np.ndarray, " N"]:
-    """Mol of atoms in a mol, or a gram, of the basis."""
+    """Return the mol of atoms per mol, or per gram, of the basis."""
     return np.array(
         [
             atoms_per(
@@ -185,7 +187,7 @@ def atoms_in_basis(basis: str, crystals: Sequence[Crystal]) -> Float[np.ndarray,
 
 
 def _spread(values: Float[np.ndarray, "N M ..."]) -> Float[np.ndarray, "N ..."]:
-    """Standard deviation over the members; NaN where there is but one."""
+    """Return the standard deviation over members; NaN where there is only one."""
     if values.shape[1] == 1:
         return np.full_like(values[:, 0], np.nan)
     return values.std(axis=1, ddof=1)
@@ -226,7 +228,7 @@ def _physics(
     law = _law_of(description)
     quantiles = _quantiles(description)
     widest = max(quantiles.values(), default=np.nan)
-    own: dict[str, float] = {}  # of a property the widest of its targets
+    own: dict[str, float] = {}  # per property, the widest quantile of its targets
     for target in description["targets"]:
         of_target = quantiles.get(target["name"], widest)
         name = target["property"]
@@ -265,7 +267,7 @@ def _estimate_variable(
     name, unit, *_ = law.variables[index]
     values = variables[name]
     mean = values.mean(axis=1)
-    if unit != "K":  # the interval is one of temperatures
+    if unit != "K":  # calibration scales temperatures alone
         quantile = np.nan
     ends = mean * np.exp(-quantile), mean * np.exp(quantile)
     columns = mean, _spread(values), *ends
@@ -286,7 +288,7 @@ def _curves(
     temperature_k: Float[np.ndarray, " T"],
     factors: Float[np.ndarray, " S"],
 ) -> list[Float[np.ndarray, "N M S T"]]:
-    """Return every property of a mol of atoms, at theta times each factor."""
+    """Return every property per mol of atoms, with theta times each of S factors."""
     shape = (*next(iter(variables.values())).shape, len(factors), len(temperature_k))
     spread = {name: values[:, :, None, None] for name, values in variables.items()}
     flat = {

@@ -1,4 +1,4 @@
-"""One run of `cloud-jax predict`: files in, files out."""
+"""One run of `cloud-jax predict`, from files to files."""
 
 import argparse
 import sys
@@ -37,7 +37,7 @@ _OF = {
     "formula": " per mol of formula units",
     "gram": "",  # the unit says it
 }
-_SHOWN = 10  # rejects on the terminal where no file lists them
+_SHOWN = 10  # rejects printed to the terminal
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -45,8 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     Raises:
         ModelFolderError: the model is unusable.
-        PredictionError: the model cannot give what was asked for.
-        EngineError, OSError: the machine is in the way.
+        PredictionError: the model cannot answer the request.
+        EngineError: the workers cannot start or keep failing.
+        OSError: a file cannot be written.
     """
     started = time.monotonic()
     predictor = load(arguments.checkpoint)
@@ -59,8 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     loaded = time.monotonic()
     with ExitStack() as stack:
-        # Opened before the work, so that a file that cannot be written is known at
-        # once.
+        # Opened before the work, so that an unwritable file is reported at once.
         table = vectors = None
         if arguments.output:
             table = stack.enter_context(atomic_open(arguments.output))
@@ -158,7 +158,7 @@ def _summary(
     *,
     quiet: bool,
 ) -> list[str]:
-    """Return what to say of the run: counts, warnings, rejects, and times."""
+    """Return the lines that report counts, warnings, rejects and times."""
     n = len(crystals) + len(rejects)
     lines = [] if quiet else [f"predicted {len(crystals):,} of {n:,} structures"]
     outside = Counter(

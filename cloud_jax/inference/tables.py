@@ -1,4 +1,4 @@
-"""Predicted properties as rows of a table or as objects, for people and programs."""
+"""Predicted properties as columns of a long table, or as JSON objects."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -25,7 +25,7 @@ def rows(
 
     Args:
         crystals: N of them.
-        properties: of these crystals.
+        properties: values for these crystals, one entry per property.
     """
     lengths = [len(one.temperature_k) for one in properties]
 
@@ -56,9 +56,9 @@ def rows(
 def objects(
     crystals: Sequence[Crystal], properties: Sequence[PropertyValues]
 ) -> Iterator[dict[str, Any]]:
-    """Yield one object per crystal, with what it is and all its properties.
+    """Yield one object per crystal, with its description and all properties.
 
-    Numbers have the digits of float32; null where there is none.
+    Numbers have the digits of float32; None stands for NaN.
     """
     for i, crystal in enumerate(crystals):
         yield {
@@ -82,6 +82,6 @@ def objects(
 
 
 def _plain(values: np.ndarray) -> list[float | None]:
-    """Return numbers that JSON can say, as short as float32 allows."""
+    """Return numbers for JSON, rounded to the shortest text of float32."""
     texts = values.astype(np.float32).astype(str)
     return [None if text == "nan" else float(text) for text in texts]

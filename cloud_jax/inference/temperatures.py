@@ -6,14 +6,14 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Float
 
-MAX_TEMPERATURES = 20_000  # of one request: a slip of the keyboard asks for more
+MAX_TEMPERATURES = 20_000  # per request; more is most likely a typing error
 
 
 def parse_temperatures(text: str) -> Float[np.ndarray, " T"]:
     """Read one temperature, a list, or first:last:step with the last included.
 
     Raises:
-        ValueError: none of these, or not temperatures; says which part is wrong.
+        ValueError: another form, or a value that is not a temperature.
     """
     words = text.split(":")
     if len(words) == 1:

@@ -1,4 +1,4 @@
-"""Structure to SCOPE: the symmetry sentence of a crystal.
+"""SCOPE: the symmetry sentence of a crystal, made from its structure.
 
 `read_text` and `Cell.from_structure` bring a structure in, `encode` finds its
 symmetry and makes a `Scope` record, `sentence` writes the record in a dialect and

@@ -2,8 +2,9 @@
 
 The same crystal may be given with another origin, other axes or another order of its
 atoms. A shift of origin or a permutation of axes that maps the space group onto itself
-is an element of its Euclidean normaliser and renames the Wyckoff positions; of all
-these names the least list is taken, so that none of the choices shows in the sentence.
+is an element of its Euclidean normaliser and renames the Wyckoff positions; the
+lexicographically smallest list of names is taken, so that the sentence does not depend
+on these choices.
 """
 
 import math
@@ -33,7 +34,7 @@ def canonical_orbits(scope: Scope) -> str:
 def _least(
     number: int, pairs: tuple[tuple[int, str], ...]
 ) -> tuple[tuple[int, str], ...]:
-    """Return the least relabeling of (element, letter) pairs, letters as symbols."""
+    """Return the smallest relabeling of (element, letter) pairs, letters as symbols."""
     least = min(
         sorted((i, _letter_order(relabeling[letter])) for i, letter in pairs)
         for relabeling in wyckoff_relabelings(number)
@@ -43,12 +44,12 @@ def _least(
 
 
 def _letter_order(letter: str) -> tuple[bool, str]:
-    """Return a key for a to z with the `A` of space group 47 last, as in the tables."""
+    """Return a sort key: a to z, then the `A` of space group 47, as in the tables."""
     return letter.isupper(), letter
 
 
 @cache
 def _rank(element: str) -> tuple[float, str]:
-    """Return the place of an element: electronegativity, those without one first."""
+    """Return a sort key: electronegativity, elements without one first."""
     value = electronegativity(element)
     return (-math.inf if math.isnan(value) else value), element

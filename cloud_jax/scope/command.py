@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cloud_jax.cli import Exit, run_command
 
-MAX_BYTES = 64 * 2**20  # a larger "structure file" is something else
+MAX_BYTES = 64 * 2**20  # larger files are hardly one structure
 
 _EPILOG = """\
 FILE is a CIF, a POSCAR, or the JSON of pymatgen, ASE or JARVIS. The exit code is 1 if a
@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Print each file's sentence, or why there is none."""
+    """Print each file's sentence or error; return the exit code."""
     from cloud_jax.scope import Rejection, build_vocabulary
 
     vocabulary = build_vocabulary(arguments.dialect)
@@ -112,7 +112,7 @@ def _describe(file: str, vocabulary, symprec: float) -> dict:
 
 
 def _reading(scope) -> list[str]:
-    """Return lines that say in words what the sentence says."""
+    """Return lines that explain the sentence in words."""
     from cloud_jax.scope.space_groups import hermann_mauguin, point_group
 
     number = scope.space_group

@@ -1,6 +1,6 @@
 """The seven crystal systems, by the number of the space group."""
 
-# Each with the last space group that belongs to it (International Tables A).
+# The number of the last space group of each system (International Tables A).
 LAST_GROUP = {
     "triclinic": 2,
     "monoclinic": 15,
@@ -13,7 +13,7 @@ LAST_GROUP = {
 
 
 def crystal_system(space_group: int) -> str:
-    """Return the system of a space group, 1 to 230; empty where the number is 0."""
+    """Return the system of a space group, 1 to 230; empty where it is 0."""
     if space_group == 0:
         return ""
     return next(name for name, last in LAST_GROUP.items() if space_group <= last)

@@ -1,4 +1,4 @@
-"""Records as sentences.
+"""The two dialects in which a record is written as a sentence.
 
 `paper` is, character for character, the string of the CLOUD reference pipeline:
 
@@ -7,10 +7,10 @@
 each distinct Wyckoff symbol once, in the order of first appearance, without its
 element; fractions of the composition rounded to two decimals, half to even.
 
-`canonical` says more with as many words and says it one way only: each orbit is an
+`canonical` is unique per crystal and names the element of each orbit: every orbit is an
 (element, Wyckoff symbol) pair and repeated orbits are kept; pairs are sorted and, of
-all relabelings by the Euclidean normaliser (choices of origin and of axes), the least
-list is taken; the composition is exact integer counts in order of
+all relabelings by the Euclidean normaliser (choices of origin and of axes), the
+smallest list is taken; the composition is exact integer counts in order of
 electronegativity. The sentence is the same whatever the atom order, cell, origin or
 oxidation labels of the input.
 """
@@ -27,7 +27,7 @@ DIALECTS = ("paper", "canonical")
 
 
 def sentence(scope: Scope, dialect: str) -> str:
-    """Write a record in a dialect.
+    """Return a record as a sentence of a dialect.
 
     Returns:
         Words separated by single spaces, the three parts by ` | `.

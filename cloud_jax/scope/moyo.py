@@ -1,12 +1,12 @@
-"""The symmetry search of moyopy: Rust, several times as fast as spglib.
+"""The symmetry search of moyopy, a Rust package several times as fast as spglib.
 
     pip install moyopy
 
-Wyckoff letters are those of the setting that spglib takes, the smallest Hall number of
+Wyckoff letters are those of the setting that spglib uses, the smallest Hall number of
 the group. The two differ in three ways (`scripts/check_sentences.py` counts them):
 
-- of origins and axes that the group's normaliser makes equal they may take different
-  ones, so the paper dialect may differ; the canonical one does not hang on it;
+- they may choose different origins and axes among those that the group's normaliser
+  makes equal, so the paper dialect may differ; the canonical one does not;
 - moyopy measures how far atoms miss their images after the best translation, spglib
   after the one that brings a first atom to its place: at one tolerance moyopy may find
   the higher symmetry of a crystal that nearly has it;
@@ -24,19 +24,19 @@ from jaxtyping import Float, Int
 
 from cloud_jax.scope.record import Sites
 
-# moyopy multiplies the lattice symmetries that it finds until they close, and where
-# the tolerance of angles lets in shears they never do: it runs for ever. A shear moves
-# lattice points by a good part of a lattice vector, which is 2 angstrom at least: an
-# angle that moves them by a tenth of that is no shear, nor half or a quarter of one.
+# moyopy multiplies the lattice symmetries that it finds until they close. If the
+# angle tolerance admits a shear they never close, and moyopy never returns. A shear
+# moves lattice points by a good part of a lattice vector, which is at least 2 angstrom:
+# a tenth of that excludes shears, also by half or a quarter of a vector.
 _MAX_DISPLACEMENT = 0.2  # angstrom
 
 
 @cache
 def moyopy() -> ModuleType:
-    """Import moyopy.
+    """Import moyopy and return the module.
 
     Raises:
-        ModuleNotFoundError: it is not installed; the message says how to.
+        ModuleNotFoundError: it is not installed; the message says how to install it.
     """
     try:
         import moyopy as module
@@ -46,7 +46,7 @@ def moyopy() -> ModuleType:
             'pip install moyopy, or use symmetry="spglib"',
             name="moyopy",
         ) from error
-    # It warns of each tolerance that it lowers; the record says so as well.
+    # It warns of each lowered tolerance, which the record flags already.
     logging.getLogger("moyo").setLevel(logging.ERROR)
     return module
 
@@ -62,14 +62,14 @@ def find(
 
     Args:
         lattice: cell vectors in rows, angstrom.
-        fractional: fractional coordinates.
+        fractional: fractional coordinates, one row per atom.
         kinds: equal numbers for equal atoms.
-        symprec: angstrom.
+        symprec: distance tolerance, angstrom.
         angle_tolerance: degrees, lowered in long cells to an angle that moves the end
             of the longest vector by 0.2 angstrom; below 0 leaves it to moyopy.
 
     Returns:
-        What was found, None if nothing was.
+        The symmetry of each site, None if no space group was found.
 
     Raises:
         ModuleNotFoundError: moyopy is not installed.

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Options:
-    """Everything that decides what becomes of one crystal.
+    """Settings that decide the record of one crystal.
 
     Attributes:
         dialect: `paper` or `canonical`.
@@ -13,8 +13,8 @@ class Options:
         angle_tolerance: degrees.
         disorder: policy for partial occupancy, see `scope.encode`.
         max_tokens: longest sentence, [CLS] and [SEP] included.
-        symmetry: who searches, `spglib` or `moyopy`.
-        deduplicate: crystals equal in this are one: `canonical` (sentence),
+        symmetry: package that searches, `spglib` or `moyopy`.
+        deduplicate: key by which crystals are equal: `canonical` (sentence),
             `formula+spacegroup` or `none`.
     """
 
@@ -33,11 +33,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Request:
-    """Everything that decides the bytes of a dataset, apart from the sources.
+    """Settings that decide the bytes of a dataset, apart from its sources.
 
     Attributes:
-        options: what becomes of one crystal.
-        seed: of the split.
+        options: settings of parsing.
+        seed: seed of the split.
         validation_fraction: share of the formulas in the validation split.
     """
 

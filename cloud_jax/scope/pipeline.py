@@ -1,7 +1,7 @@
 """The way of one crystal, as a pure function: parse, encode, tokenise.
 
 Every engine runs `process` and nothing else on each raw item, so the result does not
-depend on how the work was spread.
+depend on how the work was distributed.
 """
 
 import ast
@@ -35,15 +35,15 @@ _READERS = {
 
 @dataclass(frozen=True)
 class Record:
-    """One crystal ready for a shard; None where a ready string does not say.
+    """One crystal ready for a shard; fields that a ready string lacks are None.
 
     Attributes:
         id: source name, slash, id inside the source.
-        formula: reduced formula, alphabetical; of a ready string its fractions.
+        formula: reduced formula, alphabetical; for a ready string its fractions.
         space_group: number, 1 to 230.
         n_atoms: atoms in the primitive cell.
         volume_per_atom: angstrom^3.
-        flags: what was noticed, see `Scope`.
+        flags: see `Scope`.
         paper: sentence in the paper dialect.
         canonical: sentence in the canonical dialect.
         tokens: ids in the chosen dialect's vocabulary.
@@ -62,7 +62,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Reject:
-    """One crystal set aside: id, stage (`read`, `encode`, ...), code, message."""
+    """One rejected crystal: id, stage (`read`, `encode`, ...), code, message."""
 
     id: str
     stage: str
@@ -80,12 +80,12 @@ def process(item: RawItem, source: str, options: Options) -> Record | Reject:
     """Turn one raw item into a record, or into a reject that says why not.
 
     Args:
-        item: the crystal as found.
+        item: a crystal as its source yields it.
         source: name of its source.
         options: dialect, tolerances and limits.
 
     Raises:
-        ImportError: a package that is needed is not installed.
+        ImportError: a required package is not installed.
     """
     stage, name = "read", f"{source}/{item.id}"
     try:
@@ -109,7 +109,7 @@ def process(item: RawItem, source: str, options: Options) -> Record | Reject:
         return Reject(name, stage, "out_of_memory", why)
     except ImportError:  # this installation cannot read any such crystal
         raise
-    except Exception as error:  # one odd crystal must not cost the other thousands
+    except Exception as error:  # one odd crystal must not stop a run of thousands
         why = writable(f"{type(error).__name__}: {error}")
         return Reject(name, stage, "unexpected", why)
     return Record(id=name, tokens=tokens, **fields)
@@ -119,7 +119,7 @@ def read_cell(item: RawItem) -> Cell:
     """Parse a raw item into a cell.
 
     Raises:
-        Rejection: unreadable, for whatever reason.
+        Rejection: the item cannot be read; its code says why.
     """
     payload = item.payload
     if item.kind == "reject":
@@ -181,7 +181,7 @@ def _from_cell(cell: Cell, options: Options) -> dict:
 
 
 def _from_sentence(text: str) -> dict:
-    """Take a ready paper-dialect string apart."""
+    """Return the fields of a ready paper-dialect string."""
     parts = [part.split() for part in text.split("|")]
     if len(parts) != 3 or not all(parts) or len(parts[2]) % 2:
         raise Rejection(

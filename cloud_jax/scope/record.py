@@ -1,4 +1,4 @@
-"""The frozen record of one crystal: everything later stages may want."""
+"""The frozen record of one crystal, from which sentences are written."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ class Orbit:
     """Atoms that the space group maps onto each other.
 
     Attributes:
-        element: chemical symbol; of a mixed site the most abundant one.
+        element: chemical symbol; on a mixed site the most abundant one.
         multiplicity: atoms of the orbit in the conventional cell.
         letter: Wyckoff letter, case kept (space group 47 has an upper-case `A`).
     """
@@ -26,12 +26,12 @@ class Orbit:
 
 
 class Sites(NamedTuple):
-    """What a symmetry search says of a cell.
+    """The result of a symmetry search.
 
     Attributes:
         space_group: number, 1 to 230.
         letters: Wyckoff letter of each site.
-        orbits: of each site a number that equals that of all sites of its orbit.
+        orbits: one number per site, equal for the sites of one orbit.
         n_primitive: atoms in the primitive cell.
         symprec: distance tolerance that gave the space group, angstrom.
     """
@@ -74,7 +74,7 @@ class Scope:
 
     @property
     def formula(self) -> str:
-        """Return the reduced formula in alphabetical order, `Ca1 O3 Ti1`."""
+        """Return the reduced formula in alphabetical order, as `Ca1 O3 Ti1`."""
         return " ".join(
             f"{element}{count}" for element, count in sorted(self.composition)
         )

@@ -1,4 +1,4 @@
-"""A cell's symmetry: one call of spglib or moyopy, then bookkeeping."""
+"""The symmetry of a cell, found by spglib or moyopy, as a record."""
 
 import math
 from collections import Counter
@@ -17,8 +17,8 @@ from cloud_jax.structures.rejection import Rejection
 
 DISORDER_POLICIES = ("majority", "reject")
 FINDERS = ("spglib", "moyopy")
-_LADDER = (1.0, 0.1, 0.01)  # factors on symprec, tried until there is a group
-_MAX_DENOMINATOR = 100  # of occupancies: 1/3, 0.05 and 0.98 are exact
+_LADDER = (1.0, 0.1, 0.01)  # factors on symprec, tried until a group is found
+_MAX_DENOMINATOR = 100  # makes occupancies such as 1/3, 0.05 and 0.98 exact
 
 
 def encode(
@@ -29,22 +29,22 @@ def encode(
     disorder: str = "majority",
     symmetry: str = "spglib",
 ) -> Scope:
-    """Find the symmetry of a cell and record it.
+    """Find the symmetry of a cell and return its record.
 
     Args:
         cell: the structure; its atoms may come in any order.
         symprec: distance tolerance of the symmetry search, angstrom. Where no group is
             found, a tenth and a hundredth are tried and the record is flagged
             `symprec_lowered`.
-        angle_tolerance: degrees; -1 leaves it to the search.
+        angle_tolerance: degrees; -1 leaves it to the package that searches.
         disorder: what to do with a partially occupied site: `majority` names the
             orbit by its most abundant element and flags the record `disordered`,
             `reject` refuses.
-        symmetry: who searches, `spglib` or `moyopy`.
+        symmetry: package that searches, `spglib` or `moyopy`.
 
     Raises:
         Rejection: disordered (policy), overlapping atoms, no symmetry found, or
-            amounts that are no ratio of small integers.
+            amounts that are not in ratios of small integers.
         ValueError: an unknown policy or search.
         ModuleNotFoundError: moyopy is not installed.
     """
@@ -80,11 +80,11 @@ def encode(
 
 @cache
 def finder(symmetry: str) -> str:
-    """Name and version of the package that searches, `spglib 2.8.0`.
+    """Return name and version of the package that searches, as `spglib 2.8.0`.
 
     Raises:
         ValueError: neither `spglib` nor `moyopy`.
-        ModuleNotFoundError: it is not installed; the message says how to.
+        ModuleNotFoundError: it is not installed; the message says how to install it.
     """
     if symmetry not in FINDERS:
         raise ValueError(f"symmetry={symmetry!r}: expected one of {FINDERS}")
@@ -141,7 +141,7 @@ def _check_overlap(
     fractional: Float[np.ndarray, "n 3"],
     symprec: float,
 ) -> None:
-    """Reject two atoms on one point; spglib looks only at atoms of one kind."""
+    """Reject two atoms on one point; spglib compares only atoms of one kind."""
     n = len(fractional)
     step = max(1, 2**16 // n)  # bounds the memory of large cells
     for start in range(0, n, step):
@@ -188,8 +188,8 @@ def _site_key(kind: str | Occupants) -> tuple[float, str]:
 def _electronegativity_order(species: tuple[str | Occupants, ...]) -> np.ndarray:
     keys = {kind: _site_key(kind) for kind in set(species)}
     if any(math.isnan(value) for value, _ in keys.values()):
-        # NaN makes pymatgen's comparison non-transitive; the very same sort of the
-        # very same list is the only way to its order.
+        # NaN makes pymatgen's comparison non-transitive: only the same sort of the same
+        # list reproduces its order.
         def compare(a: int, b: int) -> int:
             (x, name), (y, other) = keys[species[a]], keys[species[b]]
             if x < y or x > y:

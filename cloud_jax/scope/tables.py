@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 
 
 class Element(NamedTuple):
-    """Properties of an element; NaN where none is known.
+    """Properties of an element; NaN where a value is unknown.
 
     Attributes:
-        mass: of a mol of atoms, g/mol.
-        electronegativity: Pauling's.
-        row: of the periodic table.
+        mass: g/mol.
+        electronegativity: on Pauling's scale.
+        row: row of the periodic table.
         group: column of the periodic table.
         block: `s`, `p`, `d` or `f`.
         atomic_radius: angstrom (Slater).
@@ -53,7 +53,7 @@ def element(symbol: str) -> Element:
     """Return the properties of an element, H to Lr.
 
     Raises:
-        KeyError: no such symbol.
+        KeyError: `symbol` is not an element up to Lr.
     """
     values = _tables()["elements"][symbol]
     return Element(*(math.nan if value is None else value for value in values))
@@ -64,7 +64,7 @@ def space_group_table(name: str) -> dict[str, Any]:
 
     Args:
         name: `generators` (number to string), `matrices` and `translations` (letter
-            to what it stands for), `multiplicities` (number to {Wyckoff letter:
+            to its value), `multiplicities` (number to {Wyckoff letter:
             multiplicity}) or `relabelings` (number to a list of {letter: new
             letter}).
     """

@@ -1,4 +1,4 @@
-"""Closed, role-tagged vocabularies: sentence to token ids and back.
+"""Closed, role-tagged vocabularies that turn sentences into token ids and back.
 
 A word means different things in different places: `O` is oxygen or a zero
 translation, `1` a generator count or an atom count. A token is therefore a role and
@@ -7,7 +7,7 @@ role. Every token that can occur is listed from the start, so nothing is learned
 data and there is no unknown token. (The vocabulary of released weights has no roles:
 `cloud_jax.scope.word_pieces`.)
 
-Beside its learned embedding a token carries a few physical descriptors
+Besides its learned embedding a token carries a few physical descriptors
 (`Vocabulary.features`). They are stored with the vocabulary, so that training needs
 neither pymatgen nor spglib.
 """
@@ -41,7 +41,7 @@ class Vocabulary:
 
     Attributes:
         dialect: `paper` or `canonical`.
-        tokens: role-tagged tokens; a token's id is its place. The first five are
+        tokens: role-tagged tokens; a token's id is its index. The first five are
             special: padding, [CLS], [SEP], [MASK] and the bar between parts.
         feature_names: names of the columns of `features`.
         features: physical descriptors, zero mean and unit variance over the tokens
@@ -65,7 +65,7 @@ class Vocabulary:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of the dialect, the tokens and their features."""
+        """Return the hash of the dialect, the tokens and their features."""
         return hashlib.sha256(json.dumps(self._content()).encode()).hexdigest()
 
     @cached_property
@@ -122,7 +122,7 @@ class Vocabulary:
 
     @classmethod
     def fields(cls, content: dict) -> dict:
-        """Return the arguments of the class that `_content` wrote."""
+        """Return the constructor's arguments from the content of a file."""
         return {
             "dialect": content["dialect"],
             "tokens": tuple(content["tokens"]),
@@ -131,13 +131,13 @@ class Vocabulary:
         }
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write one JSON file, whole or not at all."""
+        """Write one JSON file atomically."""
         content = {**self._content(), "sha256": self.sha256}
         atomic_write(Path(path), json.dumps(content) + "\n")
 
 
 def _tag(sentence: str, dialect: str) -> list[str]:
-    """Give each word its role.
+    """Return the words of a sentence, each tagged with its role.
 
     Raises:
         Rejection: the sentence does not follow the grammar.
@@ -190,7 +190,7 @@ def _pairs(words: list[str], first: str, second: str) -> list[str]:
 
 
 def build_vocabulary(dialect: str) -> Vocabulary:
-    """Make the vocabulary of a dialect.
+    """Return the vocabulary of a dialect.
 
     Raises:
         ValueError: an unknown dialect.
@@ -239,7 +239,7 @@ def _features(tokens: list[str]) -> tuple[tuple[str, ...], np.ndarray]:
     names = tuple(dict.fromkeys(name for row in rows for name in row))
     table = np.array([[row.get(name, np.nan) for name in names] for row in rows])
     table = (table - np.nanmean(table, axis=0)) / np.nanstd(table, axis=0)
-    # Rounded, so that the hash does not hang on the last bit of a logarithm.
+    # Rounded, so that the hash does not depend on the last bit of a logarithm.
     return names, np.nan_to_num(table).round(6).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Reading `vocabulary.json`: which kind of vocabulary it is stands in the file."""
+"""Reading of `vocabulary.json`, which states its kind of vocabulary."""
 
 import json
 import os
@@ -9,11 +9,10 @@ from cloud_jax.scope.word_pieces import WordPieceVocabulary
 
 
 def load_vocabulary(path: str | os.PathLike) -> Vocabulary:
-    """Read a file written by `Vocabulary.save`.
+    """Return the vocabulary that `Vocabulary.save` wrote to a file.
 
     Raises:
-        ValueError: not such a file, or one whose content does not have the hash it
-            states.
+        ValueError: not such a file, or its content differs from the hash it states.
         FileNotFoundError: no such file.
     """
     try:
@@ -31,6 +30,6 @@ def load_vocabulary(path: str | os.PathLike) -> Vocabulary:
     if vocabulary.sha256 != stated:
         raise ValueError(
             f"{path}: the content has hash {vocabulary.sha256[:12]}..., the file "
-            f"states {stated[:12]}...; it was changed: prepare the dataset again"
+            f"states {stated[:12]}...; it was changed: restore it or make it anew"
         )
     return vocabulary

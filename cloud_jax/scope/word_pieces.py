@@ -1,22 +1,22 @@
-"""The vocabulary of released weights: a Hugging Face BERT tokenizer, read once.
+"""The vocabulary of released weights, made from a Hugging Face BERT tokenizer.
 
 CLOUD's authors publish their weights with a word-piece tokenizer: `vocab.txt` and 101
-added tokens for the fractions. `O` is one token there, be it oxygen or a translation,
-and a rare word is spelled with several pieces (`27m` as `27 ##m`). All words of the
+added tokens for the fractions. `O` is one token for both oxygen and a translation, and
+a rare word is spelled with several pieces (`27m` as `27 ##m`). All words of the
 `paper` dialect are known beforehand, so each is spelled once, when the tokenizer is
-read, and the grammar of the sentence is held as in every other vocabulary.
+read, and the grammar of the sentence is checked as in every other vocabulary.
 
 Sentences are those of the `paper` dialect. The authors' table of generator strings is
 wrong for two space groups and unusual for a third, and their weights learned these
-strings; so the vocabulary replaces ours by theirs just before it looks up the ids, and
-the rest of the program never sees them.
+strings. The vocabulary therefore replaces ours by theirs just before it looks up the
+ids; no other module sees them.
 """
 
 from dataclasses import dataclass
 
 from cloud_jax.scope.vocabulary import Vocabulary
 
-# CLOUD's data/generator.json where it departs from pymatgen's table: 39 and 131
+# CLOUD's data/generator.json where it differs from pymatgen's table: 39 and 131
 # generate groups 21 and 130, 222 is written in another convention.
 RELEASED_GENERATORS = {
     39: "03aODDbOOOcODO0",
@@ -32,9 +32,8 @@ class WordPieceVocabulary(Vocabulary):
 
     Attributes:
         spelling: ids of each role-tagged token of the `paper` vocabulary. Words that
-            the tokenizer could only call unknown are left out.
-        generators: generator strings, spaced out, that the weights know as another
-            one.
+            the tokenizer would call unknown are left out.
+        generators: {our generator string: that of the weights}, both spaced out.
     """
 
     spelling: dict[str, tuple[int, ...]]
@@ -42,32 +41,32 @@ class WordPieceVocabulary(Vocabulary):
 
     @property
     def pad_id(self) -> int:
-        """Id of padding, not 0."""
+        """Return the id of padding, which need not be 0."""
         return self._ids["[PAD]"]
 
     @property
     def cls_id(self) -> int:
-        """Id of [CLS], not 1."""
+        """Return the id of [CLS], which need not be 1."""
         return self._ids["[CLS]"]
 
     @property
     def sep_id(self) -> int:
-        """Id of [SEP]."""
+        """Return the id of [SEP]."""
         return self._ids["[SEP]"]
 
     @property
     def mask_id(self) -> int:
-        """Id of [MASK]."""
+        """Return the id of [MASK]."""
         return self._ids["[MASK]"]
 
     @property
     def bar_id(self) -> int:
-        """Id of the bar between parts."""
+        """Return the id of the bar between parts."""
         return self._ids["|"]
 
     @property
     def special_ids(self) -> tuple[int, ...]:
-        """Padding, [CLS], [SEP], [MASK] and the bar; they are not the first ids."""
+        """Return the ids of padding, [CLS], [SEP], [MASK] and the bar."""
         return self.pad_id, self.cls_id, self.sep_id, self.mask_id, self.bar_id
 
     def encode(self, sentence: str) -> list[int]:
@@ -92,7 +91,7 @@ class WordPieceVocabulary(Vocabulary):
 
     @classmethod
     def fields(cls, content: dict) -> dict:
-        """Return the arguments of the class that a file states."""
+        """Return the constructor's arguments from the content of a file."""
         spelling = {word: tuple(ids) for word, ids in dict(content["spelling"]).items()}
         fields = {"spelling": spelling, "generators": content["generators"]}
         return super().fields(content) | fields

@@ -51,7 +51,7 @@ def test_every_paper_word_is_spelled_and_special_ids_are_theirs(vocabulary):
     assert pieces == ["192", "##l"]
 
 
-def test_the_grammar_is_still_held(vocabulary):
+def test_the_grammar_is_still_checked(vocabulary):
     for text in ("", "0 1 a O O O 0 | 1a", "0 1 a O O O 0 | 1a | Xx 1.0"):
         with pytest.raises(Rejection):
             vocabulary.encode(text)
@@ -113,7 +113,9 @@ def test_three_space_groups_are_looked_up_under_the_authors_strings(vocabulary):
         ("added_tokens.json", {"Fe": 219}, "'Fe' has two ids"),
     ],
 )
-def test_what_is_not_theirs_is_an_error_that_names_it(folder, name, fields, message):
+def test_an_unsupported_tokenizer_is_an_error_that_names_it(
+    folder, name, fields, message
+):
     change(folder / name, **fields)
     with pytest.raises(ValueError, match=message) as caught:
         read_tokenizer(folder)

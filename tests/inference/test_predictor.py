@@ -33,7 +33,7 @@ def prototypes() -> list[dict]:
     return [row["snl"] for row in rows[:60]]
 
 
-def test_whatever_a_notebook_holds_gives_the_same_rows(predictor, tmp_path):
+def test_every_form_of_a_structure_gives_the_same_rows(predictor, tmp_path):
     path = tmp_path / "salt.cif"
     SALT.to(filename=str(path))
     forms = [SALT, Cell.from_structure(SALT), SALT.as_dict(), path.read_text(), path]
@@ -65,7 +65,7 @@ def test_columns_say_what_a_number_is(predictor):
     assert (frame["value"] <= frame["upper"]).all()
 
 
-def test_alone_and_in_company_a_crystal_has_the_same_answer_to_the_bit(
+def test_a_crystal_alone_or_in_a_batch_has_the_same_prediction_to_the_bit(
     tmp_path, prototypes
 ):
     # As wide as a real one: its matrix products are cut into tiles.
@@ -100,7 +100,7 @@ def test_too_long_for_the_model_is_a_reject(tmp_path):
         assert short.predict(IRON, temperature_k=300).empty
 
 
-def test_an_answer_that_is_no_number_is_a_reject(tmp_path):
+def test_an_output_that_is_not_finite_is_a_reject(tmp_path):
     predictor = cloud_jax.load(write_model(tmp_path / "m"))
     bias = predictor.model.params["head"]["output"]["bias"]
     predictor.model.params["head"]["output"]["bias"] = np.full_like(bias, np.nan)
@@ -108,7 +108,7 @@ def test_an_answer_that_is_no_number_is_a_reject(tmp_path):
         assert predictor.predict(IRON, temperature_k=300).empty
 
 
-def test_flags_name_what_training_had_none_of(tmp_path):
+def test_flags_name_what_training_did_not_cover(tmp_path):
     vocabulary = build_vocabulary("canonical")
     sentence = "1 6 a O D D a D O D b O O O c O O O d O O O e O O O 0"
     tokens = vocabulary.encode(f"{sentence} | Na 4a Cl 4b | Na 1 Cl 1")
@@ -157,7 +157,7 @@ def test_embeddings_of_an_encoder_and_of_an_ensembles_first_member(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"structures": [1]}, TypeError, "structure 0 is a int"),
+        ({"structures": [1]}, TypeError, "structure 0 has type int"),
         ({"structures": [IRON], "ids": ["a", "b"]}, ValueError, "found 2 for 1"),
         ({"structures": IRON, "temperature_k": -1}, ValueError, "at least 0 K"),
     ],

@@ -126,13 +126,15 @@ def test_a_molar_target_changes_its_basis():
         ({"kind": "encoder"}, None, None, "an encoder without a head"),
         (TWO, [300], None, "it predicts cv at 300 K, gap"),
         (TWO, None, "atom", "target gap is in 'eV'"),
-        (PHYSICS, [300], "mole", "not one of cell, atom"),
+        (PHYSICS, [300], "mole", "found 'mole', expected one of cell, atom"),
     ],
 )
-def test_what_the_model_cannot_do_is_said(description, temperature_k, basis, message):
+def test_a_request_beyond_the_model_is_an_error_that_says_why(
+    description, temperature_k, basis, message
+):
     with pytest.raises(PredictionError, match=message):
         make_request(description, temperature_k, basis)
 
 
-def test_without_temperatures_those_of_the_labels():
+def test_the_default_temperatures_are_those_of_the_labels():
     assert make_request(PHYSICS, None, None).temperature_k.tolist() == [300]

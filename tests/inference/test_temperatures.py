@@ -36,12 +36,12 @@ def test_ways_to_write_temperatures(text, expected):
         ("", "expected a temperature"),
     ],
 )
-def test_slips_are_named(text, message):
+def test_wrong_temperatures_are_named(text, message):
     with pytest.raises(ValueError, match=message):
         parse_temperatures(text)
 
 
-def test_python_gives_one_many_or_a_mistake():
+def test_numbers_and_sequences_are_checked():
     assert check_temperatures(300).tolist() == [300]
     assert check_temperatures(range(3)).tolist() == [0, 1, 2]
     for wrong in ([], [[1, 2]], [-1]):

@@ -43,14 +43,14 @@ def test_the_page_reads_the_sentence_in_words(files, capsys):
 
 
 @pytest.mark.parametrize("tolerance", ["0", "-1", "nan"])
-def test_a_tolerance_that_is_no_length_is_refused(files, tolerance, capsys):
+def test_a_tolerance_that_is_not_a_length_is_refused(files, tolerance, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["--symprec", tolerance, files[0]])
     assert stop.value.code == 2
     assert "expected a length above 0" in capsys.readouterr().err
 
 
-def test_a_file_whose_formula_names_other_atoms_is_told(files, capsys):
+def test_a_file_whose_formula_names_other_atoms_gets_a_note(files, capsys):
     path = Path(files[0])
     path.write_text(path.read_text().replace("'Na4 Cl4'", "'Na4 Cl5'"))
     assert main(files[:1]) == 0

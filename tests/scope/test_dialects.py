@@ -105,7 +105,7 @@ def supercell(cell: Cell) -> Cell:
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_canonical_does_not_hang_on_how_the_crystal_is_given(aflow_prototypes, data):
+def test_canonical_does_not_depend_on_how_the_crystal_is_given(aflow_prototypes, data):
     snl = data.draw(st.sampled_from(aflow_prototypes))
     cell = read_json(snl)
     expected = sentence(encode(cell), "canonical")

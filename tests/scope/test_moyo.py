@@ -45,13 +45,13 @@ def test_both_searches_make_one_canonical_sentence_of_the_embedded_crystals():
         papers = [sentence(scope, "paper") for scope in scopes]
         same_paper += papers[0] == papers[1]
     assert different.items() <= BORDERLINE.items()
-    # The paper dialect also hangs on the origin and the axes, of which a group may
-    # leave several to choose from.
+    # The paper dialect also depends on the choice of origin and axes, which a group
+    # may leave open.
     assert total > 300
     assert same_paper > 0.8 * total
 
 
-def test_the_record_says_who_searched():
+def test_the_record_names_the_package_that_searched():
     cell = one_atom(3.3, 3.3, 3.3, 90, 90, 90)
     assert encode(cell).finder == f"spglib {spglib.__version__}"
     assert encode(cell, symmetry="moyopy").finder == f"moyopy {moyopy.__version__}"
@@ -76,8 +76,8 @@ def test_a_tolerance_that_moyopy_lowers_is_recorded():
     assert scope.flags == ("symprec_lowered",)
 
 
-def test_a_long_oblique_cell_comes_to_an_end():
-    """At 5 degrees moyopy itself multiplies shears of this lattice for ever."""
+def test_the_search_of_a_long_oblique_cell_ends():
+    """At 5 degrees moyopy alone multiplies shears of this lattice without end."""
     code = """
 import numpy as np
 from pymatgen.core import Lattice

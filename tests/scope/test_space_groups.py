@@ -63,7 +63,7 @@ def test_a_string_off_the_grammar_is_refused(text):
         parse_generators(text)
 
 
-def test_a_number_that_is_no_space_group_is_refused():
+def test_a_number_that_is_not_a_space_group_is_refused():
     with pytest.raises(ValueError, match="231: expected an integer from 1 to 230"):
         generator_string(231)
 
