@@ -1,0 +1,90 @@
+"""The text of a CIF to gemmi's data blocks, and the values of their tags."""
+
+import re
+
+import gemmi
+
+from cloud_jax.structures.rejection import Rejection
+
+_MAX_REMARKS = 20  # lines passed over, since each costs another reading
+# A file may say these only once; of all else the first is taken.
+_ONCE = ("_cell_", "_atom_site_", "_symmetry_", "_space_group_")
+_SYNTAX = re.compile(r"^string:(\d+)(?::\d+\(\d+\))?: ?(.*)", re.DOTALL)
+_ADVICE = {
+    "expected block header": "a CIF begins with data_ and a name",
+    "Wrong number of values": "rows must be whole: a value is missing or one too many, "
+    "or text with spaces lacks quotes",
+    "unterminated": "the closing quote or semicolon is missing",
+    "parse error": "expected a tag, one value (text with spaces in quotes) or loop_",
+}
+
+
+def parse(text: str) -> gemmi.cif.Document:
+    """Return the data blocks of a CIF; lines that nothing depends on may be damaged.
+
+    Raises:
+        Rejection: not a CIF, or a tag of the structure given twice.
+    """
+    text = text.removeprefix("\ufeff")  # some editors put it in front of a text
+    if not text.strip():
+        raise Rejection("no_atoms", "the text is empty")
+    if text.lstrip()[:1] == "<":
+        found = text.lstrip()[:40]
+        raise Rejection("unreadable", f"not a CIF but a web page or XML: {found!r}")
+    if not text.isascii():  # names of authors; nothing that is read here
+        text = text.encode("ascii", "replace").decode()
+    if "\r" in text:  # alone it ends a line on old Macs, but for gemmi no comment
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    lines: list[str] = []
+    for _ in range(_MAX_REMARKS):
+        try:
+            return gemmi.cif.read_string(text)
+        except RuntimeError:  # a tag without a value, or twice: it need not matter
+            return _checked(gemmi.cif.read_string(text, check_level=0))
+        except ValueError as error:
+            found = _SYNTAX.match(str(error))
+            number, problem = int(found[1]), found[2][:80]
+            lines = lines or text.split("\n")
+            line = lines[number - 1].strip() if number <= len(lines) else ""
+            remark = line.startswith("_") and not line.lower().startswith(_ONCE)
+            if not remark or problem != "parse error" or len(line.split()) < 3:
+                break
+            lines[number - 1] = ""  # text without quotes that nothing here depends on
+            text = "\n".join(lines)
+    advice = next((a for key, a in _ADVICE.items() if key in problem), "")
+    raise Rejection(
+        "unreadable",
+        f"not a CIF: line {number} {line[:60]!r}: {problem}; {advice}",
+    )
+
+
+def _checked(document: gemmi.cif.Document) -> gemmi.cif.Document:
+    """Reject what is said twice of a structure, unless it is the same."""
+    for block in document:
+        said: dict[str, str | None] = {}
+        for item in block:
+            pairs = [item.pair] if item.pair else []
+            if item.loop:
+                pairs = [(tag, None) for tag in item.loop.tags]
+            for tag, value in pairs:
+                tag = tag.lower()
+                if not tag.startswith(_ONCE):
+                    continue
+                if tag in said and (value is None or said[tag] != value):
+                    raise Rejection(
+                        "ambiguous",
+                        f"{tag} is given twice, first as {said[tag] or 'a loop'}, then "
+                        f"as {value or 'a loop'}; expected one",
+                    )
+                said[tag] = value
+    return document
+
+
+def strings(block: gemmi.cif.Block, tag: str) -> list[str]:
+    """Return the values of a tag, whether it stands in a loop or alone."""
+    return [gemmi.cif.as_string(value) for value in block.find_values(tag)]
+
+
+def string(block: gemmi.cif.Block, tag: str) -> str:
+    """Return the value of a tag, the first in a loop; empty if there is none."""
+    return gemmi.cif.as_string(block.find_value(tag) or "")
