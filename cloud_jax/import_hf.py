@@ -3,10 +3,10 @@
     cloud-jax import-hf RELEASE --output models/released --tokenizer TOKENIZER
 
 Reads config.json and model.safetensors or pytorch_model.bin (whole or in shards), and
-vocab.txt, added_tokens.json and tokenizer_config.json of the tokenizer. PyTorch is not
-needed, and no code named in a .bin file is run. The result is an encoder to fine-tune
-or embed with; what was left out or changed is printed. Nothing is written unless
-everything can be converted.
+of the tokenizer tokenizer_config.json and either vocab.txt with added_tokens.json or
+tokenizer.json. PyTorch is not needed, and no code named in a .bin file is run. The
+result is an encoder to fine-tune or embed with; what was left out or changed is
+printed. Nothing is written unless everything can be converted.
 """
 
 import argparse

@@ -6,6 +6,7 @@ that no token uses are left out.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,7 +74,8 @@ def import_bert(folder: Path, *, n_tokens: int) -> Imported:
     theirs = _read_json(path)
     config = _encoder_config(theirs, path, n_tokens)
     arrays, files = _read_arrays(folder)
-    params, notes = _convert(_State(arrays, files[0]), config, theirs)
+    state = _State(_usual_names(arrays, files[0]), files[0])
+    params, notes = _convert(state, config, theirs)
     return Imported(
         config, theirs.get("pad_token_id", 0), params, [path, *files], notes
     )
@@ -206,6 +208,25 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
         ) from None
 
 
+def _usual_names(arrays: dict[str, np.ndarray], file: Path) -> dict[str, np.ndarray]:
+    """Return the arrays under the names that BertForMaskedLM gives them today.
+
+    Wrappers of PyTorch put a prefix before all names, and the first releases of BERT
+    called a LayerNorm's weight gamma and its bias beta.
+    """
+    renamed: dict[str, np.ndarray] = {}
+    for name, array in arrays.items():
+        usual = re.sub(r"^(module\.|_orig_mod\.|model\.)+", "", name)
+        usual = usual.replace("LayerNorm.gamma", "LayerNorm.weight")
+        usual = usual.replace("LayerNorm.beta", "LayerNorm.bias")
+        if usual in renamed:
+            raise HuggingFaceError(
+                f"{file}, weight {name}: found {usual} too, expected one of the two"
+            )
+        renamed[usual] = array
+    return renamed
+
+
 class _State:
     """Arrays by name; `left` holds the names not taken yet."""
 
@@ -261,7 +282,7 @@ def _convert(
         return np.pad(array[:n_tokens], [(0, missing)] + [(0, 0)] * (array.ndim - 1))
 
     tables = f"{bert}embeddings"
-    words = state.take(f"{tables}.word_embeddings.weight", rows, width)
+    words = _word_embedding(state, f"{tables}.word_embeddings.weight", rows, width)
     types = theirs.get("type_vocab_size", 2)
     shape = (config.max_positions, width)
     encoder = {
@@ -273,24 +294,25 @@ def _convert(
         f"layer_{i}": _layer(state, f"{bert}encoder.layer.{i}", config)
         for i in range(config.layers)
     }
-    params = {"encoder": encoder}
+    params, notes = {"encoder": encoder}, []
     head = "cls.predictions"
     if any(name.startswith(head) for name in state.left):
-        _check_tied(state, words)
+        bias, note = _head_bias(state, rows)
+        notes += note
         params["mlm_head"] = {
             "dense": state.linear(f"{head}.transform.dense", width, width),
             "norm": state.norm(f"{head}.transform.LayerNorm", width),
-            "bias": pad(state.take(f"{head}.bias", rows)),
+            "bias": pad(bias),
         }
     ignored = (f"{bert}pooler.", f"{bert}embeddings.position_ids", "cls.seq_")
-    unknown = sorted(n for n in state.left if not n.startswith((*ignored, _DECODER)))
+    unknown = sorted(n for n in state.left if not n.startswith(ignored))
     if unknown:
         raise HuggingFaceError(
             f"{state.file}: found {len(unknown)} weights that a BERT of "
             f"{config.layers} layers does not have, expected none: "
             f"{', '.join(unknown[:3])}..."
         )
-    notes = [
+    notes += [
         f"{n_tokens:,} of {rows:,} embedding rows are kept; no token uses the others",
         "token type 0 is added to the position table"
         + (f"; the other {types - 1} left out" if types > 1 else ""),
@@ -324,11 +346,36 @@ def _layer(state: _State, name: str, config: EncoderConfig) -> PyTree:
     }
 
 
-def _check_tied(state: _State, words: np.ndarray) -> None:
-    """Check that a stored decoder equals the embedding, as in our encoder."""
-    name = f"{_DECODER}.weight"
-    if name in state.left and not np.array_equal(state.take(name, *words.shape), words):
+def _word_embedding(
+    state: _State, name: str, rows: int, width: int
+) -> Float[np.ndarray, "rows width"]:
+    """Return the word embedding, which the decoder shares as in our encoder.
+
+    A checkpoint may hold it under its own name, under that of the decoder, or both.
+    """
+    decoder = f"{_DECODER}.weight"
+    if decoder not in state.left:
+        return state.take(name, rows, width)
+    shared = state.take(decoder, rows, width)
+    if name in state.left and not np.array_equal(state.take(name, rows, width), shared):
         raise HuggingFaceError(
-            f"{state.file}, weight {name}: found values other than those of the word "
-            "embedding, expected the same (tie_word_embeddings)"
+            f"{state.file}, weight {decoder}: found values other than those of the "
+            "word embedding, expected the same (tie_word_embeddings)"
         )
+    return shared
+
+
+def _head_bias(
+    state: _State, rows: int
+) -> tuple[Float[np.ndarray, " rows"], list[str]]:
+    """Return the bias of the logits, and a note where two names hold different ones.
+
+    It is shared by two names, and transformers uses that of the decoder.
+    """
+    names = f"{_DECODER}.bias", "cls.predictions.bias"
+    found = [state.take(name, rows) for name in names if name in state.left]
+    if not found:
+        state.take(names[1], rows)  # which says that it is missing
+    if np.array_equal(found[0], found[-1]):
+        return found[0], []
+    return found[0], [f"{names[0]} differs from {names[1]} and is used, as by BERT"]

@@ -114,6 +114,47 @@ def test_an_encoder_alone_has_no_prefix_and_no_head(expected, folder, state):
     assert_equal(encoder, expected._replace(params=expected.params["encoder"]))
 
 
+def first_release(name):
+    name = name.replace("LayerNorm.weight", "LayerNorm.gamma")
+    return name.replace("LayerNorm.bias", "LayerNorm.beta")
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        first_release,
+        lambda name: f"module.{name}",
+        lambda name: f"_orig_mod.module.{name}",
+        lambda name: f"model.{first_release(name)}",
+        lambda name: name.replace("predictions.bias", "predictions.decoder.bias"),
+        lambda name: name.replace(WORDS, "cls.predictions.decoder.weight"),
+    ],
+    ids=["gamma", "module", "compiled", "model_gamma", "decoder_bias", "decoder_words"],
+)
+def test_other_names_of_the_same_weights_give_the_same_model(
+    expected, folder, state, rename
+):
+    renamed = {rename(name): array for name, array in state.items()}
+    assert renamed.keys() != state.keys()
+    save_file(renamed, folder / "model.safetensors")
+    found = import_bert(folder, n_tokens=N_TOKENS)
+    assert_equal(found, expected)
+    assert found.notes == expected.notes
+
+
+def test_a_decoder_bias_that_differs_is_used_and_noted(expected, folder, state):
+    bias = state["cls.predictions.bias"]
+    state["cls.predictions.decoder.bias"] = bias + 1
+    save_file(state, folder / "model.safetensors")
+    found = import_bert(folder, n_tokens=N_TOKENS)
+    np.testing.assert_array_equal(
+        found.params["mlm_head"]["bias"][:N_TOKENS], bias[:N_TOKENS] + 1
+    )
+    assert "decoder.bias differs from" in found.notes[0]
+    encoder = found._replace(params=found.params["encoder"])
+    assert_equal(encoder, expected._replace(params=expected.params["encoder"]))
+
+
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float64])
 def test_other_float_types_become_float32(folder, state, dtype):
     cast = {name: array.astype(dtype) for name, array in state.items()}
@@ -169,6 +210,15 @@ def drop(state, name):
             lambda s: s.update({"cls.predictions.decoder.weight": s[WORDS] + 1}),
             "expected the same",
         ),
+        (
+            lambda s: s.update({f"module.{WORDS}": s[WORDS]}),
+            f"weight module.{WORDS}: found {WORDS} too",
+        ),
+        (
+            lambda s: s.update({"cls.predictions.decoder.scale": s[WORDS]}),
+            "does not have.*decoder.scale",
+        ),
+        (lambda s: drop(s, "cls.predictions.bias"), "predictions.bias: not among"),
     ],
 )
 def test_weights_that_do_not_fit_are_named(folder, state, change, message):

@@ -122,7 +122,81 @@ def test_an_unsupported_tokenizer_is_an_error_that_names_it(
     assert str(folder) in str(caught.value)
 
 
+def write_fast(folder, **sections):
+    """Write what transformers 5 does: tokenizer.json, without vocab.txt."""
+    words = (folder / "vocab.txt").read_text().splitlines()
+    added = json.loads((folder / "added_tokens.json").read_text())
+    added = {"[CLS]": 0, "[MASK]": 4} | added
+    content = {
+        "version": "1.0",
+        "added_tokens": [{"id": i, "content": token} for token, i in added.items()],
+        "normalizer": {"type": "BertNormalizer", "lowercase": False},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": None,
+        "model": {
+            "type": "WordPiece",
+            "continuing_subword_prefix": "##",
+            "vocab": {word: i for i, word in enumerate(words)},
+        },
+    }
+    for name, fields in sections.items():
+        content[name] = (content[name] or {}) | fields
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+
+
+def forget_the_text(folder):
+    (folder / "vocab.txt").unlink()
+    (folder / "added_tokens.json").unlink()
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config.pop("added_tokens_decoder", None)
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+def test_tokenizer_json_alone_gives_the_same_vocabulary(folder, vocabulary):
+    write_fast(folder)
+    assert read_tokenizer(folder).sha256 == vocabulary.sha256  # both files, the same
+    forget_the_text(folder)
+    assert read_tokenizer(folder).sha256 == vocabulary.sha256
+    change(folder / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    del config["do_lower_case"]  # the normalizer says it
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    assert read_tokenizer(folder).sha256 == vocabulary.sha256
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"model": {"type": "BPE"}}, "model.type: found 'BPE', expected 'WordPiece'"),
+        ({"model": {"continuing_subword_prefix": "@@"}}, "_prefix: found '@@'"),
+        ({"model": {"vocab": [["a", 0.0]]}}, "is not the expected table of tokens"),
+        ({"model": {"vocab": {"[CLS]": 0, "a": 9}}}, "ids from 0 up to 218, .* no gap"),
+        ({"normalizer": {"lowercase": True}}, "normalizer.lowercase: found True"),
+        ({"normalizer": {"type": "Sequence"}}, "normalizer.type: found 'Sequence'"),
+        ({"pre_tokenizer": {"type": "ByteLevel"}}, "found 'ByteLevel', expected 'Bert"),
+    ],
+    ids=str,
+)
+def test_a_tokenizer_json_that_cuts_otherwise_is_refused(folder, sections, message):
+    write_fast(folder, **sections)
+    forget_the_text(folder)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_tokenizer(folder)
+    assert str(folder) in str(caught.value)
+
+
+def test_two_files_that_contradict_each_other_are_refused(folder):
+    write_fast(folder)
+    path = folder / "vocab.txt"
+    path.write_text(path.read_text().replace("\n##p\n", "\n##@\n"))
+    with pytest.raises(ValueError, match=r"vocab.txt and tokenizer.json hold"):
+        read_tokenizer(folder)
+
+
 def test_missing_and_damaged_files_are_named(folder):
+    (folder / "vocab.txt").unlink()
+    with pytest.raises(FileNotFoundError, match=r"expected vocab.txt or tokenizer.j"):
+        read_tokenizer(folder)
     (folder / "tokenizer_config.json").write_text("{")
     with pytest.raises(ValueError, match=r"tokenizer_config.json: not the expected"):
         read_tokenizer(folder)
