@@ -215,7 +215,7 @@ def _usual_names(arrays: dict[str, np.ndarray], file: Path) -> dict[str, np.ndar
     called a LayerNorm's weight gamma and its bias beta.
     """
     renamed: dict[str, np.ndarray] = {}
-    for name, array in arrays.items():
+    for name, array in sorted(arrays.items()):
         usual = re.sub(r"^(module\.|_orig_mod\.|model\.)+", "", name)
         usual = usual.replace("LayerNorm.gamma", "LayerNorm.weight")
         usual = usual.replace("LayerNorm.beta", "LayerNorm.bias")
