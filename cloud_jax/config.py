@@ -11,7 +11,6 @@ import ast
 import difflib
 import importlib.util
 import inspect
-import math
 import re
 import traceback
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
+
+from cloud_jax.config_rules import RULES
 
 
 class ConfigError(ValueError):
@@ -171,53 +172,6 @@ def benchmark(name: str, table: str, column: str, unit: str) -> ConfigDict:
     return c
 
 
-COUNT = "a whole number from 1", lambda value: value >= 1
-COUNT_OR_NONE = "a whole number from 0", lambda value: value >= 0
-SEED = "a whole number from 0 below 2**32", lambda value: 0 <= value < 2**32
-POSITIVE = "a finite number above 0", lambda value: 0 < value < math.inf
-NOT_NEGATIVE = "a finite number from 0", lambda value: 0 <= value < math.inf
-SHARE = "a number above 0 and below 1", lambda value: 0 < value < 1
-RATE = "a number from 0 and below 1", lambda value: 0 <= value < 1
-RATIO = "a number above 0 and at most 1", lambda value: 0 < value <= 1
-
-
-def _one_of(*choices: str) -> tuple[str, Any]:
-    return f"one of {', '.join(choices)}", lambda value: value in choices
-
-
-# What a value must be, beyond its type. Keys that are not here are checked where they
-# meet what they must fit: folders, devices, presets of the model.
-RULES = {
-    "data.dialect": _one_of("canonical", "paper"),
-    "folds.protocol": _one_of("strict", "paper"),
-    "model.dtype": _one_of("auto", "float32", "bfloat16", "float16"),
-    "head.layers": ("1, 2 or 3", lambda value: value in (1, 2, 3)),
-    "optimizer.loss": _one_of("l1", "l2"),
-    "optimizer.layer_decay": RATIO,
-    "optimizer.weight_decay": NOT_NEGATIVE,
-    "mask_fraction": SHARE,
-    "folds.validation_fraction": SHARE,
-    "confidence": SHARE,
-    **dict.fromkeys(("optimizer.learning_rate", "optimizer.clip_norm"), POSITIVE),
-    **dict.fromkeys(("seed", "folds.seed", "evaluate.mask_seed"), SEED),
-    **dict.fromkeys(
-        ("model.dropout", "model.attention_dropout", "optimizer.warmup_fraction"), RATE
-    ),
-    **dict.fromkeys(
-        ("folds.random", "members_at_once", "optimizer.steps", "evaluate.max_batches",
-         "optimizer.frozen_epochs"),
-        COUNT_OR_NONE,
-    ),
-    **dict.fromkeys(
-        ("data.batch_crystals", "data.row_length", "members", "model.max_tokens",
-         "optimizer.epochs", "optimizer.batch_crystals", "evaluate.every_steps",
-         "checkpoint.every_steps", "checkpoint.every_epochs", "checkpoint.keep",
-         "log.every_steps", "distributed.timeout_s"),
-        COUNT,
-    ),
-}  # fmt: skip
-
-
 def load_config(
     path: str, overrides: Sequence[str], *, kind: Callable[[], ConfigDict]
 ) -> ConfigDict:
@@ -353,9 +307,10 @@ def override(config: ConfigDict, argument: str) -> None:
     if type(value) is int and isinstance(default, float):
         value = float(value)
     if type(value) is not type(default):
+        example = ("first", "second") if default == () else default
         raise ConfigError(
             f"{argument}: {key} takes a value of type {type(default).__name__}, as in "
-            f"--config.{key}={default!r}"
+            f"--config.{key}={example!r}"
         )
     config.update_from_flattened_dict({key: value})
 

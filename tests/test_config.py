@@ -6,7 +6,6 @@ import pytest
 
 from cloud_jax.config import (
     ENCODER,
-    RULES,
     ConfigError,
     finetuning,
     flatten,
@@ -16,6 +15,7 @@ from cloud_jax.config import (
     settings_help,
     split_task,
 )
+from cloud_jax.config_rules import RULES
 from cloud_jax.datasets.matbench import MatbenchSource
 from cloud_jax.datasets.unconvbench import UnconvbenchSource
 from cloud_jax.finetuning.rows import open_table
@@ -120,6 +120,8 @@ def test_overrides_take_the_type_of_the_default(argument, key, value):
         ("--config.seed=1.5", "seed takes a value of type int"),
         ("--config.model.scan_layers=1", "takes a value of type bool"),
         ("--config.seed", "an override has the form"),
+        ("--config.data.build=embedded", r"type tuple, as in .*=\('first', 'second'\)"),
+        ("--config.data.build=['embedded']", "takes a value of type tuple"),
     ],
 )
 def test_wrong_overrides_say_what_is_right(argument, message):
@@ -146,12 +148,41 @@ def test_a_misspelt_file_is_hinted_at():
         ("optimizer.weight_decay=-0.1", "a finite number from 0"),
         ("mask_fraction=0.0", "a number above 0 and below 1"),
         ("mask_fraction=1.5", "a number above 0 and below 1"),
+        ("data.build=('embedded', 3)", "a tuple of texts"),
+        ("data.build=(None,)", "a tuple of texts"),
+        ("data.build=('a', ('b',))", "a tuple of texts"),
+        ("data.build=('--output={pth}',)", "no placeholders but {path} and {dialect}"),
+        ("data.build=('--output={}',)", "no placeholders but"),
+        ("data.build=('--output={0}',)", "no placeholders but"),
+        ("data.build=('--output={path.name}',)", "no placeholders but"),
+        ("data.build=('--output={path:d}',)", "no placeholders but"),
+        ("data.build=('--output={path',)", "no placeholders but"),
     ],
 )
 def test_values_out_of_range_name_key_found_and_expected(argument, expected):
     key, _, value = argument.partition("=")
     with pytest.raises(ConfigError, match=rf"config\.{key} is .*{expected}"):
         load_config(CONFIG, [f"--config.{key}={value}"], kind=pretraining)
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("folds.only=(0,)", "a tuple of texts"),
+        ("targets.columns=(1,)", "a tuple of texts"),
+        ("targets.units=('eV', None)", "a tuple of texts"),
+        ("targets.bases=(b'atom',)", "a tuple of texts"),
+        ("targets.properties=(('cv',),)", "a tuple of texts"),
+        ("targets.temperatures_k=('300',)", "a tuple of finite numbers"),
+        ("targets.temperatures_k=(True,)", "a tuple of finite numbers"),
+        ("targets.temperatures_k=(1e999,)", "a tuple of finite numbers"),
+    ],
+)
+def test_tuples_of_another_type_name_key_found_and_expected(argument, expected):
+    key, _, value = argument.partition("=")
+    file = str(ROOT / "configs/thermal.py")
+    with pytest.raises(ConfigError, match=rf"config\.{key} is .*{expected}"):
+        load_config(file, [f"--config.{key}={value}"], kind=finetuning)
 
 
 @pytest.mark.parametrize("kind", [pretraining, finetuning])

@@ -45,7 +45,7 @@ RULES = {
     ),
 }  # fmt: skip
 # Modules that every room may use.
-SHARED = {"files", "config", "progress", "cli", "cores", "tfrecord"}
+SHARED = {"files", "config", "config_rules", "progress", "cli", "cores", "tfrecord"}
 # Not loaded with their room: an optional engine, and what only figures may load.
 APART = {
     "cloud_jax.preprocess.beam": {*STRUCTURES, "apache_beam", "requests"},

@@ -39,7 +39,7 @@ def ensure(
             "`cloud-jax preprocess`, or give --config.data.path=FOLDER"
         )
     if active:
-        arguments = [argument.format(path=path, dialect=dialect) for argument in build]
+        arguments = [word.format(path=str(path), dialect=dialect) for word in build]
         words = " ".join(arguments)
         print(f"building {path}: cloud-jax preprocess {words}", flush=True)
         command = [sys.executable, "-m", "cloud_jax.preprocess", *arguments]
