@@ -229,6 +229,7 @@ def run_command(
     )
     configure(parser)
     parser.epilog = "\n".join(filter(None, (parser.epilog, EXIT_CODES)))
+    argv = [_hyphenated(word) for word in (sys.argv[1:] if argv is None else argv)]
     try:
         if settings:
             arguments = parse_settings(parser, argv)
@@ -252,6 +253,14 @@ def run_command(
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return Exit.FAILED
+
+
+def _hyphenated(word: str) -> str:
+    """Return `--num_processes=2` as `--num-processes=2`: launchers still write it so."""
+    flag, equals, value = word.partition("=")
+    if not flag.startswith("--") or flag.startswith("--config."):
+        return word
+    return flag.replace("_", "-") + equals + value
 
 
 def parse_settings(

@@ -128,3 +128,15 @@ def test_completion_leaves_out_what_is_not_installed():
         "answered.assert_called_once()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_flags_of_older_launchers_are_understood():
+    def configure(parser):
+        parser.add_argument("--num-processes", type=int)
+
+    def execute(arguments):
+        assert arguments.overrides == ["--config.log.every_steps=5"]
+        return arguments.num_processes
+
+    words = ["--num_processes=7", "--config.log.every_steps=5"]
+    assert run_command("pretrain", configure, execute, words, settings=True) == 7

@@ -22,7 +22,7 @@ SALT = Structure.from_spacegroup(
 )
 
 
-def run(name, *arguments):
+def run(name, *arguments, code=0):
     done = subprocess.run(
         [sys.executable, "-m", f"scripts.{name}", *map(str, arguments)],
         cwd=ROOT,
@@ -31,7 +31,7 @@ def run(name, *arguments):
         text=True,
         timeout=120,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return done.stdout
 
 
@@ -167,3 +167,29 @@ def test_check_thermal(tmp_path, monkeypatch, capsys):
     assert found["other_temperatures"]["test_rows"] == 1
     assert found["measured"]["MgO"]["cp_measured"] == [7.8, 37.1]
     assert (tmp_path / "cp.png").exists()
+
+
+def test_check_cases_tells_right_from_wrong(tmp_path):
+    crystals = tmp_path / "crystals"
+    crystals.mkdir()
+    SALT.to(str(crystals / "salt.cif"))
+    (crystals / "broken.cif").write_text("data_broken\n")
+    table = tmp_path / "table.toml"
+    table.write_text("""
+        [crystals]
+        "salt.cif" = ["^166: ", "^225: Cl 4[ab], Na 4[ab]; 2 atoms; flags -"]
+        "broken.cif" = ["^reject "]
+        [[runs]]
+        name = "right"
+        command = "echo one; exit 3"
+        says = ["^one$"]
+        never = ["two"]
+        exit = 3
+        """)
+    found = run("check_cases", tmp_path, "--table", table)
+    assert found.split() == "ok salt.cif ok broken.cif ok right 0 cases failed".split()
+    for old, new in (("^225", "^221"), ("exit 3", "exit 4"), ("echo one", "echo two")):
+        table.write_text(table.read_text().replace(old, new))
+    found = run("check_cases", tmp_path, "--table", table, code=1)
+    assert "not said: ^one$; said: two; exit code 4, expected 3" in found
+    assert "2 cases failed" in found
