@@ -256,7 +256,7 @@ def run_command(
 
 
 def _hyphenated(word: str) -> str:
-    """Return `--num_processes=2` as `--num-processes=2`: launchers still write it so."""
+    """Return `--num_processes=2` as `--num-processes=2`; older launchers have it."""
     flag, equals, value = word.partition("=")
     if not flag.startswith("--") or flag.startswith("--config."):
         return word

@@ -187,7 +187,7 @@ def test_check_cases_tells_right_from_wrong(tmp_path):
         exit = 3
         """)
     found = run("check_cases", tmp_path, "--table", table)
-    assert found.split() == "ok salt.cif ok broken.cif ok right 0 cases failed".split()
+    assert found == "ok salt.cif\nok broken.cif\nok right\n0 cases failed\n"
     for old, new in (("^225", "^221"), ("exit 3", "exit 4"), ("echo one", "echo two")):
         table.write_text(table.read_text().replace(old, new))
     found = run("check_cases", tmp_path, "--table", table, code=1)
