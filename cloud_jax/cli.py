@@ -227,10 +227,10 @@ def run_command(
     parser.add_argument(
         "--quiet", action="store_true", help="show no progress and no notes"
     )
-    configure(parser)
-    parser.epilog = "\n".join(filter(None, (parser.epilog, EXIT_CODES)))
     argv = [_hyphenated(word) for word in (sys.argv[1:] if argv is None else argv)]
     try:
+        configure(parser)
+        parser.epilog = "\n".join(filter(None, (parser.epilog, EXIT_CODES)))
         if settings:
             arguments = parse_settings(parser, argv)
         else:

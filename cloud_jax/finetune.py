@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cloud_jax.cli import Exit, run_command
-from cloud_jax.config import finetuning, load_config, settings_help
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
+    from cloud_jax.config import finetuning, settings_help
+
     parser.description = (
         "Fine-tune CLOUD on a table of labelled crystals: an ensemble per fold.\n"
         "An interrupted run resumes when the same command is given again."
@@ -28,6 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Read the table, train every member and write the results."""
+    from cloud_jax.config import finetuning, load_config
+
     config = load_config(arguments.config, arguments.overrides, kind=finetuning)
     folder = Path(arguments.workdir or config.workdir)
     config.workdir = str(folder)

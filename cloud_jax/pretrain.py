@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cloud_jax.cli import Exit, run_command
-from cloud_jax.config import load_config, pretraining, settings_help
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
+    from cloud_jax.config import pretraining, settings_help
+
     parser.description = (
         "Train an encoder on a folder of token shards by masked-language modelling.\n"
         "An interrupted run resumes when the same command is given again."
@@ -38,6 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Join the other processes, train, and print the results."""
+    from cloud_jax.config import load_config, pretraining
+
     config = load_config(arguments.config, arguments.overrides, kind=pretraining)
     folder = Path(arguments.workdir or config.workdir)
     config.workdir = str(folder)

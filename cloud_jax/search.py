@@ -20,9 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from cloud_jax.cli import Exit, run_command
-from cloud_jax.config import finetuning, load_config
-from cloud_jax.files import lock
-from cloud_jax.finetuning.space import argument, load_space
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +45,10 @@ def count(text: str) -> int:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Read the table, run the trials and print the best of them."""
+    from cloud_jax.config import finetuning, load_config
+    from cloud_jax.files import lock
+    from cloud_jax.finetuning.space import argument, load_space
+
     overrides = arguments.overrides
 
     def configure_trial(values: dict[str, Any]) -> Any:

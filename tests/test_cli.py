@@ -140,3 +140,17 @@ def test_flags_of_older_launchers_are_understood():
 
     words = ["--num_processes=7", "--config.log.every_steps=5"]
     assert run_command("pretrain", configure, execute, words, settings=True) == 7
+
+
+@pytest.mark.parametrize("name", ["pretrain", "finetune", "search"])
+def test_a_module_that_is_run_says_which_package_it_lacks(name):
+    program = (
+        "import runpy, sys; sys.modules['ml_collections'] = None; "
+        f"sys.argv = ['x', '--config=x']; "
+        f"runpy.run_module('cloud_jax.{name}', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", program]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert found.returncode == Exit.FAILED
+    assert "ml_collections, which is not installed: pip install" in found.stderr
+    assert "Traceback" not in found.stderr
