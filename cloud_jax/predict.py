@@ -21,7 +21,8 @@ pattern, or a zip or tar archive.
 
 std is the spread over the members of the ensemble; lower and upper bound the interval
 that held the stated share of the calibration rows. flags say what is unusual:
-  disordered, decorated, isotope, first_of_several, formula_differs, symprec_lowered
+  disordered, decorated, isotope, first_of_several, formula_differs, symprec_lowered,
+  composition_rounded
       how the file was read; see `cloud-jax scope FILE`
   unseen_space_group, unseen_element:X, unseen_wyckoff:X, unseen_count:X,
   unseen_fraction:X, unseen_token:X, longer_than_trained

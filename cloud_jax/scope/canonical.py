@@ -10,15 +10,38 @@ on these choices.
 import math
 from functools import cache, lru_cache
 
-from cloud_jax.scope.record import Scope
+import numpy as np
+
+from cloud_jax.scope.record import MAX_COUNT, Scope
 from cloud_jax.scope.space_groups import wyckoff_multiplicities, wyckoff_relabelings
 from cloud_jax.scope.symmetry import electronegativity
 
 
 def canonical_composition(scope: Scope) -> str:
-    """Return elements and integer counts in order of electronegativity."""
+    """Return elements and integer counts in order of electronegativity.
+
+    Counts that the vocabulary lacks give way to the nearest ratios that it has.
+    """
     ordered = sorted(scope.composition, key=lambda item: _rank(item[0]))
-    return " ".join(f"{element} {count}" for element, count in ordered)
+    counts = [count for _, count in ordered]
+    if max(counts) > MAX_COUNT:
+        counts = _small_counts(counts)
+    return " ".join(
+        f"{element} {count}"
+        for (element, _), count in zip(ordered, counts, strict=True)
+    )
+
+
+def _small_counts(counts: list[int]) -> list[int]:
+    """Return integers up to `MAX_COUNT` in nearly the same ratios.
+
+    Of ratios that are equally good to a thousandth the smallest integers are taken.
+    """
+    ratios = np.array(counts) / max(counts)
+    scales = np.arange(1, MAX_COUNT + 1)[:, None]
+    small = np.maximum(np.rint(scales * ratios), 1).astype(int)
+    errors = np.abs(small / (scales * ratios) - 1).max(axis=1)
+    return small[np.argmin(errors.round(3))].tolist()
 
 
 def canonical_orbits(scope: Scope) -> str:

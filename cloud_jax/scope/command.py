@@ -139,6 +139,8 @@ def _reading(scope) -> list[str]:
 
 
 _NOTES = {
+    "composition_rounded": "the sentence has the nearest ratios of amounts that its "
+    "vocabulary has",
     "decorated": "oxidation states or spins were removed before the symmetry search",
     "disordered": "mixed or partly occupied sites are named by their main element",
     "first_of_several": "the file holds several structures; this is the first",

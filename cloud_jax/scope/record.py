@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
+MAX_COUNT = 256  # largest count of an element in a sentence of the canonical dialect
+
 
 @dataclass(frozen=True, slots=True)
 class Orbit:
@@ -59,7 +61,8 @@ class Scope:
         angle_tolerance: degrees.
         finder: package that gave the space group and its version, `spglib 2.8.0`.
         flags: any of `disordered`, `decorated`, `isotope`, `first_of_several`,
-            `formula_differs`, `low_dimensional`, `symprec_lowered`.
+            `formula_differs`, `low_dimensional`, `symprec_lowered`,
+            `composition_rounded`.
     """
 
     space_group: int

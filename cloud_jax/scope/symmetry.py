@@ -3,14 +3,14 @@
 import math
 from collections import Counter
 from fractions import Fraction
-from functools import cache, cmp_to_key, reduce
+from functools import cache, cmp_to_key
 
 import numpy as np
 import spglib
 from jaxtyping import Float
 
 from cloud_jax.scope import moyo, tables
-from cloud_jax.scope.record import Orbit, Scope, Sites
+from cloud_jax.scope.record import MAX_COUNT, Orbit, Scope, Sites
 from cloud_jax.scope.space_groups import wyckoff_multiplicities
 from cloud_jax.structures.cell import Cell, Occupants
 from cloud_jax.structures.rejection import Rejection
@@ -19,6 +19,7 @@ DISORDER_POLICIES = ("majority", "reject")
 FINDERS = ("spglib", "moyopy")
 _LADDER = (1.0, 0.1, 0.01)  # factors on symprec, tried until a group is found
 _MAX_DENOMINATOR = 100  # makes occupancies such as 1/3, 0.05 and 0.98 exact
+_EXACT_DENOMINATOR = 10**6  # occupancies are rounded to six decimals
 
 
 def encode(
@@ -43,8 +44,7 @@ def encode(
         symmetry: package that searches, `spglib` or `moyopy`.
 
     Raises:
-        Rejection: disordered (policy), overlapping atoms, no symmetry found, or
-            amounts that are not in ratios of small integers.
+        Rejection: disordered (policy), overlapping atoms, or no symmetry found.
         ValueError: an unknown policy or search.
         ModuleNotFoundError: moyopy is not installed.
     """
@@ -65,10 +65,13 @@ def encode(
         flags.add("disordered")
     if sites.symprec < symprec:
         flags.add("symprec_lowered")
+    composition = _reduced_composition(species)
+    if max(count for _, count in composition) > MAX_COUNT:
+        flags.add("composition_rounded")
     return Scope(
         space_group=sites.space_group,
         orbits=_orbits(sites, species),
-        composition=_reduced_composition(species),
+        composition=composition,
         n_atoms=sites.n_primitive,
         volume_per_atom=cell.volume / len(species),
         symprec=sites.symprec,
@@ -209,21 +212,27 @@ def _majority(kind: str | Occupants) -> str:
 def _reduced_composition(
     species: list[str | Occupants],
 ) -> tuple[tuple[str, int], ...]:
+    """Return the integers of the reduced formula, elements in order of first site."""
+    sites = Counter(species)
+    counts = _integers(sites, _MAX_DENOMINATOR)
+    if 0 in counts.values() or max(counts.values()) > MAX_COUNT:
+        counts = _integers(sites, _EXACT_DENOMINATOR)  # the decimals as written
+    return tuple(counts.items())
+
+
+def _integers(sites: Counter[str | Occupants], denominator: int) -> dict[str, int]:
+    """Return the least integers in the ratios of the elements' amounts.
+
+    Args:
+        sites: how many sites of each kind there are.
+        denominator: largest one of the fractions that stand for occupancies.
+    """
     amounts: dict[str, Fraction | int] = {}
-    for kind, count in Counter(species).items():
-        if isinstance(kind, str):
-            amounts[kind] = amounts.get(kind, 0) + count
-            continue
-        for element, occupancy in kind:
-            exact = Fraction(occupancy).limit_denominator(_MAX_DENOMINATOR)
+    for kind, count in sites.items():
+        for element, occupancy in [(kind, 1)] if isinstance(kind, str) else kind:
+            exact = Fraction(occupancy).limit_denominator(denominator)
             amounts[element] = amounts.get(element, 0) + count * exact
     scale = math.lcm(*(amount.denominator for amount in amounts.values()))
     counts = {element: int(amount * scale) for element, amount in amounts.items()}
-    divisor = reduce(math.gcd, counts.values())
-    if divisor == 0 or 0 in counts.values():
-        raise Rejection(
-            "composition",
-            f"found amounts { ({e: float(a) for e, a in amounts.items()}) }, expected "
-            "ratios of integers",
-        )
-    return tuple((element, count // divisor) for element, count in counts.items())
+    divisor = math.gcd(*counts.values())
+    return {element: count // max(divisor, 1) for element, count in counts.items()}

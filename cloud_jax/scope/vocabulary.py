@@ -25,10 +25,10 @@ from jaxtyping import Float
 
 from cloud_jax.files import atomic_write
 from cloud_jax.scope import tables
+from cloud_jax.scope.record import MAX_COUNT
 from cloud_jax.structures.rejection import Rejection
 
 SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[MASK]", "|")
-MAX_COUNT = 256  # largest integer of a reduced formula in the canonical dialect
 _MATRICES = "abcdefghijklmn"
 _TRANSLATIONS = "ABCDEFGOXYZ"
 _BLOCKS = "spdf"
