@@ -44,7 +44,7 @@ def read_cif(text: str) -> Cell:
 def _read_block(block: gemmi.cif.Block) -> Cell:
     rows = read_rows(block)
     operations = operations_of(block)
-    cell = Cell.from_sites(_lattice(block), *expand(rows, operations))
+    cell = expand(rows, operations, _lattice(block))
     if _formula_differs(string(block, "_chemical_formula_sum"), cell):
         cell = cell.flagged("formula_differs")
     return cell

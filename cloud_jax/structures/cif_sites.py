@@ -6,7 +6,7 @@ import gemmi
 import numpy as np
 from jaxtyping import Float
 
-from cloud_jax.structures.cell import FARTHEST, MAX_SITES, Occupants
+from cloud_jax.structures.cell import FARTHEST, MAX_SITES, Cell, Occupants
 from cloud_jax.structures.cif_symmetry import Operations
 from cloud_jax.structures.rejection import Rejection
 
@@ -96,21 +96,22 @@ def _occupancy(value: str) -> float:
 
 
 def expand(
-    rows: Rows, operations: Operations
-) -> tuple[Float[np.ndarray, "k 3"], list[Occupants]]:
-    """Merge rows on one point into mixed sites, then add all images.
+    rows: Rows, operations: Operations, lattice: Float[np.ndarray, "3 3"]
+) -> Cell:
+    """Return the cell that rows and their images make; rows on one point are mixed.
 
     Args:
         rows: the atoms of the file.
         operations: rotations and shifts of the space group, fractional.
+        lattice: cell vectors in rows, angstrom.
 
-    Returns:
-        Fractional coordinates and occupants of all atoms of the cell.
+    Raises:
+        Rejection: too many images, or no cell (see `Cell.from_sites`).
     """
     fractional, sites = rows.fractional, rows.sites
     rotations, shifts = operations
     if len(rotations) == 1 and all(amount == 1.0 for ((_, amount),) in sites):
-        return fractional, sites
+        return Cell.from_sites(lattice, fractional, sites)
     if len(fractional) * len(rotations) > _MAX_IMAGES:
         raise Rejection(
             "too_many_sites",
@@ -135,7 +136,7 @@ def expand(
         for site, orbit in zip(occupants, images, strict=True)
         for _ in range(len(orbit))
     ]
-    return np.concatenate(images), expanded
+    return Cell.from_sites(lattice, np.concatenate(images), expanded)
 
 
 def _same_point(points: np.ndarray, other: np.ndarray) -> np.ndarray:
