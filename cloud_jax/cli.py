@@ -35,7 +35,8 @@ exit codes
   1    something to correct: a file, a setting, the disk; the message says what
   2    wrong arguments
   3    the result is not sound: a loss was not finite, or too much was rejected
-  75   stopped (SIGTERM, Ctrl-C) with its work saved: run it again to resume
+  75   stopped (SIGTERM, Ctrl-C) or a download incomplete, with the work saved: run it
+       again to resume
   130  stopped by Ctrl-C, nothing was kept
 """
 
@@ -207,8 +208,8 @@ def run_command(
     """Parse a command line, execute it, and turn what goes wrong into an exit code.
 
     A `UsageError` ends with the usage and code 2. Another `ValueError` or an `OSError`
-    is something for the user to correct: its message is printed. Errors with other
-    codes are for `execute` to handle.
+    is something for the user to correct: its message is printed, and the code is its
+    attribute `exit_code`, by default 1. Other errors are for `execute` to handle.
 
     Args:
         name: of the command, as in `COMMANDS`.
@@ -252,7 +253,7 @@ def run_command(
         return _missing(name, error)
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return Exit.FAILED
+        return getattr(error, "exit_code", Exit.FAILED)
 
 
 def _hyphenated(word: str) -> str:

@@ -8,19 +8,23 @@ and reading an archive would need the package.
 """
 
 import datetime
-import sys
+import hashlib
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode
 
 from tqdm import tqdm
 
+from cloud_jax.cli import Exit
 from cloud_jax.datasets.optimade.pages import (
     PROVIDER,
     Page,
+    count_distinct,
     log_page,
     mend_log,
     page_file,
@@ -31,9 +35,14 @@ from cloud_jax.datasets.optimade.pages import (
 )
 from cloud_jax.datasets.optimade.server import (
     endpoint,
-    next_url,
+    next_link,
+    restore_parameters,
+    says_more,
     server_info,
+    shown,
+    stated_total,
 )
+from cloud_jax.datasets.optimade.trail import CircleError, Trail, page_after
 from cloud_jax.datasets.optimade.web import (
     OutOfTimeError,
     RateLimiter,
@@ -88,6 +97,12 @@ class HarvestTask:
     about: dict
 
 
+class IncompleteHarvestError(SourceError):
+    """A harvest did not get all; what came is kept, and the rest is asked for again."""
+
+    exit_code = Exit.RESUMABLE
+
+
 def harvest(tasks: Sequence[HarvestTask], problems: Sequence[str] = ()) -> None:
     """Download the missing pages into their folders, servers side by side.
 
@@ -96,38 +111,50 @@ def harvest(tasks: Sequence[HarvestTask], problems: Sequence[str] = ()) -> None:
         problems: found with other sources, to report at the end.
 
     Raises:
-        SourceError: the databases that failed, and why; the others are complete.
+        IncompleteHarvestError: databases lack structures; the others are complete.
+        SourceError: some also, or only, have problems that need a correction.
     """
     limiter = RateLimiter()
-    problems = list(problems)
+    problems, incomplete = list(problems), []
 
-    todo = []
-    for task in tasks:
+    def one(task: HarvestTask) -> None:
         try:
             _check_query(task)
-            todo += [task] if missing(task.folder, task.query) else []
+            if not lack(task.folder, task.query.max_pages):
+                return
+            with Web(limiter, task.policy) as web:
+                _Harvest(task, web).run()
+        except (IncompleteHarvestError, OutOfTimeError) as error:
+            incomplete.append(f"{task.folder}: {error}")
         except SourceError as error:
             problems.append(f"{task.folder}: {error}")
 
-    def one(task: HarvestTask) -> None:
-        with Web(limiter, task.policy) as web:
-            try:
-                _Harvest(task, web).run()
-            except (SourceError, OutOfTimeError) as error:
-                problems.append(f"{task.folder}: {error}")
-
     with ThreadPoolExecutor(DATABASES_AT_ONCE) as pool:
         try:
-            list(pool.map(one, todo))
+            list(pool.map(one, tasks))
         except BaseException:  # Ctrl-C: the threads stop at their next page
             limiter.stopped.set()
             raise
-    if problems:
-        raise SourceError(
-            "\n".join(sorted(problems)) + "\nRun it again to resume after the pages "
-            "received, or use them as optimade:FOLDER. Without a network, "
+    if problems or incomplete:
+        raise (SourceError if problems else IncompleteHarvestError)(
+            "\n".join(sorted(problems + incomplete)) + "\nRun it again to resume after "
+            "the pages received, or use them as optimade:FOLDER. Without a network, "
             "copy a harvest made elsewhere to optimade/NAME in --data-dir"
         )
+
+
+def follow(folder: Path, max_pages: int) -> Trail:
+    """Return the trail over the pages in a folder, up to the first missing one."""
+    pages = read_log(folder)
+    first_url = pages[0].url if 0 in pages else ""
+    return Trail(first_url, max_pages).follow(
+        {n: page for n, page in pages.items() if page.error or _is_here(folder, n)}
+    )
+
+
+def lack(folder: Path, max_pages: int) -> str:
+    """Return what the pages in a folder lack, empty if the harvest is complete."""
+    return follow(folder, max_pages).lack()
 
 
 def _check_query(task: HarvestTask) -> None:
@@ -142,121 +169,106 @@ def _check_query(task: HarvestTask) -> None:
         )
 
 
-def missing(folder: Path, query: Query) -> bool:
-    """Return whether a page that the query asks for is not in the folder."""
-    number, url = 0, ""
-    pages = read_log(folder)
-    while url is not None and (not query.max_pages or number < query.max_pages):
-        page = pages.get(number)
-        if page is None or not (page.error or page_file(folder, number).is_file()):
-            return True
-        number, url = number + 1, page.next
-    return False
-
-
-def past(page: Page, n_before: int) -> str | None:
-    """Return the URL after a page that failed, from its own URL; None if it is last.
-
-    Args:
-        page: the page that failed.
-        n_before: entries per full page before it.
-
-    Raises:
-        SourceError: its URL does not tell.
-    """
-    parts = urlsplit(page.url)
-    query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    limit = query.get("page_limit", "")
-    step = int(limit) if limit.isdecimal() else n_before
-    if query.get("page_offset", "").isdecimal() and step:
-        offset = int(query["page_offset"]) + step
-        if page.total is not None and offset >= page.total:
-            return None
-        query["page_offset"] = str(offset)
-    elif query.get("page_number", "").isdecimal():
-        number = int(query["page_number"])
-        if page.total is not None and step and number * step >= page.total:
-            return None
-        query["page_number"] = str(number + 1)
-    else:
-        raise SourceError(
-            f"page {page.number} failed ({page.error}), and only that page has the URL "
-            f"of the next one: {page.url}"
-        )
-    return urlunsplit(parts._replace(query=urlencode(query)))
-
-
 class _Harvest:
     """Harvest one database."""
 
     def __init__(self, task: HarvestTask, web: Web):
         self.folder, self.base_url, self.query = task.folder, task.base_url, task.query
         self.web, self.about = web, task.about
-        self.bad: list[Page] = []  # logged once a later page arrives
 
     def run(self) -> None:
+        """Download the pages that are not here.
+
+        Raises:
+            IncompleteHarvestError: some did not come, or the server holds some back.
+            SourceError: nothing came.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         mend_log(self.folder)
-        pages = read_log(self.folder)
         self._describe()
-        n_here = sum(page.n for page in pages.values() if self._has(page.number))
-        total = next((p.total for p in reversed(pages.values()) if p.total), None)
+        kept = self._kept_pages()
+        n_here = sum(page.n for page in kept.values())
+        total = next((p.total for p in reversed(kept.values()) if p.total), None)
+        trail = Trail(self._first_url(), self.query.max_pages)
         with progress(
             self.folder.name, total=total, unit="structures", done=n_here
         ) as bar:
-            self._walk(dict(pages), bar)
-        bad = [page for page in read_log(self.folder).values() if page.error]
-        if bad:
-            print(_bad_pages(self.folder, bad), file=sys.stderr)
+            try:
+                self._walk(trail, kept, bar)
+                reason = trail.lack()
+            except OutOfTimeError as error:
+                reason = str(error)
+            except SourceError as error:
+                if trail.last is None:
+                    raise
+                reason = str(error)
+        if reason:
+            raise IncompleteHarvestError(f"got {trail.size}: {reason}")
 
-    def _walk(self, pages: dict[int, Page], bar: tqdm) -> None:
-        """Follow the pages from the first, asking for those that are not here."""
-        number, url = 0, self._first_url()
-        seen: dict[str, int] = {}
-        firsts: dict[str, int] = {}
-        n_entries = 0
-        while url is not None and (
-            not self.query.max_pages or number < self.query.max_pages
-        ):
-            page = pages.get(number)
-            if page is None or not (page.error or self._has(number)):
-                if url in seen:
-                    return self._loop(seen[url], number, url, n_entries, bar.total)
-                page = self._fetch(number, url, firsts, bar)
-                if isinstance(page, int):
-                    return self._loop(page, number, url, n_entries, bar.total)
-            seen[url] = number
-            if page.first:
-                firsts[page.first] = number
-            n_entries += page.n
-            number, url = number + 1, page.next
-        self._log_bad()
-
-    def _fetch(
-        self, number: int, url: str, firsts: dict[str, int], bar: tqdm
-    ) -> Page | int:
-        """Download one page and return it, or the number of the page it repeats."""
+    def _walk(self, trail: Trail, kept: dict[int, Page], bar: tqdm) -> None:
+        """Follow the pages to the last, asking for those that are not kept."""
         try:
-            answer = self._ask(number, url)
+            while not trail.over:
+                trail.step(kept.get(trail.number) or self._fetch(trail, bar))
+        except CircleError as error:
+            trail.problem = str(error)
+            log_page(self.folder, trail.end())
+        if trail.has_all and not trail.limited:
+            n_distinct = count_distinct(self.folder)
+            if n_distinct < trail.total:
+                log_page(self.folder, replace(trail.last, n_distinct=n_distinct))
+                trail.count(n_distinct)
+
+    def _kept_pages(self) -> dict[int, Page]:
+        """Return the pages that need not be asked for, by number.
+
+        Of a harvest that ended early, the last page is asked for again, which may name
+        another by now, and so are empty pages.
+        """
+        log = read_log(self.folder).items()
+        kept = {n: p for n, p in log if not p.error and _is_here(self.folder, n)}
+        trail = Trail("", self.query.max_pages).follow(kept)
+        if trail.over:
+            kept = {n: p for n, p in kept.items() if p.n and p is not trail.last}
+        return kept
+
+    def _fetch(self, trail: Trail, bar: tqdm) -> Page:
+        """Download the next page and return it as logged, also if it failed.
+
+        Raises:
+            SourceError: this is where the harvest ends.
+        """
+        number, url = trail.number, trail.url
+        trail.check(url)
+        try:
+            url, answer = self._ask(number, url)
         except WebError as error:
-            return self._skip(Page(number, url, 0, "", "", None, bar.total, str(error)))
+            return self._skip(trail, str(error))
         entries = [_kept(entry) for entry in answer["data"]]
-        first = str(entries[0].get("id") or "") if entries else ""
-        if first and first in firsts:
-            return firsts[first]
-        total = _total(answer, self.query)
+        first = _identity(entries[0]) if entries else ""
+        trail.check(first)
+        link, more, trail.problem = None, says_more(answer), ""
+        try:
+            link = next_link(self.web.url, answer)
+        except SourceError as error:
+            more, trail.problem = more is not False, str(error)
+        alone = trail.last is None and not link and more is False
+        total = stated_total(answer, alone=alone, filtered=bool(self.query.filter))
         sha256 = write_page(self.folder, number, entries)
-        self._log_bad()
-        following = next_url(url, answer)
-        page = Page(number, url, len(entries), sha256, first, following, total)
+        page = Page(
+            number, url, len(entries), sha256, first, None,
+            trail.total if total is None else total, more=bool(more),
+        )  # fmt: skip
+        page = replace(page, next=_following(page, trail, link, more))
         log_page(self.folder, page)
-        bar.total = total or bar.total
+        bar.total = page.total or bar.total
         bar.update(len(entries))
         return page
 
-    def _ask(self, number: int, url: str) -> dict:
+    def _ask(self, number: int, url: str) -> tuple[str, dict]:
+        """Return the answer for a page, and the URL that was asked."""
         try:
-            return self.web.json(url, listing=True)
+            return url, self.web.json(url, listing=True)
         except WebError as error:
             if number:
                 raise
@@ -265,42 +277,23 @@ class _Harvest:
         # The server grants no pages of this length; it knows what it grants.
         without = self._first_url(page_limit=0)
         try:
-            return self.web.json(without, listing=True)
+            return without, self.web.json(without, listing=True)
         except WebError as error:
             raise SourceError(f"{without}: {error}") from None
 
-    def _skip(self, page: Page) -> Page:
-        """Return a page that failed with the URL after it, and note it for the log."""
-        before = read_log(self.folder).get(0)
-        page = replace(page, next=past(page, before.n if before else 0))
-        self.bad.append(page)
-        if len(self.bad) >= BAD_PAGES_IN_A_ROW:
+    def _skip(self, trail: Trail, error: str) -> Page:
+        """Log the next page as failed, and return it with the URL after it."""
+        page = Page(
+            trail.number, trail.url, 0, "", "", None, trail.total, error=error
+        )  # fmt: skip
+        if trail.n_failed_in_a_row + 1 >= BAD_PAGES_IN_A_ROW:
+            first = page.number - trail.n_failed_in_a_row
             raise SourceError(
-                f"pages {self.bad[0].number} to {page.number} failed: "
-                f"{page.error} ({page.url})"
+                f"pages {first} to {page.number} failed: {error} ({shown(page.url)})"
             )
+        page = replace(page, next=page_after(page, trail.last))
+        log_page(self.folder, page)
         return page
-
-    def _log_bad(self) -> None:
-        for page in self.bad:
-            log_page(self.folder, page)
-        self.bad.clear()
-
-    def _loop(
-        self, before: int, number: int, url: str, n_entries: int, total: int | None
-    ) -> None:
-        """Stop where a server repeats a page: an error unless all entries are here."""
-        last = read_log(self.folder).get(number - 1)
-        if total is None or n_entries < total or last is None:
-            raise SourceError(
-                f"page {number} is page {before} again ({url}): the server links in a "
-                f"circle after {n_entries:,} of {total or 'unknown'} structures"
-            )
-        log_page(self.folder, replace(last, next=None))
-        self._log_bad()
-
-    def _has(self, number: int) -> bool:
-        return page_file(self.folder, number).is_file()
 
     def _first_url(self, page_limit: int | None = None) -> str:
         limit = self.query.page_limit if page_limit is None else page_limit
@@ -336,11 +329,43 @@ class _Harvest:
         write_json(path, values)
 
 
+def _following(
+    page: Page, trail: Trail, link: str | None, more: bool | None
+) -> str | None:
+    """Return the URL of the page after one, None if there is none or nobody knows it.
+
+    Args:
+        page: the page, without that URL.
+        trail: the pages before it.
+        link: to the page after it, as the server names it.
+        more: whether the server says that more are available.
+    """
+    has_all = page.total is not None and page.total <= trail.n_entries + page.n
+    short = page.total is not None and not has_all
+    if link and (short or more is not False) and (page.n or not has_all):
+        return restore_parameters(link, trail.first_url if trail.last else page.url)
+    if page.n and (short or more):
+        with suppress(SourceError):
+            return page_after(page if short else replace(page, total=None), trail.last)
+    return None
+
+
+def _is_here(folder: Path, number: int) -> bool:
+    return page_file(folder, number).is_file()
+
+
+def _identity(entry: dict) -> str:
+    """Return the id of an entry, or a hash of it where it has none."""
+    if entry["id"] is not None:
+        return str(entry["id"])
+    return hashlib.sha256(json.dumps(entry).encode()).hexdigest()
+
+
 def _kept(entry: Any) -> dict:
     """Return an entry with only `FIELDS`: some servers send everything they have."""
     if not isinstance(entry, dict):
         return {"id": None, "found": str(entry)[:80]}  # rejected later, by the worker
-    attributes = entry.get("attributes")
+    attributes = entry.get("attributes", entry)  # OQMD has sent them without a level
     if isinstance(attributes, dict):
         attributes = {key: attributes[key] for key in FIELDS if key in attributes}
     return {
@@ -348,22 +373,3 @@ def _kept(entry: Any) -> dict:
         "type": entry.get("type"),
         "attributes": attributes,
     }
-
-
-def _total(answer: dict, query: Query) -> int | None:
-    meta = mapping(answer.get("meta"))
-    total = meta.get("data_returned")
-    if total is None and not query.filter:
-        total = meta.get("data_available")
-    return total if isinstance(total, int) else None
-
-
-def _bad_pages(folder: Path, bad: list[Page]) -> str:
-    lines = [f"  page {page.number}: {page.error} ({page.url})" for page in bad[:20]]
-    if len(bad) > 20:
-        lines.append(f"  and {len(bad) - 20} more")
-    return (
-        f"{folder}: {len(bad)} page(s) failed and are left out; to ask again, "
-        "remove their lines from pages.jsonl and run the same command:\n"
-        + "\n".join(lines)
-    )

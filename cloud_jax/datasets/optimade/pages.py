@@ -5,7 +5,8 @@
     FOLDER/provider.json          where it is from, licence, citation, the filter
 
 A page is renamed when it is complete and logged after that, so every page in the log
-is there. A page missing from the log or from the folder is asked for again.
+is there, or failed. A page that failed, or is missing from the log or from the folder,
+is asked for again.
 """
 
 import gzip
@@ -18,6 +19,8 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cloud_jax.files import atomic_write
 from cloud_jax.structures.source import MAX_ITEM_BYTES, RawItem, SourceError
@@ -37,10 +40,13 @@ class Page:
         url: URL it was read from.
         n: number of entries.
         sha256: hash of its file; empty if the page failed.
-        first: id of its first entry.
-        next: URL of the page after it, None if it is the last.
+        first: id of its first entry, a hash of the entry where it has no id.
+        next: URL of the page after it, None if none is known.
         total: entries of the whole query as the server states, None if it does not.
         error: why the page failed, else empty.
+        more: whether the server says that more entries are available.
+        n_distinct: number of different entries on all pages up to this one, None where
+            they were not counted.
     """
 
     number: int
@@ -51,6 +57,8 @@ class Page:
     next: str | None
     total: int | None
     error: str = ""
+    more: bool = False
+    n_distinct: int | None = None
 
 
 def page_file(folder: Path, number: int) -> Path:
@@ -160,6 +168,38 @@ def read_page(path: Path, prefix: str) -> Iterator[RawItem]:
     Raises:
         SourceError: the file is not what was harvested.
     """
+    for row, line in enumerate(_read_lines(path)):
+        known = _ID.match(line)
+        name = f"{page_name(path)}:{row}"
+        if known:
+            name = str(json.loads(known[1])) or name
+        if len(line) > MAX_ITEM_BYTES:
+            problem = f"{len(line)} bytes, expected at most {MAX_ITEM_BYTES}"
+            yield RawItem(prefix + name, ("too_large", problem), "reject")
+        else:
+            yield RawItem(prefix + name, line, "optimade")
+
+
+def count_distinct(folder: Path) -> int:
+    """Return the number of different entries on the pages in a folder.
+
+    Raises:
+        SourceError: a page is not what was harvested.
+    """
+    pages = [page for page in read_log(folder).values() if page.n]
+    hashes = [
+        np.fromiter(map(hash, _read_lines(page_file(folder, page.number))), np.int64)
+        for page in pages
+    ]
+    return len(np.unique(np.concatenate(hashes))) if hashes else 0
+
+
+def _read_lines(path: Path) -> list[bytes]:
+    """Return the lines of a page, one per entry.
+
+    Raises:
+        SourceError: the file is not what was harvested.
+    """
     page = read_log(path.parent).get(page_number(path))
     try:
         data = path.read_bytes()
@@ -170,16 +210,6 @@ def read_page(path: Path, prefix: str) -> Iterator[RawItem]:
                 f"{LOG} says: the page is damaged; remove it and name the provider "
                 "(optimade:NAME) with a network: only this page is downloaded again"
             )
-        lines = gzip.decompress(data).split(b"\n")
+        return gzip.decompress(data).split(b"\n")[:-1]
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"{path}: cannot be read ({error})") from error
-    for row, line in enumerate(lines[:-1]):
-        known = _ID.match(line)
-        name = f"{page_name(path)}:{row}"
-        if known:
-            name = str(json.loads(known[1])) or name
-        if len(line) > MAX_ITEM_BYTES:
-            problem = f"{len(line)} bytes, expected at most {MAX_ITEM_BYTES}"
-            yield RawItem(prefix + name, ("too_large", problem), "reject")
-        else:
-            yield RawItem(prefix + name, line, "optimade")

@@ -2,7 +2,7 @@
 
 import re
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from cloud_jax.datasets.optimade.web import (
     OutOfTimeError,
@@ -31,14 +31,19 @@ def databases_of(base_url: str, policy: RetryPolicy) -> dict[str, str]:
                 return {folder_name(base_url): base_url}
             children: dict[str, str] = {}
             url: str | None = f"{endpoint(base_url)}/links"
-            for _ in range(_LINK_PAGES):
+            seen: set[str] = set()
+            while url and url not in seen and len(seen) < _LINK_PAGES:
+                seen.add(url)
                 answer = web.json(url, listing=True)
                 children |= dict(filter(None, map(_child, answer["data"])))
-                url = next_url(url, answer)
-                if url is None:
-                    break
+                url = next_link(web.url, answer)
         except (WebError, OutOfTimeError) as error:
             raise SourceError(f"{base_url}: {error}") from None
+    if url or says_more(answer):
+        raise SourceError(
+            f"{base_url}: the index ends after {len(children)} databases "
+            f"({len(seen)} pages), and says that there are more"
+        )
     if not children:
         raise SourceError(f"{base_url}: found an index without databases")
     return children
@@ -99,18 +104,95 @@ def server_info(web: Web, base_url: str) -> dict:
     return info
 
 
-def next_url(url: str, answer: dict) -> str | None:
-    """Return the URL of the page after an answer, None if it is the last.
+def next_link(url: str, answer: dict) -> str | None:
+    """Return the URL that an answer names for the page after it, None if it names none.
+
+    A link to the same host by http is followed by https if the answer came by that.
+
+    Args:
+        url: the URL that answered, after redirects.
+        answer: its JSON.
 
     Raises:
-        SourceError: it is not a web address.
+        SourceError: the link is not a web address, or leads to another site.
     """
-    link = mapping(answer.get("links")).get("next")
+    links = mapping(answer.get("links"))
+    link = links.get("next") or links.get("next_page")  # MPDS has the second
     link = link.get("href") if isinstance(link, dict) else link
-    over = mapping(answer.get("meta")).get("more_data_available") is False
-    if not link or over or not answer["data"]:
+    if not link:
         return None
-    following = urljoin(url, str(link))
-    if urlsplit(following).scheme not in ("http", "https"):
-        raise SourceError(f"{url}: the next page is {link!r}, expected a web address")
-    return following
+    try:
+        here, there = urlsplit(url), urlsplit(urljoin(url, str(link)))
+    except ValueError:  # for instance brackets that hold no IPv6 address
+        there = urlsplit("")
+    if there.scheme not in ("http", "https") or not there.hostname:
+        raise SourceError(
+            f"{shown(url)}: the next page is {link!r}, expected a web address"
+        )
+    if _site(there.hostname) != _site(here.hostname):
+        raise SourceError(
+            f"{shown(url)}: the next page is on another site, {link!r}, expected "
+            f"{here.hostname}: harvest that site by its own URL"
+        )
+    if here.scheme == "https" and there.netloc == here.netloc:
+        there = there._replace(scheme="https")
+    return urlunsplit(there)
+
+
+def says_more(answer: dict) -> bool | None:
+    """Return whether a server says that entries follow a page, None if it does not."""
+    more = mapping(answer.get("meta")).get("more_data_available")
+    return more if isinstance(more, bool) else None
+
+
+def stated_total(answer: dict, *, alone: bool, filtered: bool) -> int | None:
+    """Return the number of entries that a query has, None if the server does not say.
+
+    Some servers put the entries of the page into `data_returned`. The number then
+    holds for the query only if the page is all there is.
+
+    Args:
+        answer: JSON of a page.
+        alone: whether the page is the only one of the query.
+        filtered: whether the query has a filter: `data_available` is of everything.
+    """
+    meta = mapping(answer.get("meta"))
+    total = _whole(meta.get("data_returned"))
+    if total is None or (total <= len(answer["data"]) and not alone):
+        total = None if filtered else _whole(meta.get("data_available"))
+    return total
+
+
+def restore_parameters(url: str, asked_url: str) -> str:
+    """Return a URL with the query parameters of another one that it lacks.
+
+    Some servers drop `response_fields`, `filter` or `page_limit` from their links.
+    """
+    parts = urlsplit(url)
+    kept = dict(parse_qsl(parts.query))
+    asked = parse_qsl(urlsplit(asked_url).query)
+    lost = {key: value for key, value in asked if key not in kept}
+    fields = [f for f in parts.query.split("&") if f.partition("=")[0] not in lost]
+    query = "&".join(filter(None, [*fields, urlencode(lost)]))
+    return urlunsplit(parts._replace(query=query))
+
+
+def shown(url: str) -> str:
+    """Return a URL for a message, without the long list of fields that we ask for."""
+    return re.sub(r"response_fields=[^&]*&?", "", url).rstrip("?&")
+
+
+def _site(host: str | None) -> str:
+    """Return what hosts of one site share: the last two labels, or the IP address."""
+    host = (host or "").lower().rstrip(".")
+    if ":" in host or host.replace(".", "").isdecimal():
+        return host
+    return ".".join(host.split(".")[-2:])
+
+
+def _whole(value: Any) -> int | None:
+    """Return a count from a server's JSON, None if it is not one."""
+    text = str(value).strip()
+    if isinstance(value, float) and value.is_integer():
+        text = str(int(value))
+    return int(text) if text.isdecimal() and len(text) < 19 else None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from cloud_jax.datasets.optimade.harvest import HarvestTask, Query, harvest
+from cloud_jax.datasets.optimade.harvest import HarvestTask, Query, follow, harvest
 from cloud_jax.datasets.optimade.pages import (
     LOG,
     PROVIDER,
@@ -200,9 +200,11 @@ class OptimadeSource(Source):
             bad = sum(bool(page.error) for page in log)
             asked = read_json(folder / PROVIDER)
             wanted = f" where {asked['filter']}" if asked.get("filter") else ""
+            trail = follow(folder, self.max_pages)
+            size = f", {trail.size}" if trail.lack() else ""
             never = f", {bad} failed" if bad else ""
             url = asked.get("base_url", folder.name)
-            parts.append(f"{url}{wanted} ({len(log)} pages{never})")
+            parts.append(f"{url}{wanted} ({len(log)} pages{never}{size})")
         return "; ".join(parts)
 
     @property

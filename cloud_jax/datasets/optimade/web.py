@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -103,6 +104,9 @@ class Web:
     Args:
         limiter: pace, shared with the other databases.
         policy: pace, attempts and time limits.
+
+    Attributes:
+        url: where the last answer came from, after redirects.
     """
 
     def __init__(self, limiter: RateLimiter, policy: RetryPolicy):
@@ -110,6 +114,7 @@ class Web:
         self._session = requests.Session()
         self._session.headers.update(_HEADERS)
         self._answered = False
+        self.url = ""
 
     def __enter__(self) -> "Web":
         return self
@@ -158,6 +163,7 @@ class Web:
             with self._session.get(url, stream=True, timeout=limit_s) as answer:
                 self._answered = True
                 body = _read(answer, end)
+                self.url = answer.url
         except (requests.ConnectionError, requests.Timeout) as error:
             raise _AgainError(reason(error)) from None
         except (
@@ -167,7 +173,9 @@ class Web:
             raise _AgainError(reason(error)) from None
         if answer.status_code == 200:
             return body
-        message = f"HTTP {answer.status_code}{_details(body)}"
+        message = f"HTTP {answer.status_code}"
+        with suppress(ValueError, RecursionError):
+            message += _details(json.loads(body))
         if may_pass(answer.status_code):
             raise _AgainError(message, retry_after(answer.headers))
         raise WebError(message, answer.status_code)
@@ -196,6 +204,8 @@ def _parse(body: bytes, listing: bool) -> dict:
         answer = json.loads(body)
     except (ValueError, RecursionError):
         raise _AgainError(f"found {body[:60]!r}, expected JSON") from None
+    if mapping(answer).get("errors"):  # some servers send them with status 200
+        raise _AgainError(f"the server reports an error{_details(answer)}")
     if not isinstance(answer, dict) or not isinstance(
         answer.get("data"), list if listing else list | dict
     ):
@@ -203,10 +213,12 @@ def _parse(body: bytes, listing: bool) -> dict:
     return answer
 
 
-def _details(body: bytes) -> str:
+def _details(answer: Any) -> str:
     """Return the explanation that an OPTIMADE server gives for an error."""
-    try:
-        errors = json.loads(body)["errors"]
-        return ": " + "; ".join(str(e.get("detail") or e.get("title")) for e in errors)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return ""
+    errors = mapping(answer).get("errors")
+    errors = errors if isinstance(errors, list) else [errors] if errors else []
+    texts = [
+        str(mapping(error).get("detail") or mapping(error).get("title") or error)[:300]
+        for error in errors[:5]
+    ]
+    return ": " + "; ".join(texts) if texts else ""
