@@ -10,10 +10,12 @@ listed in rejects.csv beside --output.
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
 
 from cloud_jax.cli import Exit, UsageError, run_command
 from cloud_jax.compiled import keep_compiled_programs
+from cloud_jax.structures.flags import FLAGS
 
 _EPILOG = """\
 FILE is a structure file (CIF, POSCAR, pymatgen, ASE or JARVIS JSON), a folder, a quoted
@@ -21,9 +23,8 @@ pattern, or a zip or tar archive.
 
 std is the spread over the members of the ensemble; lower and upper bound the interval
 that held the stated share of the calibration rows. flags say what is unusual:
-  disordered, decorated, isotope, first_of_several, formula_differs, symprec_lowered,
-  composition_rounded
-      how the file was read; see `cloud-jax scope FILE`
+  {flags}
+      how the file was read; `cloud-jax scope FILE` says it in words
   unseen_space_group, unseen_element:X, unseen_wyckoff:X, unseen_count:X,
   unseen_fraction:X, unseen_token:X, longer_than_trained
       absent from the labelled training rows: do not rely on the interval
@@ -35,7 +36,8 @@ The exit code is 0 if at least one crystal was predicted; a warning counts the r
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.description = "Predict the properties of crystals, with uncertainty."
-    parser.epilog = _EPILOG
+    flags = textwrap.fill(", ".join(FLAGS), 84, subsequent_indent="  ")
+    parser.epilog = _EPILOG.format(flags=flags)
     add = parser.add_argument
     add("files", nargs="+", metavar="FILE", help="structures, see below")
     add(

@@ -114,6 +114,7 @@ def _describe(file: str, vocabulary, symprec: float) -> dict:
 def _reading(scope) -> list[str]:
     """Return lines that explain the sentence in words."""
     from cloud_jax.scope.space_groups import hermann_mauguin, point_group
+    from cloud_jax.structures.flags import FLAGS
 
     number = scope.space_group
     symbol = hermann_mauguin(number)
@@ -134,23 +135,8 @@ def _reading(scope) -> list[str]:
         f"{'atom' if scope.n_atoms == 1 else 'atoms'} in the primitive cell, "
         f"{scope.volume_per_atom:.2f} A^3 per atom"
     )
-    lines += [f"note: {_NOTES[flag]}" for flag in scope.flags]
+    lines += [f"note: {FLAGS[flag]}" for flag in scope.flags]
     return lines
-
-
-_NOTES = {
-    "composition_rounded": "the sentence has the nearest ratios of amounts that its "
-    "vocabulary has",
-    "decorated": "oxidation states or spins were removed before the symmetry search",
-    "disordered": "mixed or partly occupied sites are named by their main element",
-    "first_of_several": "the file holds several structures; this is the first",
-    "formula_differs": "the atoms are not those of the file's _chemical_formula_sum: "
-    "some are missing, or the symmetry is",
-    "isotope": "deuterium or tritium was read as hydrogen",
-    "low_dimensional": "its source calls it a layer or a chain, not a bulk crystal",
-    "symprec_lowered": "no group was found at the tolerance asked for; a smaller one "
-    "was used",
-}
 
 
 def _page(row: dict) -> str:

@@ -60,9 +60,7 @@ class Scope:
         symprec: distance tolerance that gave the space group, angstrom.
         angle_tolerance: degrees.
         finder: package that gave the space group and its version, `spglib 2.8.0`.
-        flags: any of `disordered`, `decorated`, `isotope`, `first_of_several`,
-            `formula_differs`, `low_dimensional`, `symprec_lowered`,
-            `composition_rounded`.
+        flags: names of `structures.flags.FLAGS`, sorted.
     """
 
     space_group: int

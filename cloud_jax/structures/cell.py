@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 
+from cloud_jax.structures.flags import FLAGS
 from cloud_jax.structures.rejection import Rejection
 
 # fmt: off
@@ -49,9 +50,7 @@ class Cell:
         fractional: fractional coordinates, [n, 3].
         species: of each site an element symbol, or for a partially occupied site
             ((element, occupancy), ...) sorted by element.
-        flags: `decorated` (oxidation states or spins were stripped), `isotope`
-            (D or T became H), `first_of_several` (its file holds more),
-            `formula_differs` (from what its file says), `low_dimensional`.
+        flags: names of `flags.FLAGS`.
     """
 
     lattice: Float[np.ndarray, "3 3"]
@@ -60,6 +59,8 @@ class Cell:
     flags: tuple[str, ...] = ()
 
     def __post_init__(self):
+        if unknown := set(self.flags) - FLAGS.keys():
+            raise ValueError(f"unknown flags {unknown}: expected some of {[*FLAGS]}")
         if not self.species:
             raise Rejection("no_atoms", "found no atomic site, expected at least one")
         if len(self.species) > MAX_SITES:

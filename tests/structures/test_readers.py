@@ -217,3 +217,10 @@ def test_a_flat_lattice_and_bad_shapes_are_rejected():
         "bad_coordinates"
     )
     assert code_of(lambda: Cell(np.eye(3), np.zeros((0, 3)), ())) == "no_atoms"
+
+
+def test_a_flag_that_no_reader_of_a_record_knows_is_refused():
+    cell = Cell(np.eye(3) * 3, np.zeros((1, 3)), ("Po",))
+    assert cell.flagged("isotope").flags == ("isotope",)
+    with pytest.raises(ValueError, match=r"unknown flags.*isotop'"):
+        cell.flagged("isotop")

@@ -1,0 +1,16 @@
+"""The flags of a record: what was unusual about a crystal, or how it was read."""
+
+# By name, in words that a user reads below a sentence.
+FLAGS = {
+    "composition_rounded": "the sentence has the nearest ratios of amounts that its "
+    "vocabulary has",
+    "decorated": "oxidation states or spins were removed before the symmetry search",
+    "disordered": "mixed or partly occupied sites are named by their main element",
+    "first_of_several": "the file holds several structures; this is the first",
+    "formula_differs": "the atoms are not those of the file's _chemical_formula_sum: "
+    "some are missing, or the symmetry is",
+    "isotope": "deuterium or tritium was read as hydrogen",
+    "low_dimensional": "its source calls it a layer or a chain, not a bulk crystal",
+    "symprec_lowered": "no group was found at the tolerance asked for; a smaller one "
+    "was used",
+}
