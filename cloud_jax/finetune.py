@@ -41,9 +41,8 @@ def execute(arguments: argparse.Namespace) -> int:
     use_all_cores()  # before jax looks for devices
 
     from cloud_jax.finetuning.job import prepare
-    from cloud_jax.finetuning.loop import DivergedError
     from cloud_jax.finetuning.run import run
-    from cloud_jax.training.errors import InterruptedRunError
+    from cloud_jax.training.errors import DivergedError, InterruptedRunError
     from cloud_jax.training.workdir import has_saved
 
     try:

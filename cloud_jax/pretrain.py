@@ -73,7 +73,7 @@ def execute(arguments: argparse.Namespace) -> int:
         print(f"stopped; {folder} keeps its last checkpoint: run it again to resume")
         return Exit.RESUMABLE
     except NonFiniteLossError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}. {workdir.way_forward(folder)}", file=sys.stderr)
         return Exit.DOUBTFUL
     if is_first_process():
         print(format_summary(found, folder))

@@ -6,11 +6,13 @@ import re
 import sys
 
 import jax
+import jax.numpy as jnp
 import pytest
 from synthetic_dataset import CONFIG, write_dataset
 
 from cloud_jax import pretrain
 from cloud_jax.cli import Exit
+from cloud_jax.training import optim
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -77,9 +79,82 @@ def test_a_validation_loss_that_is_not_finite_is_never_saved(
         "cloud_jax.training.run.evaluate", lambda *_, **__: {"loss": math.nan}
     )
     assert command() == Exit.DOUBTFUL
-    assert "step 2: validation loss nan. No checkpoint" in capsys.readouterr().err
+    message = capsys.readouterr().err
+    assert "step 2: validation loss nan. Run the same command with a lower" in message
+    assert "Nothing is saved" in message
+    log = (place / "run" / "metrics.jsonl").read_text()
+    assert "NaN" not in log
     assert json.loads((place / "run" / "nonfinite.json").read_text())["step"] == 2
     assert not list((place / "run" / "checkpoints").glob("*"))
+
+
+@pytest.fixture
+def broken_rate(monkeypatch):
+    """Return a function that makes the learning rate NaN from an update on."""
+    schedule = optim.schedule
+
+    def break_at(step):
+        monkeypatch.setattr(
+            "cloud_jax.training.optim.schedule",
+            lambda **options: (
+                lambda n: jnp.where(n >= step, jnp.nan, schedule(**options)(n))
+            ),
+        )
+
+    return break_at
+
+
+def test_after_a_state_that_is_not_finite_a_lower_rate_resumes(
+    place, capsys, broken_rate, monkeypatch
+):
+    often = ("--config.optimizer.steps=8", "--config.checkpoint.every_steps=2")
+    lower = "--config.optimizer.learning_rate=1e-3"
+    with monkeypatch.context():
+        # The update that makes the parameters NaN has a finite loss.
+        broken_rate(5)
+        assert command(*often) == Exit.DOUBTFUL
+    message = capsys.readouterr().err
+    assert "error: step 6: the update made the state infinite or NaN" in message
+    assert "resumes from step 4, which is finite" in message
+    assert "remove run/checkpoints/4 to resume from step 2" in message
+    saved = place / "run" / "checkpoints"
+    assert sorted(path.name for path in saved.iterdir()) == ["2", "4"]
+    monkeypatch.undo()
+    monkeypatch.chdir(place)
+
+    # Only that setting, and only downwards.
+    assert command(*often, lower, "--config.seed=1") == Exit.FAILED
+    assert command(*often, "--config.optimizer.learning_rate=1") == Exit.FAILED
+    assert "learning_rate: 0.003 -> 1.0" in capsys.readouterr().err
+    assert command(*often, lower) == Exit.DONE
+    assert "learning rate 0.001 instead of 0.003" in capsys.readouterr().out
+    report = json.loads((place / "run" / "nonfinite-6.json").read_text())
+    assert (report["learning_rate"], report["lowered_to"]) == (0.003, 0.001)
+    config = json.loads((place / "run" / "config.json").read_text())
+    assert config["optimizer"]["learning_rate"] == 0.001
+    lines = (place / "run" / "metrics.jsonl").read_text().splitlines()
+    rates = {e["step"]: e["learning_rate"] for e in map(json.loads, lines)
+             if e["split"] == "train"}  # fmt: skip
+    assert rates[4] > 0.001 > rates[6]
+
+    # Once it has resumed, the rate is bound again, whatever report is left.
+    (place / "run" / "nonfinite.json").write_text('{"step": 6}')
+    assert command(*often, "--config.optimizer.learning_rate=1e-4") == Exit.FAILED
+    assert "learning_rate: 0.001 -> 0.0001" in capsys.readouterr().err
+
+
+def test_a_run_that_memory_does_not_hold_says_what_to_lower(place, capsys, monkeypatch):
+    def exhaust(*_, **__):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 GiB\nand where")
+
+    monkeypatch.setattr("cloud_jax.training.loop.Trainer.run", exhaust)
+    assert command() == Exit.FAILED
+    (line,) = capsys.readouterr().err.splitlines()[-1:]
+    assert re.match(
+        r"error: memory does not hold this run: lower config.data.batch_crystals.*"
+        r"config.mesh.fsdp \(RESOURCE_EXHAUSTED: 9 GiB\)",
+        line,
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,9 @@ from cloud_jax.data.member_batches import MemberBatches
 from cloud_jax.finetuning.groups import Group
 from cloud_jax.finetuning.steps import PropertyState, PropertySteps, Scale
 from cloud_jax.training.checkpoint import Checkpoints
-from cloud_jax.training.errors import InterruptedRunError
+from cloud_jax.training.errors import DivergedError, InterruptedRunError
 from cloud_jax.training.metrics_log import MetricsLog
 from cloud_jax.training.stop import StopRequest
-
-
-class DivergedError(Exception):
-    """The loss of a member is infinite or NaN."""
 
 
 class Records(NamedTuple):
@@ -147,7 +143,8 @@ def check_finite(
         if not np.isfinite([loss, score]).all():
             raise DivergedError(
                 f"member {member.name}, epoch {epoch}: loss {loss}, validation "
-                f"{score}; lower config.optimizer.learning_rate"
+                f"{score}; give a lower --config.optimizer.learning_rate, and another "
+                "--workdir if this one holds a checkpoint"
             )
 
 

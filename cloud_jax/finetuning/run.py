@@ -4,13 +4,11 @@
 `run` claims the work directory, trains, and leaves results.json and model/ there.
 """
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import jax
 import numpy as np
-from jax.errors import JaxRuntimeError
 from jaxtyping import PyTree
 from tqdm import tqdm
 
@@ -29,13 +27,10 @@ from cloud_jax.finetuning.results import format_summary, results
 from cloud_jax.finetuning.table import write_rejects
 from cloud_jax.progress import progress
 from cloud_jax.training.checkpoint import Checkpoints
+from cloud_jax.training.errors import memory_explained
 from cloud_jax.training.metrics_log import MetricsLog
 from cloud_jax.training.stop import StopRequest
 from cloud_jax.training.workdir import claim, environment
-
-
-class MemoryExhaustedError(ValueError):
-    """The memory of the device does not hold a group of members."""
 
 
 def run(job: Job) -> None:
@@ -97,7 +92,7 @@ def train(job: Job) -> Trained:
     n_groups = -(-len(job.members) // size)
     trained = []
     with (
-        memory_explained(),
+        memory_explained("config.members_at_once or config.optimizer.batch_crystals"),
         StopRequest() as stop,
         progress(
             "fine-tuning",
@@ -109,20 +104,6 @@ def train(job: Job) -> Trained:
         for group in make_groups(job, size):
             trained.append(train_one(job, group, bar, stop))
     return Trained(*(stack_members(parts) for parts in zip(*trained, strict=True)))
-
-
-@contextmanager
-def memory_explained() -> Iterator[None]:
-    """Raise MemoryExhaustedError where XLA says that the device's memory is full."""
-    try:
-        yield
-    except JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        raise MemoryExhaustedError(
-            "the device's memory does not hold this run: lower config.members_at_once, "
-            f"or the batch ({str(error).splitlines()[0]})"
-        ) from error
 
 
 def group_size(job: Job) -> int:

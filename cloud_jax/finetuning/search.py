@@ -23,12 +23,15 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from cloud_jax.config import flatten
 from cloud_jax.finetuning.job import Job, prepare, read
-from cloud_jax.finetuning.loop import DivergedError
-from cloud_jax.finetuning.run import MemoryExhaustedError, train
+from cloud_jax.finetuning.run import train
 from cloud_jax.finetuning.space import Range, Space
 from cloud_jax.finetuning.start import Start
 from cloud_jax.finetuning.table import Table
-from cloud_jax.training.errors import RunMismatchError
+from cloud_jax.training.errors import (
+    DivergedError,
+    MemoryExhaustedError,
+    RunMismatchError,
+)
 from cloud_jax.training.workdir import differences
 
 
@@ -226,7 +229,7 @@ def validation_error(config: Any, reader: SharedTable) -> float:
     except DivergedError as error:
         raise FailedTrialError(str(error)) from error
     except MemoryExhaustedError as error:
-        raise FailedTrialError("the device's memory does not hold it") from error
+        raise FailedTrialError("memory does not hold it") from error
 
 
 def without_test_rows(job: Job) -> Job:

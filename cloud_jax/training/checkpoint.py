@@ -18,10 +18,12 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.errors import JaxRuntimeError
 from jaxtyping import PyTree
 from orbax.checkpoint import checkpoint_managers as policies
 
-from cloud_jax.training.state import TrainState
+from cloud_jax.training.errors import NonFiniteLossError
+from cloud_jax.training.state import TrainState, all_finite
 
 
 def _validation_loss(metrics: dict[str, float | None]) -> float:
@@ -51,6 +53,8 @@ def _explained(directory: Path) -> Iterator[None]:
     """Explain a failed write, mostly a full disk: the folder, and what to do."""
     try:
         yield
+    except JaxRuntimeError:
+        raise  # of the device, not of the disk
     except (OSError, ValueError, RuntimeError) as error:
         free = shutil.disk_usage(directory).free
         raise OSError(
@@ -149,8 +153,12 @@ class Checkpoints:
         """Start to write a checkpoint; return once the state is copied to the host.
 
         Raises:
+            NonFiniteLossError: the state holds a number that is infinite or NaN.
             OSError: the disk has no room, or the write before this one failed.
         """
+        # A loss tells of the parameters before its update, not of those after it.
+        if not all_finite((state.params, state.opt_state)):
+            raise NonFiniteLossError(step, "the update made the state infinite or NaN")
         _check_space(self.directory, state)
         with _explained(self.directory):
             self._manager.save(
@@ -171,7 +179,7 @@ class Checkpoints:
         The mesh may differ from the one that wrote it.
 
         Raises:
-            OSError: it is damaged.
+            OSError: it is damaged, or holds a number that is infinite or NaN.
         """
         with _readable(self.path(step)):
             found = self._manager.restore(
@@ -181,7 +189,10 @@ class Checkpoints:
                     progress=ocp.args.JsonRestore(),
                 ),
             )
-        return found["state"], found["progress"]
+            state = found["state"]
+            if not all_finite((state.params, state.opt_state)):
+                raise ValueError("its parameters are infinite or NaN")
+        return state, found["progress"]
 
     def wait(self) -> None:
         """Wait until the last write is on the disk.

@@ -1,6 +1,10 @@
-"""How a run ends before its last step: refused, interrupted, or no longer finite."""
+"""How a run ends before its last step: refused, stopped, diverged, out of memory."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+from jax.errors import JaxRuntimeError
 
 
 class RunMismatchError(ValueError):
@@ -15,43 +19,54 @@ class InterruptedRunError(Exception):
         super().__init__(f"interrupted after step {step}")
 
 
-class NonFiniteLossError(Exception):
-    """A loss or a gradient is infinite or NaN; no checkpoint holds the state after it.
+class DivergedError(Exception):
+    """Training has left the finite numbers."""
+
+
+class NonFiniteLossError(DivergedError):
+    """A loss, a gradient or the state is infinite or NaN; no checkpoint holds it.
 
     Attributes:
         step: the update that produced it.
-        loss: mean over the batch, in nats per masked token.
-        grad_norm: before clipping.
-        record_ids: the crystals of the batch; empty for a validation loss.
+        found: what is not finite, in words.
+        record_ids: the crystals of the batch, where one batch is the cause.
     """
 
-    def __init__(
-        self,
-        step: int,
-        *,
-        loss: float,
-        grad_norm: float | None = None,
-        record_ids: list[str] | None = None,
-    ):
-        self.step, self.loss, self.grad_norm = step, loss, grad_norm
-        self.record_ids = record_ids or []
-        found = f"validation loss {loss}"
+    def __init__(self, step: int, found: str, *, record_ids: Sequence[str] = ()):
+        self.step, self.found, self.record_ids = step, found, list(record_ids)
+        crystals = ""
         if record_ids:
-            found = (
-                f"loss {loss}, gradient norm {grad_norm}. The {len(record_ids)} "
-                "crystals of that batch are listed in nonfinite.json of the work "
-                f"directory, first {', '.join(record_ids[:5])}"
+            crystals = (
+                f". The {len(record_ids)} crystals of that batch are listed in "
+                f"nonfinite.json of the work directory, first "
+                f"{', '.join(record_ids[:5])}"
             )
-        super().__init__(
-            f"step {step}: {found}. No checkpoint holds that state; lower the learning "
-            "rate or set the crystals aside that cause it"
-        )
+        super().__init__(f"step {step}: {found}{crystals}")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the attributes, with numbers as text because JSON has no NaN."""
-        return {
-            "step": self.step,
-            "loss": str(self.loss),
-            "grad_norm": str(self.grad_norm),
-            "record_ids": self.record_ids,
-        }
+        """Return the attributes by name."""
+        return {"step": self.step, "found": self.found, "record_ids": self.record_ids}
+
+
+class MemoryExhaustedError(ValueError):
+    """The memory of a device, or of the host, does not hold a run."""
+
+
+@contextmanager
+def memory_explained(advice: str) -> Iterator[None]:
+    """Raise MemoryExhaustedError where XLA or NumPy says that memory is full.
+
+    Args:
+        advice: what the user may lower, in words.
+    """
+    try:
+        yield
+    except (JaxRuntimeError, MemoryError) as error:
+        if isinstance(error, JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(
+            error
+        ):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise MemoryExhaustedError(
+            f"memory does not hold this run: lower {advice} ({reason})"
+        ) from error

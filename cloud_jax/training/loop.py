@@ -114,7 +114,7 @@ class Trainer:
             The last state and its validation means.
 
         Raises:
-            NonFiniteLossError: no checkpoint holds the state after it.
+            NonFiniteLossError: no checkpoint holds what is not finite.
             InterruptedRunError: after saving.
             OSError: a checkpoint or an event could not be written.
         """
@@ -167,10 +167,10 @@ class Trainer:
             sums = to_host(sums)
             now = time.perf_counter()
             if not all(np.isfinite(value).all() for value in sums.values()):
+                loss, grad_norm = summarise(sums)["loss"], float(sums["grad_norm"])
                 raise NonFiniteLossError(
                     step,
-                    loss=summarise(sums)["loss"],
-                    grad_norm=float(sums["grad_norm"]),
+                    f"loss {loss}, gradient norm {grad_norm}",
                     record_ids=self.batches.record_ids(step - 1),
                 )
             if self._mark is not None:
@@ -209,6 +209,8 @@ class Trainer:
     def _evaluate(self, state: TrainState, step: int) -> dict[str, float]:
         """Return the validation means, after writing them to the log."""
         means = self.evaluate_params(state.params)
+        if not math.isfinite(means["loss"]):
+            raise NonFiniteLossError(step, f"validation loss {means['loss']}")
         epoch = step / self.batches.steps_per_epoch
         self.log.write({"step": step, "epoch": epoch, "split": "validation", **means})
         return means
@@ -217,8 +219,6 @@ class Trainer:
         self, state: TrainState, counters: Counters, step: int, loss: float | None
     ) -> None:
         """Start a checkpoint; `loss` is its validation loss if that is known."""
-        if loss is not None and not math.isfinite(loss):
-            raise NonFiniteLossError(step, loss=loss)
         # A checkpoint on the disk means that the events up to its step are there, too.
         self.log.sync()
         self.checkpoints.save(

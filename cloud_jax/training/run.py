@@ -27,14 +27,19 @@ from cloud_jax.training import dataset, optim, sharding
 from cloud_jax.training.backend import compute_dtype
 from cloud_jax.training.baselines import baseline_means
 from cloud_jax.training.checkpoint import Checkpoints, read_params
-from cloud_jax.training.errors import NonFiniteLossError
+from cloud_jax.training.errors import NonFiniteLossError, memory_explained
 from cloud_jax.training.evaluate import evaluate
 from cloud_jax.training.loop import Cadence, Counters, Trainer
 from cloud_jax.training.metrics_log import MetricsLog
 from cloud_jax.training.state import count_parameters
 from cloud_jax.training.steps import Steps, compile_steps
 from cloud_jax.training.summary import results
-from cloud_jax.training.workdir import claim, environment, refuse_object_store
+from cloud_jax.training.workdir import DIVERGED, claim, environment, refuse_object_store
+
+MEMORY_ADVICE = (
+    "config.data.batch_crystals, take a smaller config.model.preset, or split the "
+    "parameters over devices with config.mesh.fsdp"
+)
 
 
 class Job(NamedTuple):
@@ -112,6 +117,7 @@ def run(job: Job) -> dict[str, Any]:
     Raises:
         RunMismatchError: the work directory belongs to another run.
         InterruptedRunError: a signal stopped the run, and its state is saved.
+        MemoryExhaustedError: a smaller batch or model may help.
         NonFiniteLossError: described in nonfinite.json.
         OSError: a file could not be read or written.
     """
@@ -134,10 +140,11 @@ def run(job: Job) -> dict[str, Any]:
                 write_json(job.folder / "environment.json", environment(job.hashes))
                 job.store.vocabulary.save(job.folder / "vocabulary.json")
             try:
-                found = train(job, active=active)
+                with memory_explained(MEMORY_ADVICE):
+                    found = train(job, active=active)
             except NonFiniteLossError as error:
                 if active:
-                    write_json(job.folder / "nonfinite.json", error.to_json())
+                    write_json(job.folder / DIVERGED, error.to_json())
                 raise
             if active:
                 write_json(path, found)

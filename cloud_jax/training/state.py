@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
 
 
 class TrainState(NamedTuple):
@@ -26,6 +26,13 @@ def init_state(
     """Return the state before the first step."""
     params = init_params(key)
     return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+
+
+@jax.jit
+def all_finite(tree: PyTree) -> Bool[Array, ""]:
+    """Return whether no number of a tree is infinite or NaN."""
+    finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]
+    return jnp.stack(finite).all()
 
 
 def count_parameters(params: PyTree) -> dict[str, int]:

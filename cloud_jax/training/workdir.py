@@ -38,6 +38,9 @@ RESUMABLE_KEYS = (
     "members_at_once", "mesh", "model.checkpoint", "note", "workdir",
 )  # fmt: skip
 
+# Where a run describes a loss that was not finite.
+DIVERGED = "nonfinite.json"
+
 
 def refuse_object_store(workdir: Path) -> None:
     """Raise ValueError for an address that cannot hold a growing log."""
@@ -53,7 +56,7 @@ def claim(workdir: Path, config: dict[str, Any], *, active: bool) -> Iterator[No
     """Lock a folder for a run, after checking that it is this run's.
 
     A run that has saved nothing, stopped by a wrong setting for instance, is replaced
-    by one with other settings.
+    by one with other settings. One that diverged may resume with a lower learning rate.
 
     Args:
         workdir: the folder; made if it is missing.
@@ -70,7 +73,10 @@ def claim(workdir: Path, config: dict[str, Any], *, active: bool) -> Iterator[No
         path = workdir / "config.json"
         config = json.loads(json.dumps(config))  # tuples become lists, as in the file
         if path.exists() and has_saved(workdir):
-            if lines := differences(read_json(path), config):
+            old = read_json(path)
+            if active and lowers_rate(workdir, old, config):
+                accept_rate(workdir, old, config)
+            elif lines := differences(old, config):
                 raise RunMismatchError(
                     f"{workdir} holds a run with other settings (there -> here):\n  "
                     + "\n  ".join(lines)
@@ -99,6 +105,48 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     ]
 
 
+def lowers_rate(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Return whether a run that diverged is resumed with just a lower learning rate."""
+    if not (workdir / DIVERGED).exists():
+        return False
+    # It may have passed that step since, by another device for instance.
+    passed = read_json(workdir / DIVERGED)["step"] <= max(
+        saved_steps(workdir), default=0
+    )
+    before, rate = (config["optimizer"]["learning_rate"] for config in (old, new))
+    return not passed and rate < before and len(differences(old, new)) == 1
+
+
+def accept_rate(workdir: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Bind a folder to a lower learning rate; keep the report that asked for it."""
+    report = read_json(workdir / DIVERGED)
+    before, rate = (config["optimizer"]["learning_rate"] for config in (old, new))
+    report |= {"learning_rate": before, "lowered_to": rate}
+    write_json(workdir / f"nonfinite-{report['step']}.json", report)
+    write_json(workdir / "config.json", new)
+    (workdir / DIVERGED).unlink()
+    print(f"note: {workdir} resumes with the learning rate {rate} instead of {before}")
+
+
+def way_forward(workdir: Path) -> str:
+    """Return what may be done after a loss that was not finite."""
+    steps = saved_steps(workdir)
+    advice = "Run the same command with a lower --config.optimizer.learning_rate"
+    if not steps:
+        return f"{advice}. Nothing is saved, so that it begins at step 0"
+    earlier = f"step {steps[-2]}" if steps[1:] else "step 0"
+    return (
+        f"{advice}: it resumes from step {steps[-1]}, which is finite. If that is not "
+        f"enough, remove {workdir}/checkpoints/{steps[-1]} to resume from {earlier}"
+    )
+
+
+def saved_steps(workdir: Path) -> list[int]:
+    """Return the steps of the complete checkpoints of pretraining, in order."""
+    names = [path.name for path in workdir.glob("checkpoints/*")]
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
 def has_saved(workdir: Path) -> bool:
     """Return whether there is a complete checkpoint, or a finished run's results."""
     found = [
@@ -114,7 +162,7 @@ def start_over(workdir: Path) -> None:
     log = workdir / "metrics.jsonl"
     if log.exists() and not has_saved(workdir):
         print(f"note: {workdir} holds no checkpoint: the run begins at step 0")
-        for path in (log, workdir / "nonfinite.json"):
+        for path in (log, workdir / DIVERGED):
             path.unlink(missing_ok=True)
         shutil.rmtree(workdir / "tensorboard", ignore_errors=True)
 

@@ -1,3 +1,4 @@
+import math
 import shutil
 from collections import namedtuple
 
@@ -6,12 +7,13 @@ import numpy as np
 import pytest
 
 from cloud_jax.training.checkpoint import Checkpoints
+from cloud_jax.training.errors import NonFiniteLossError
 from cloud_jax.training.loop import Counters
 from cloud_jax.training.state import TrainState
 
 
 def state(value):
-    return TrainState(jnp.int32(value), {"kernel": jnp.full((4, 3), value * 0.1)}, ())
+    return TrainState(jnp.int32(1), {"kernel": jnp.full((4, 3), value * 0.1)}, ())
 
 
 @pytest.fixture
@@ -87,6 +89,24 @@ def test_a_failing_disk_is_named(checkpoints, monkeypatch):
     monkeypatch.setattr(checkpoints._manager, "save", fail)
     with pytest.raises(OSError, match=r"checkpoints: writing a checkpoint failed .*No"):
         checkpoints.save(state(1), {}, step=1)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("part", ["params", "opt_state"])
+def test_what_is_not_finite_is_never_written(checkpoints, part, value):
+    broken = {"kernel": jnp.zeros((4, 3)).at[2, 1].set(value)}
+    with pytest.raises(NonFiniteLossError, match="step 1: the update made the state"):
+        checkpoints.save(state(1)._replace(**{part: broken}), {}, step=1)
+    assert checkpoints.latest() is None
+
+
+def test_one_that_is_not_finite_is_named_with_what_to_do(checkpoints, monkeypatch):
+    monkeypatch.setattr("cloud_jax.training.checkpoint.all_finite", lambda _: True)
+    checkpoints.save(state(math.nan), {}, step=1)
+    checkpoints.wait()
+    monkeypatch.undo()
+    with pytest.raises(OSError, match=r"checkpoints/1: .* infinite or NaN.* Remove"):
+        checkpoints.restore(state(0), step=1)
 
 
 @pytest.mark.parametrize(
