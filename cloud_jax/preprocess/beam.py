@@ -13,6 +13,8 @@ holds one bucket or one shard in memory. Beam repeats what a lost machine was do
 run that was ended starts over.
 """
 
+import argparse
+import difflib
 import itertools
 import os
 import pickle
@@ -24,7 +26,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import apache_beam as beam
 import numpy as np
@@ -33,6 +35,7 @@ import pyarrow.compute as pc
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from apache_beam.pvalue import AsList, AsSingleton, TaggedOutput
 
+from cloud_jax.cli import UsageError
 from cloud_jax.preprocess.dataset import (
     SPLITS,
     EngineOutput,
@@ -57,6 +60,48 @@ _TABLES = 256  # chunks whose records go to the buckets together: fewer, larger 
 _WRITTEN = "written.pickle"
 
 
+class _Options(argparse.ArgumentParser):
+    """The options of all parts of Beam, of which each parses only its own."""
+
+    def __init__(self):
+        super().__init__(allow_abbrev=False, add_help=False, conflict_handler="resolve")
+        for part in PipelineOptions.__subclasses__():
+            part._add_argparse_args(self)
+
+    # Some parts ask for this method of Beam's own parser.
+    add_value_provider_argument = argparse.ArgumentParser.add_argument
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"--beam-options: {message}")
+
+
+def pipeline_options(words: Sequence[str]) -> PipelineOptions:
+    """Return the options of a pipeline; without a `runner` it runs in this process.
+
+    Beam ignores what it does not know: a misspelt `runner` would mean this machine.
+
+    Args:
+        words: `name=value` or `name`.
+
+    Raises:
+        UsageError: an unknown option, or a value that it cannot have.
+    """
+    flags = [f"--{word.removeprefix('--')}" for word in (f"runner={_RUNNER}", *words)]
+    parser = _Options()
+    _, unknown = parser.parse_known_args(flags)
+    if unknown:
+        name = unknown[0].removeprefix("--").partition("=")[0]
+        known = [option.removeprefix("--") for option in parser._option_string_actions]
+        near = difflib.get_close_matches(name, known, 1)
+        hint = (
+            f"did you mean {near[0]}?"
+            if near
+            else "see the PipelineOptions of Apache Beam"
+        )
+        raise UsageError(f"--beam-options: unknown option {name!r}; {hint}")
+    return PipelineOptions(flags)
+
+
 def run(
     request: Request,
     sources: Sequence[Source],
@@ -64,7 +109,7 @@ def run(
     scratch: Path,
     *,
     fingerprint: str,
-    pipeline_options: Sequence[str],
+    options: PipelineOptions,
     limits: Limits,
 ) -> EngineOutput:
     """Turn every crystal of the sources into shards, tables and counts.
@@ -76,8 +121,7 @@ def run(
         scratch: an existing empty folder, on the same file system, for the files of
             the dataset.
         fingerprint: what else decides what becomes of a crystal.
-        pipeline_options: Beam's, `name=value` or `name`; without a `runner` it is one
-            process of this machine.
+        options: see `pipeline_options`.
         limits: per crystal.
 
     Raises:
@@ -89,8 +133,6 @@ def run(
     folder = work.absolute() / "beam"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    flags = [f"runner={_RUNNER}", *pipeline_options]
-    options = PipelineOptions([f"--{flag.removeprefix('--')}" for flag in flags])
     print(f"Apache Beam, {options.view_as(StandardOptions).runner}", file=sys.stderr)
     try:
         with beam.Pipeline(options=options) as pipeline:

@@ -281,7 +281,7 @@ def _engine(arguments: argparse.Namespace):
         return partial(local.run, workers=arguments.workers)
     from cloud_jax.preprocess import beam
 
-    return partial(beam.run, pipeline_options=arguments.beam_options)
+    return partial(beam.run, options=beam.pipeline_options(arguments.beam_options))
 
 
 def _request(arguments: argparse.Namespace):

@@ -99,7 +99,7 @@ class Hostile(Source):
 def test_a_worker_outlives_crystals_that_crash_or_hang(tmp_path):
     from cloud_jax.preprocess import beam
 
-    engine = partial(beam.run, pipeline_options=[])
+    engine = partial(beam.run, options=beam.pipeline_options([]))
     request = Request(Options(deduplicate="none"))
     output = tmp_path / "out"
     made, _, _ = build(request, [Hostile("s")], output, engine=engine, limits=Limits())
@@ -151,3 +151,42 @@ def test_without_beam_the_command_says_what_to_install(tmp_path, monkeypatch, ca
         run(tmp_path / "out", "embedded", "--engine", "beam")
     assert "pip install -r requirements-cluster.txt" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@needs_beam
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            "runer=FlinkRunner flink_master=127.0.0.1:9",
+            "unknown option 'runer'; did you mean runner?",
+        ),
+        ("flink-master=x", "unknown option 'flink-master'; did you mean flink_master?"),
+        ("--Streaming", "unknown option 'Streaming'; did you mean streaming?"),
+        ("nonsense", "unknown option 'nonsense'; see the PipelineOptions"),
+        ("=3", "unknown option ''; see the PipelineOptions"),
+        (
+            "direct_num_workers=x",
+            "argument --direct_num_workers: invalid int value: 'x'",
+        ),
+        ("direct_num_workers", "argument --direct_num_workers: expected one argument"),
+        ("direct_running_mode=multi", "argument --direct_running_mode: invalid choice"),
+        ("streaming=no", "argument --streaming: ignored explicit argument 'no'"),
+    ],
+)
+def test_a_misspelt_option_is_refused_before_anything_is_written(
+    tmp_path, capsys, options, message
+):
+    words = "--engine", "beam", "--beam-options", options
+    with pytest.raises(SystemExit, match="2"):
+        run(tmp_path / "out", "embedded", *words)
+    assert f"--beam-options: {message}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@needs_beam
+def test_a_misspelt_runner_is_named(tmp_path, capsys):
+    strings = write_strings(tmp_path / "s.csv", 3)
+    words = "--engine", "beam", "--beam-options", "runner=FlnkRunner"
+    assert run(tmp_path / "out", f"strings:{strings}", "--dialect=paper", *words) == 1
+    assert "Unexpected pipeline runner: FlnkRunner" in capsys.readouterr().err
