@@ -18,8 +18,9 @@ from cloud_jax.compiled import keep_compiled_programs
 from cloud_jax.structures.flags import FLAGS
 
 _EPILOG = """\
-FILE is a structure file (CIF, POSCAR, pymatgen, ASE or JARVIS JSON), a folder, a quoted
-pattern, or a zip or tar archive.
+FILE is a structure file (CIF, POSCAR, extended XYZ, the JSON of pymatgen, ASE, JARVIS
+or OPTIMADE, each also .gz, .bz2 or .xz), a folder, a quoted pattern, or a zip or tar
+archive. Files of a folder or archive that are not structure files are named.
 
 std is the spread over the members of the ensemble; lower and upper bound the interval
 that held the stated share of the calibration rows. flags say what is unusual:

@@ -104,6 +104,15 @@ def test_patterns_archives_and_names_with_commas(model, cifs, tmp_path):
     assert (reject["id"], reject["code"]) == (str(tmp_path / "gone.cif"), "not_found")
 
 
+def test_files_that_are_not_read_are_named(model, cifs, tmp_path, capsys):
+    (cifs / "notes.txt").write_text("made in May")
+    (cifs / "far").symlink_to(cifs)
+    assert predict(model, cifs, "--output", tmp_path / "x.csv", "--quiet") == 0
+    error = capsys.readouterr().err
+    name = cifs / "notes.txt"
+    assert f"skipped 1 file that is not a structure file: {name}\n" in error
+
+
 def test_rows_go_to_standard_output_without_a_file(model, cifs, capfd):
     assert predict(model, cifs / "00.cif", "--basis", "atom") == 0
     rows = list(csv.DictReader(capfd.readouterr().out.splitlines()))

@@ -16,7 +16,9 @@ from cloud_jax.files import atomic_write
 from cloud_jax.finetuning.rows import LabelledTable, Row, TableError
 from cloud_jax.progress import progress
 from cloud_jax.scope.options import Options
+from cloud_jax.structures.compressed import decompressed
 from cloud_jax.structures.items import kind_of
+from cloud_jax.structures.rejection import Rejection
 from cloud_jax.structures.source import (
     MAX_ITEM_BYTES,
     Piece,
@@ -74,9 +76,12 @@ def _raw_item(name: str, value: Any, folder: Path) -> RawItem:
         if (size := path.stat().st_size) > MAX_ITEM_BYTES:
             problem = f"{path}: {size} bytes, expected at most {MAX_ITEM_BYTES}"
             return RawItem(name, ("too_large", problem), "reject")
-        return RawItem(name, path.read_bytes(), kind_of(path.name) or "auto")
+        data = decompressed(path.name, path.read_bytes())
+        return RawItem(name, data, kind_of(path.name) or "auto")
     except OSError as error:
         return RawItem(name, ("unreadable", f"{path}: {error.strerror}"), "reject")
+    except Rejection as rejection:
+        return RawItem(name, (rejection.code, rejection.message), "reject")
 
 
 def _is_file(path: Path) -> bool:

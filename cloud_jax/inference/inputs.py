@@ -1,9 +1,9 @@
 """Files and Python objects to records, in the order given."""
 
-import glob
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from cloud_jax.scope import Cell, Rejection
 from cloud_jax.scope.pipeline import Options, Record, Reject, process
-from cloud_jax.structures.folder import CifSource
+from cloud_jax.structures.folder import CifSource, matching
 from cloud_jax.structures.source import Piece, RawItem, Source, SourceError
 
 # Silences spglib's notes that it fell back on another of its own algorithms.
@@ -31,19 +31,36 @@ def path_items(paths: Iterable[str]) -> Iterator[RawItem]:
         paths: see `CifSource`.
     """
     for path in paths:
-        matches = (
-            [path] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True))
-        )
+        matches = _matches(path)
         if not matches:
             problem = "found no such file or folder, and no match of it as a pattern"
             yield RawItem(_text(path), ("not_found", problem), "reject")
         for match in matches:
-            folder = match if os.path.isdir(match) else os.path.dirname(match)
             try:
                 for item in CifSource("input", paths=(match,)).items():
-                    yield item._replace(id=_text(os.path.join(folder, item.id)))
+                    yield item._replace(id=_text(os.path.join(_folder(match), item.id)))
             except (SourceError, OSError) as error:
                 yield RawItem(_text(match), ("unreadable", str(error)), "reject")
+
+
+def skipped_files(paths: Iterable[str]) -> list[str]:
+    """Return the files in folders and archives that `path_items` does not read."""
+    names = []
+    for match in (match for path in paths for match in _matches(path)):
+        with suppress(SourceError, OSError):  # `path_items` makes it a reject
+            source = CifSource("input", paths=(match,))
+            names += [os.path.join(_folder(match), name) for name in source.skipped()]
+    return names
+
+
+def _matches(path: str) -> list[str]:
+    """Return the paths that a path or pattern means."""
+    return [path] if os.path.lexists(path) else matching(path)
+
+
+def _folder(path: str) -> str:
+    """Return the folder that the ids of a path's crystals are relative to."""
+    return path if os.path.isdir(path) else os.path.dirname(path)
 
 
 def count_paths(paths: Sequence[str]) -> int | None:

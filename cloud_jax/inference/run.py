@@ -13,7 +13,7 @@ import numpy as np
 from cloud_jax.cores import usable_cores
 from cloud_jax.files import atomic_open
 from cloud_jax.inference.crystals import Crystal, to_crystals
-from cloud_jax.inference.inputs import count_paths, parse, path_items
+from cloud_jax.inference.inputs import count_paths, parse, path_items, skipped_files
 from cloud_jax.inference.outputs import (
     CsvWriter,
     JsonWriter,
@@ -30,6 +30,7 @@ from cloud_jax.inference.properties import (
 from cloud_jax.physics.constants import GAS_CONSTANT
 from cloud_jax.progress import progress
 from cloud_jax.scope.pipeline import Reject
+from cloud_jax.structures.source import skipped_line
 
 _OF = {
     "cell": " per mol of primitive cells",
@@ -94,6 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
     spent = loaded - started, read - loaded, time.monotonic() - read
     for line in _summary(crystals, rejects, beside, spent, quiet=arguments.quiet):
         print(line, file=sys.stderr)
+    if skipped := skipped_files(arguments.files):
+        print(skipped_line(skipped), file=sys.stderr)
     return 0 if crystals else 1
 
 

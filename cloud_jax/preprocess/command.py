@@ -17,9 +17,10 @@ from cloud_jax.cores import usable_cores
 _SOURCES = """\
 sources
   embedded       1,369 crystals of this package and of pymatgen: nothing to download
-  cif:PATH       a CIF, POSCAR or JSON file, a folder, a quoted pattern, a zip or tar
+  cif:PATH       a CIF, POSCAR, XYZ or JSON file (also .gz, .bz2 or .xz), a folder, a
+                 quoted pattern, a zip or tar
   table:PATH     rows with structures: CSV, Parquet, JSON, JSON lines, npz, an ASE
-                 database, extended XYZ (text also .gz or .bz2)
+                 database, extended XYZ (text also .gz, .bz2 or .xz)
   strings:PATH   a CSV with a column of ready paper-dialect strings
   optimade:NAME  a provider of the OPTIMADE network, a URL, or a folder of its pages
   matbench:TASK, discovery:SET, unconvbench:TASK, phonon
@@ -220,9 +221,10 @@ def execute(arguments: argparse.Namespace) -> int:
     from cloud_jax.files import LockedError
     from cloud_jax.scope.pool import EngineError
 
+    sources = _sources(arguments)
     try:
         with _sigterm_as_interrupt():
-            manifest, report, existed = _build(arguments)
+            manifest, report, existed = _build(arguments, sources)
     except (EngineError, LockedError):
         raise
     except OSError as error:
@@ -242,21 +244,39 @@ def execute(arguments: argparse.Namespace) -> int:
         print(json.dumps(facts(manifest, arguments.output, existed), indent=2))
     else:
         print(summary(manifest, arguments.output, existed))
+    _report_skipped(sources)
     page = arguments.output / "report.png"
     if not existed or not page.exists():
         draw(report, page)
     return _judge(manifest, arguments)
 
 
-def _build(arguments: argparse.Namespace) -> tuple[dict, dict, bool]:
-    """Build the dataset; return what `build.build` does."""
+def _sources(arguments: argparse.Namespace):
+    """Return the sources that the command line names."""
     from cloud_jax.datasets.corpus import read_sources
+
+    return read_sources(
+        arguments.sources, arguments.data_dir, without=arguments.without
+    )
+
+
+def _report_skipped(sources) -> None:
+    """Print which files in folders and archives were not read."""
+    from cloud_jax.structures.source import skipped_line
+
+    for source in sources:
+        if names := source.skipped():
+            print(f"{source.name}: {skipped_line(names)}", file=sys.stderr)
+
+
+def _build(arguments: argparse.Namespace, sources) -> tuple[dict, dict, bool]:
+    """Build the dataset; return what `build.build` does."""
     from cloud_jax.preprocess.build import build
     from cloud_jax.scope.pool import Limits
 
     return build(
         _request(arguments),
-        read_sources(arguments.sources, arguments.data_dir, without=arguments.without),
+        sources,
         arguments.output,
         engine=_engine(arguments),
         limits=Limits(arguments.time_limit, arguments.memory_limit),

@@ -13,8 +13,9 @@ from cloud_jax.cli import Exit, run_command
 MAX_BYTES = 64 * 2**20  # larger files are hardly one structure
 
 _EPILOG = """\
-FILE is a CIF, a POSCAR, or the JSON of pymatgen, ASE or JARVIS. The exit code is 1 if a
-file was rejected.
+FILE is a CIF, a POSCAR, an extended XYZ, or the JSON of pymatgen, ASE, JARVIS or
+OPTIMADE, each perhaps compressed (.gz, .bz2, .xz). The exit code is 1 if a file was
+rejected.
 """
 
 
@@ -77,7 +78,8 @@ def _tolerance(text: str) -> float:
 
 
 def _describe(file: str, vocabulary, symprec: float) -> dict:
-    from cloud_jax.scope import Rejection, encode, read_text, sentence
+    from cloud_jax.scope import Rejection, encode, sentence
+    from cloud_jax.structures.readers import read_file
 
     path = Path(file)
     if path.is_dir():
@@ -90,12 +92,7 @@ def _describe(file: str, vocabulary, symprec: float) -> dict:
             f"found {path.stat().st_size / 2**20:.0f} MB, expected a structure file of "
             f"at most {MAX_BYTES // 2**20} MB",
         )
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        # Old CIFs are Latin-1; atoms and numbers are ASCII either way.
-        text = path.read_text(encoding="latin-1")
-    scope = encode(read_text(text, path.name), symprec=symprec)
+    scope = encode(read_file(path.read_bytes(), path.name), symprec=symprec)
     text = sentence(scope, vocabulary.dialect)
     ids = vocabulary.encode(text)
     return {

@@ -19,18 +19,9 @@ from cloud_jax.scope import (
 )
 from cloud_jax.scope.options import Options
 from cloud_jax.structures import readers
-from cloud_jax.structures.extxyz import read_extxyz
-from cloud_jax.structures.optimade import read_optimade
 from cloud_jax.structures.source import RawItem, writable
 
 _POSCAR_LINES = 8  # the fewest, with one atom
-_READERS = {
-    "cif": readers.read_cif,
-    "poscar": readers.read_poscar,
-    "json": readers.read_json,
-    "optimade": read_optimade,
-    "extxyz": read_extxyz,
-}
 
 
 @dataclass(frozen=True)
@@ -134,8 +125,8 @@ def read_cell(item: RawItem) -> Cell:
     if not isinstance(payload, str):
         return readers.read_json(payload)
     payload = payload.removeprefix("\ufeff")  # the byte order mark of some editors
-    if item.kind in _READERS:
-        return _READERS[item.kind](payload)
+    if item.kind in readers.READERS:
+        return readers.READERS[item.kind](payload)
     text = payload.lstrip()
     if text.startswith("{"):
         return readers.read_json(_parse_object(text))

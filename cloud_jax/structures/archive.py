@@ -1,16 +1,18 @@
-"""Members of a zip or tar, streamed from memory: nothing is ever extracted.
+"""Members of a zip or tar, read in memory: no file of an archive is written to disk.
 
-An archive is hostile until read: every member is bounded in size whatever its
+An archive may be made to do harm: the size of every member is bounded whatever its
 header says, links and archives inside archives are refused, and a name that points
-outside the archive is a reject row, although no path of the archive is ever opened.
+outside the archive is a reject row, although no path of the archive is opened.
 """
 
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from cloud_jax.structures.compressed import DAMAGED, uncompressed_name
 from cloud_jax.structures.items import file_items, kind_of
 from cloud_jax.structures.source import MAX_ITEM_BYTES, RawItem, SourceError
 
@@ -23,7 +25,7 @@ def is_archive(name: str) -> bool:
 
 
 def zip_size(path: Path) -> int:
-    """Return how many items `members` yields at least, from the index of a zip.
+    """Return the least number of items that `members` yields, from a zip's index.
 
     Raises:
         OSError, zipfile.BadZipFile: the archive is damaged.
@@ -37,6 +39,26 @@ def zip_size(path: Path) -> int:
     )
 
 
+def skipped_members(path: Path) -> list[str]:
+    """Return the names of the members that `members` leaves out: other kinds of file.
+
+    Those after a damage are missing; `members` reports it.
+    """
+    names = []
+    with suppress(*DAMAGED, tarfile.TarError):
+        if path.name.lower().endswith(".zip"):
+            with zipfile.ZipFile(path) as archive:
+                names = [m.filename for m in archive.infolist()]
+        else:
+            with tarfile.open(path) as archive:
+                names += (member.name for member in archive if not member.isdir())
+    return [
+        f"{path.name}/{name}"
+        for name in names
+        if not (name.endswith("/") or _refusal(name, 0) or kind_of(name))
+    ]
+
+
 def members(path: Path) -> Iterator[RawItem]:
     """Yield the structure files in an archive, or why one was refused.
 
@@ -46,7 +68,7 @@ def members(path: Path) -> Iterator[RawItem]:
     reader = _zip_members if path.name.lower().endswith(".zip") else _tar_members
     try:
         yield from reader(path)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
+    except (*DAMAGED, tarfile.TarError) as error:
         raise SourceError(
             f"{path}: cannot be read to its end as an archive ({error}); "
             "it may be cut short: copy it again"
@@ -95,7 +117,8 @@ def _refusal(name: str, size: int) -> tuple[str, str] | None:
         return "no_name", f"the member is called {name!r}, expected a file name"
     if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
         return "unsafe_path", "the member's name points outside the archive"
-    if is_archive(name) or name.lower().endswith((".gz", ".bz2", ".xz", ".7z")):
+    compressed = uncompressed_name(name) != name and not kind_of(name)
+    if compressed or is_archive(name) or name.lower().endswith(".7z"):
         return "nested_archive", "an archive inside an archive: unpack it first"
     if size > MAX_ITEM_BYTES and kind_of(name):
         return "too_large", f"{size} bytes, expected at most {MAX_ITEM_BYTES}"

@@ -30,33 +30,52 @@ def frame_items(path: Path, id_column: str) -> Iterator[RawItem]:
         SourceError: a frame does not begin with a number of atoms.
     """
     check_ase(path)
-    line_number, number = 0, 0
     with open_text(path) as file:
-        line = file.readline(MAX_ITEM_BYTES)
-        while line:
-            line_number += 1
-            if not line.strip():
-                line = file.readline(MAX_ITEM_BYTES)
-                continue
-            if not line.strip().isdecimal():
-                raise SourceError(
-                    f"{path}: line {line_number}: found {line.strip()[:40]!r}, "
-                    "expected the number of atoms of a frame"
-                )
-            n_atoms = int(line)
-            comment = file.readline(MAX_ITEM_BYTES)
-            found = {match["key"]: match for match in _KEYS.finditer(comment)}
-            keys = {key: m["quoted"] or m["bare"] for key, m in found.items()}
-            name = row_id(keys, id_column) or f"{path.name}:{number}"
-            lines, line, problem = _frame_lines(file, n_atoms)
-            if problem:
-                yield RawItem(name, problem, "reject")
-            else:
-                yield RawItem(
-                    name, "".join([f"{n_atoms}\n", comment, *lines]), "extxyz"
-                )
-            line_number += 1 + n_atoms + len(lines[n_atoms:])
-            number += 1
+        try:
+            yield from frames(file, id_column, prefix=f"{path.name}:")
+        except SourceError as error:
+            raise SourceError(f"{path}: {error}") from None
+
+
+def frames(file: TextIO, id_column: str = "", prefix: str = "") -> Iterator[RawItem]:
+    """Yield the frames of extended XYZ text.
+
+    Args:
+        file: the text.
+        id_column: see `frame_items`.
+        prefix: of the number of a frame, where that is its id.
+
+    Raises:
+        SourceError: a frame does not begin with a number of atoms.
+    """
+    line_number, number = 0, 0
+    line = file.readline(MAX_ITEM_BYTES)
+    while line:
+        line_number += 1
+        if not line.strip():
+            line = file.readline(MAX_ITEM_BYTES)
+            continue
+        if not line.strip().isdecimal():
+            raise SourceError(
+                f"line {line_number}: found {line.strip()[:40]!r}, expected the number "
+                "of atoms of a frame"
+            )
+        n_atoms = int(line)
+        comment = file.readline(MAX_ITEM_BYTES)
+        name = row_id(_keys(comment), id_column) or f"{prefix}{number}"
+        lines, line, problem = _frame_lines(file, n_atoms)
+        if problem:
+            yield RawItem(name, problem, "reject")
+        else:
+            yield RawItem(name, "".join([f"{n_atoms}\n", comment, *lines]), "extxyz")
+        line_number += 1 + n_atoms + len(lines[n_atoms:])
+        number += 1
+
+
+def _keys(comment: str) -> dict[str, str]:
+    """Return the keys and values of a frame's comment line."""
+    found = {match["key"]: match for match in _KEYS.finditer(comment)}
+    return {key: m["quoted"] or m["bare"] for key, m in found.items()}
 
 
 def _frame_lines(
@@ -87,14 +106,21 @@ def _frame_lines(
 
 
 def read_extxyz(text: str) -> Cell:
-    """Read one frame of extended XYZ text, with the `ase` package.
+    """Read the first frame of extended XYZ text, with the `ase` package.
+
+    More text behind it is flagged `first_of_several`.
 
     Raises:
         Rejection: not a frame, or a frame without a cell.
     """
-    from ase.io import extxyz
-
-    count = text.lstrip().partition("\n")[0].strip()
+    try:
+        from ase.io import extxyz
+    except ImportError:
+        raise Rejection(
+            "unreadable", "reading extended XYZ needs the ase package: pip install ase"
+        ) from None
+    text = text.lstrip()
+    count = text.partition("\n")[0].strip()
     if not count.isdecimal():
         found = f"found {count[:40]!r}, expected the number of atoms"
         raise Rejection("unreadable", f"not a frame of extended XYZ: {found}")
@@ -106,14 +132,43 @@ def read_extxyz(text: str) -> Cell:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            atoms = next(extxyz.read_xyz(StringIO(text.lstrip()), 0))
+            lines = text.split("\n")
+            more = any(
+                line.strip() and not line.lstrip().startswith("VEC")
+                for line in lines[2 + int(count) :]
+            )
+            text, labels = _without_labels(lines, int(count))
+            atoms = next(extxyz.read_xyz(StringIO(text), 0))
         except Exception as error:
             raise Rejection.of_error("a frame of extended XYZ", error) from None
-    return read_json(
+    cell = read_json(
         {
-            "numbers": atoms.numbers,
+            **({"symbols": labels} if labels else {"numbers": atoms.numbers}),
             "positions": atoms.positions,
             "cell": atoms.cell.array,
             "pbc": atoms.pbc,
         }
     )
+    return cell.flagged("first_of_several") if more else cell
+
+
+def _without_labels(lines: list[str], n_atoms: int) -> tuple[str, list[str]]:
+    """Return a frame with X for each element, and the labels that stood there.
+
+    ase knows neither D nor labels such as Fe1; `Cell` does. There are no labels in a
+    frame that has atomic numbers instead.
+    """
+    fields = _keys(lines[1]).get("Properties", "species:S:1:pos:R:3").split(":")
+    if "species" not in fields[::3]:
+        return "\n".join(lines), []
+    place = fields[::3].index("species")
+    at = sum(map(int, fields[2 : 3 * place : 3]))
+    labels = []
+    for i, line in enumerate(lines[2 : 2 + n_atoms], 2):
+        words = line.split()
+        if len(words) <= at:
+            found = f"line {i + 1}: found {line.strip()[:40]!r}"
+            raise ValueError(f"{found}, expected an element in column {at + 1}")
+        labels.append(words[at])
+        lines[i] = " ".join([*words[:at], "X", *words[at + 1 :]])
+    return "\n".join(lines), labels

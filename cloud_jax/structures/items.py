@@ -1,11 +1,19 @@
-"""Structure files: what the name says, and the data blocks of a CIF of several."""
+"""Structure files: their kind by name, and the crystals of a file of several."""
 
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator
 
+from cloud_jax.structures.compressed import decompressed, uncompressed_name
+from cloud_jax.structures.extxyz import frames
+from cloud_jax.structures.rejection import Rejection
 from cloud_jax.structures.source import RawItem
 
+KNOWN_NAMES = (
+    "*.cif, *.mcif, *.json, *.xyz, *.extxyz, *.vasp, *.poscar, POSCAR* or CONTCAR*, "
+    "each also with .gz, .bz2 or .xz"
+)
 # A line that opens or closes a text field, starts a data block or lists atoms.
 _MARK = re.compile(
     rb"^(?:;|[ \t]*(?:data_(?P<block>\S*)|(?P<atoms>_atom_site_fract_x)\b))",
@@ -15,37 +23,49 @@ _MARK = re.compile(
 
 def kind_of(name: str) -> str | None:
     """Return the kind of `RawItem` in a file of this name, None if unknown."""
-    name = name.replace("\\", "/").rpartition("/")[2].lower()
+    name = uncompressed_name(name.replace("\\", "/").rpartition("/")[2].lower())
     if name.endswith((".cif", ".mcif")):
         return "cif"
     if name.endswith(".json"):
         return "json"
+    if name.endswith((".xyz", ".extxyz")):
+        return "extxyz"
     if name.endswith((".vasp", ".poscar")) or name.startswith(("poscar", "contcar")):
         return "poscar"
     return None
 
 
 def file_items(name: str, data: bytes) -> Iterator[RawItem]:
-    """Yield a file as one item; a CIF with several crystals as one item each.
+    """Yield a file as one item; a CIF or XYZ with several crystals as one item each.
 
     Args:
-        name: id of the file; a name that says nothing is taken for a CIF.
-        data: its bytes; each data block with atoms becomes `name#block` if there are
-            several, the second of one name `name#block.2`.
+        name: id of the file; a name of unknown kind is taken for a CIF.
+        data: its bytes, perhaps compressed. If there are several, each data block with
+            atoms becomes `name#block`, the second of one name `name#block.2`, and each
+            frame `name#id`, or `name#number` from 0.
     """
     kind = kind_of(name) or "cif"
-    blocks = list(_blocks(data)) if kind == "cif" else []
-    if len(blocks) > 1:
-        seen: Counter[str] = Counter()
-        for block, text in blocks:
-            seen[block] += 1
-            times = f".{seen[block]}" if seen[block] > 1 else ""
-            yield RawItem(f"{name}#{block}{times}", text, kind)
-    else:
+    try:
+        data = decompressed(name, data)
+    except Rejection as rejection:
+        yield RawItem(name, (rejection.code, rejection.message), "reject")
+        return
+    parts: list[RawItem] = []
+    if kind == "cif":
+        parts = list(_blocks(data))
+    elif kind == "extxyz":
+        parts = list(frames(io.StringIO(data.decode("utf-8-sig", "replace"))))
+    if len(parts) < 2:
         yield RawItem(name, data, kind)
+        return
+    seen: Counter[str] = Counter()
+    for part in parts:
+        seen[part.id] += 1
+        times = f".{seen[part.id]}" if seen[part.id] > 1 else ""
+        yield part._replace(id=f"{name}#{part.id}{times}")
 
 
-def _blocks(data: bytes) -> Iterator[tuple[str, bytes]]:
+def _blocks(data: bytes) -> Iterator[RawItem]:
     """Yield the name and the bytes of each data block that lists atoms."""
     starts, with_atoms, in_text = [], set(), False
     for mark in _MARK.finditer(data):
@@ -59,4 +79,4 @@ def _blocks(data: bytes) -> Iterator[tuple[str, bytes]]:
     for i, mark in enumerate(starts):
         if i in with_atoms:
             name = mark["block"].decode("utf-8", "replace")
-            yield name, data[bounds[i] : bounds[i + 1]]
+            yield RawItem(name, data[bounds[i] : bounds[i + 1]], "cif")

@@ -8,13 +8,12 @@ NaN that Python writes.
 
 import json
 import re
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from cloud_jax.structures.compressed import open_text
+from cloud_jax.structures.compressed import DAMAGED, open_text
 from cloud_jax.structures.source import MAX_ITEM_BYTES, SourceError
 
 _BLOCK = 2**18
@@ -124,7 +123,7 @@ def open_json(path: Path) -> Iterator[JsonStream]:
     try:
         with open_text(path) as file:
             yield JsonStream(file, path)
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+    except (*DAMAGED, UnicodeDecodeError) as error:
         raise SourceError(f"{path}: cannot be read ({error}): get it again") from error
 
 

@@ -5,12 +5,21 @@ from pathlib import PurePath
 
 from cloud_jax.structures.cell import Cell
 from cloud_jax.structures.cif import read_cif
-from cloud_jax.structures.items import kind_of
+from cloud_jax.structures.compressed import decompressed
+from cloud_jax.structures.extxyz import read_extxyz
+from cloud_jax.structures.items import KNOWN_NAMES, kind_of
+from cloud_jax.structures.optimade import read_optimade
 from cloud_jax.structures.poscar import read_poscar
 from cloud_jax.structures.rejection import Rejection
 from cloud_jax.structures.structure_json import read_json
 
-_READERS = {"cif": read_cif, "json": read_json, "poscar": read_poscar}
+READERS = {
+    "cif": read_cif,
+    "poscar": read_poscar,
+    "json": read_json,
+    "optimade": read_optimade,
+    "extxyz": read_extxyz,
+}
 _MAGIC = {  # first bytes of files that are not text
     b"\x1f\x8b": "gzip-compressed data (gunzip it)",
     b"PK\x03\x04": "a zip archive (name it .zip)",
@@ -21,23 +30,35 @@ _MAGIC = {  # first bytes of files that are not text
 }
 
 
+def read_file(data: bytes, name: str) -> Cell:
+    """Read the first structure of a file, unpacking and decoding it.
+
+    Args:
+        data: bytes of the file.
+        name: see `read_text`; also with `.gz`, `.bz2` or `.xz`.
+
+    Raises:
+        Rejection: unknown kind of file, or a file without a usable structure.
+    """
+    return read_text(decode(decompressed(name, data)), name)
+
+
 def read_text(text: str, name: str) -> Cell:
     """Read one structure, choosing the reader by the file's name.
 
     Args:
         text: content of the file.
-        name: its name; `.cif`, `.mcif`, `.json`, `.vasp`, `.poscar` and names that
-            start with POSCAR or CONTCAR are known.
+        name: its name; `.cif`, `.mcif`, `.json`, `.xyz`, `.extxyz`, `.vasp`, `.poscar`
+            and names that start with POSCAR or CONTCAR are known.
 
     Raises:
         Rejection: unknown kind of file, or a file without a usable structure.
     """
     if kind := kind_of(name):
-        return _READERS[kind](text)
+        return READERS[kind](text.removeprefix("\ufeff"))
     raise Rejection(
         "unreadable",
-        f"found a file named {PurePath(name).name!r}, expected *.cif, *.json, *.vasp, "
-        "*.poscar, POSCAR* or CONTCAR*",
+        f"found a file named {PurePath(name).name!r}, expected {KNOWN_NAMES}",
     )
 
 

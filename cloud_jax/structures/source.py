@@ -13,6 +13,9 @@ MAX_ITEM_BYTES = 16 * 2**20  # of text; the largest CIF of a real crystal is bel
 EXCLUDED = "excluded"  # code of a crystal that exclude_ids names
 
 
+_SHOWN = 10  # names of skipped files in a message
+
+
 class SourceError(ValueError):
     """A source as a whole cannot be used; the message says which and why."""
 
@@ -63,6 +66,14 @@ class Listing(NamedTuple):
     licence: str
     citation: str
     here: str = ""
+
+
+def skipped_line(names: Sequence[str]) -> str:
+    """Return the sentence that names the files that were found and are not read."""
+    shown = ", ".join(map(writable, names[:_SHOWN]))
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    files = "file that is" if len(names) == 1 else "files that are"
+    return f"skipped {len(names):,} {files} not a structure file: {shown}{more}"
 
 
 def writable(text: str) -> str:
@@ -144,6 +155,10 @@ class Source:
     def count(self) -> int | None:
         """Return the number of crystals, None if it must be read for that."""
         return None
+
+    def skipped(self) -> list[str]:
+        """Return the names of files that were found and are not read."""
+        return []
 
     @property
     def location(self) -> str:

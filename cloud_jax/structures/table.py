@@ -6,7 +6,6 @@ All are streamed except npz, which is a few flat arrays of 60 bytes per atom.
 import csv
 import glob
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from cloud_jax.structures.columns import (
     id_index,
     value_item,
 )
-from cloud_jax.structures.compressed import open_text
+from cloud_jax.structures.compressed import DAMAGED, open_text, uncompressed_name
 from cloud_jax.structures.extxyz import frame_items
 from cloud_jax.structures.json_stream import line_rows
 from cloud_jax.structures.json_tables import json_items, row_items
@@ -91,9 +90,7 @@ class TableSource(FileSource):
         path = piece.path
         try:
             yield from self._reader(path)(path)
-        except (
-            OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error
-        ) as error:  # fmt: skip
+        except (*DAMAGED, UnicodeDecodeError) as error:
             raise SourceError(f"{path}: cannot be read ({error})") from error
 
     def count(self) -> int | None:
@@ -126,7 +123,7 @@ class TableSource(FileSource):
         if same.get(suffix, suffix) not in readers:
             raise SourceError(
                 f"{path}: found suffix {path.suffix!r}, expected .csv, .json, .jsonl, "
-                ".xyz (each also .gz, .bz2 or .zip), .parquet, .npz or .db"
+                ".xyz (each also .gz, .bz2, .xz or .zip), .parquet, .npz or .db"
             )
         return readers[same.get(suffix, suffix)]
 
@@ -151,10 +148,8 @@ class TableSource(FileSource):
 
 def _suffix(path: Path) -> str:
     """Return the last suffix that is not of a compression, in lower case."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in (".gz", ".bz2", ".zip"):
-        suffixes.pop()
-    return suffixes[-1] if suffixes else ""
+    name = uncompressed_name(path.name.lower()).removesuffix(".zip")
+    return Path(name).suffix
 
 
 def csv_size(path: Path) -> int:
@@ -184,7 +179,7 @@ def csv_rows(
             if not header:
                 raise SourceError(f"{path}: empty, expected a line of column names")
             yield header, _numbered(csv.reader(file), above)
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+    except (*DAMAGED, UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{path}: cannot be read ({error})") from error
 
 

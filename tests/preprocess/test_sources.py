@@ -318,6 +318,15 @@ def test_names_that_are_no_unicode_are_written_out(tmp_path):
     assert ids == {r"in/caf\udce9.cif", r"t/\ud800"}
 
 
+def test_files_that_are_not_read_are_named(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.cif").write_text(rock_salt())
+    (tmp_path / "in" / "table.csv").write_text("id,cif\n")
+    assert run(tmp_path / "out", f"cif:{tmp_path}/in") == 0
+    line = "in: skipped 1 file that is not a structure file: table.csv\n"
+    assert line in capsys.readouterr().err
+
+
 def test_equal_ids_are_pointed_out(tmp_path, capsys):
     rows = [{"id": "a", "cif": rock_salt()}, {"id": "a", "cif": rock_salt("K", "Br")}]
     write_rows(tmp_path / "t.csv", rows)

@@ -73,6 +73,52 @@ def test_poscar_and_json_files_are_read_like_cifs(tmp_path):
     assert groups(items(f"cif:{tmp_path}/POSCARs/notes.txt")) == ["unreadable"]
 
 
+def test_linked_folders_are_read_once_and_loops_end(tmp_path):
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    (tmp_path / "far" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "sub" / "a.cif").write_text(rock_salt())
+    (tmp_path / "far" / "deep" / "b.cif").write_text(rock_salt())
+    links = {"linked": "far", "again": "far/deep", "alias": "in/sub", "sub/up": "in"}
+    for name, target in links.items():
+        (tmp_path / "in" / name).symlink_to(tmp_path / target)
+    (tmp_path / "in" / "broken.cif").symlink_to(tmp_path / "gone")
+    (tmp_path / "in" / "b.cif").symlink_to(tmp_path / "far" / "deep" / "b.cif")
+    found = items(f"cif:{tmp_path}/in")
+    expected = {"sub/a.cif": 225, "b.cif": 225, "broken.cif": "not_a_file"}
+    expected |= {"again/b.cif": 225}  # of links to one folder the first in order
+    codes = dict(zip((i.id for i in found), groups(found), strict=True))
+    assert codes == expected
+    names = [item.id for item in items(f"cif:{tmp_path}/in/**/?.cif")]
+    assert names == ["again/b.cif", "b.cif", "sub/a.cif"]
+
+
+def test_files_of_other_kinds_are_named(tmp_path):
+    for name in ("a.cif", "README.md", "x/data.db", "x/b.zip", "x/.hidden"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(rock_salt())
+    with tarfile.open(tmp_path / "t.tar", "w") as archive:
+        for name in ("a.cif", "README.md", "x/data.db"):
+            archive.add(tmp_path / name, f"deep/{name}")
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("deep/", "")
+        archive.writestr("deep/notes.txt", "")
+    (source,) = read_sources([f"cif:{tmp_path}"])
+    skipped = ["README.md", "t.tar", "x/.hidden", "x/b.zip", "x/data.db", "z.zip"]
+    assert source.skipped() == skipped
+    read = [item.id for item in source.items()]
+    assert sorted([*read, *skipped]) == sorted(
+        path.relative_to(tmp_path).as_posix()
+        for path in tmp_path.rglob("*")
+        if path.is_file()
+    )
+    (archive,) = read_sources([f"cif:{tmp_path}/*.[tz][ai][rp]"])
+    names = ["t.tar/deep/README.md", "t.tar/deep/x/data.db", "z.zip/deep/notes.txt"]
+    assert archive.skipped() == names
+    line = source_module.skipped_line(names * 4)
+    assert line.startswith("skipped 12 files that are not a structure file: t.tar/deep")
+    assert line.endswith(" and 2 more")
+
+
 def test_the_size_is_known_of_files_and_zips_and_not_of_what_must_be_read(tmp_path):
     (tmp_path / "cifs").mkdir()
     for i in range(3):

@@ -206,8 +206,8 @@ def test_a_poscar_without_element_symbols_is_rejected():
 def test_json_that_is_no_structure_says_what_is_expected():
     for text in ("{}", "[1, 2]", "not json", '{"numbers": [1]}'):
         assert code_of(lambda text=text: read_json(text)) == "unreadable"
-    with pytest.raises(Rejection, match=r"found a file named 'a\.xyz', expected"):
-        read_text("", "folder/a.xyz")
+    with pytest.raises(Rejection, match=r"found a file named 'a\.txt', expected"):
+        read_text("", "folder/a.txt")
 
 
 def test_a_flat_lattice_and_bad_shapes_are_rejected():

@@ -247,7 +247,7 @@ def test_frames_that_are_damaged(tmp_path):
     bad.insert(1, good.replace("Cu 0 0", "Cu 0 a"))
     path.write_text(good + "\n".join(bad))
     found = groups(items(f"table:{path}"))
-    assert found == [221, "unreadable", "unreadable", "not_periodic", "bad_row"]
+    assert found == [221, "unknown_species", "unreadable", "not_periodic", "bad_row"]
     path.write_text(good + "what is this\n")
     assert groups([RawItem("a", "99999999999\n\n", "extxyz")]) == ["too_many_sites"]
     with pytest.raises(SourceError, match="line 4: found 'what is this', expected the"):
