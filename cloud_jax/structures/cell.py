@@ -81,19 +81,7 @@ class Cell:
                 "bad_coordinates",
                 f"found the fractional coordinate {farthest:g}, expected about 0 to 1",
             )
-        if self.lattice.shape != (3, 3):
-            raise Rejection("bad_lattice", "expected three cell vectors")
-        lengths = [math.hypot(*vector) for vector in self.lattice.tolist()]
-        if not all(_LENGTHS[0] <= length <= _LENGTHS[1] for length in lengths):
-            found = " ".join(f"{length:g}" for length in lengths)
-            raise Rejection(
-                "bad_lattice",
-                f"found cell vectors of {found} A, expected {_LENGTHS[0]:g} to "
-                f"{_LENGTHS[1]:g} A",
-            )
-        box = math.prod(lengths)
-        if self.volume <= 1e-3 * box:
-            raise Rejection("bad_lattice", f"the cell is flat, {self.volume:.3g} A^3")
+        check_lattice(self.lattice)
         if self.volume < _LEAST_VOLUME * len(self.species):
             raise Rejection(
                 "bad_lattice",
@@ -104,17 +92,16 @@ class Cell:
     @cached_property
     def volume(self) -> float:
         """Cell volume, angstrom^3."""
-        (a, b, c), (d, e, f), (g, h, i) = self.lattice.tolist()
-        return abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
+        return _volume(self.lattice)
 
     @cached_property
     def is_disordered(self) -> bool:
         """Return whether any site is mixed or partially occupied."""
         return not all(isinstance(species, str) for species in self.species)
 
-    def flagged(self, flag: str) -> "Cell":
-        """Return the same cell with one more flag."""
-        return replace(self, flags=tuple(sorted({*self.flags, flag})))
+    def flagged(self, *flags: str) -> "Cell":
+        """Return the same cell with more flags."""
+        return replace(self, flags=tuple(sorted({*self.flags, *flags})))
 
     @classmethod
     def from_arrays(
@@ -186,6 +173,32 @@ class Cell:
             tuple(species),
             tuple(sorted(flags)),
         )
+
+
+def check_lattice(lattice: Float[np.ndarray, "3 3"]) -> None:
+    """Check that three vectors, in rows, angstrom, span a cell of a usual size.
+
+    Raises:
+        Rejection: they are too short, too long or almost in a plane.
+    """
+    if lattice.shape != (3, 3):
+        raise Rejection("bad_lattice", "expected three cell vectors")
+    lengths = [math.hypot(*vector) for vector in lattice.tolist()]
+    if not all(_LENGTHS[0] <= length <= _LENGTHS[1] for length in lengths):
+        found = " ".join(f"{length:g}" for length in lengths)
+        raise Rejection(
+            "bad_lattice",
+            f"found cell vectors of {found} A, expected {_LENGTHS[0]:g} to "
+            f"{_LENGTHS[1]:g} A",
+        )
+    volume = _volume(lattice)
+    if volume <= 1e-3 * math.prod(lengths):
+        raise Rejection("bad_lattice", f"the cell is flat, {volume:.3g} A^3")
+
+
+def _volume(lattice: Float[np.ndarray, "3 3"]) -> float:
+    (a, b, c), (d, e, f), (g, h, i) = lattice.tolist()
+    return abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
 
 
 def _occupants(site: tuple[tuple[str, float], ...], flags: set[str]) -> str | Occupants:

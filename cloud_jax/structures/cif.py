@@ -8,10 +8,10 @@ import gemmi
 import numpy as np
 from jaxtyping import Float
 
-from cloud_jax.structures.cell import Cell, element_of
+from cloud_jax.structures.cell import Cell, check_lattice, element_of
 from cloud_jax.structures.cif_sites import atom_table, expand, read_rows
-from cloud_jax.structures.cif_symmetry import operations_of
-from cloud_jax.structures.cif_text import parse, string
+from cloud_jax.structures.cif_symmetry import readings_of
+from cloud_jax.structures.cif_text import number, parse, string
 from cloud_jax.structures.rejection import Rejection
 
 _FORMULA_TOLERANCE = 0.02  # relative; formulas are rounded
@@ -42,20 +42,38 @@ def read_cif(text: str) -> Cell:
 
 
 def _read_block(block: gemmi.cif.Block) -> Cell:
-    rows = read_rows(block)
-    operations = operations_of(block)
-    cell = expand(rows, operations, _lattice(block))
-    if _formula_differs(string(block, "_chemical_formula_sum"), cell):
-        cell = cell.flagged("formula_differs")
-    return cell
+    """Return the crystal of the first reading that all the block says agrees with."""
+    rows, lattice = read_rows(block), _lattice(block)
+    formula, units = _formula(block), number(block, "_cell_formula_units_Z")
+    doubtful: list[Cell] = []
+    refused: list[Rejection] = []
+    for readings in readings_of(block, lattice):
+        agreeing: list[Cell] = []
+        for operations in readings.groups:
+            try:
+                cell = expand(rows, operations, lattice)
+                if readings.refusal:
+                    raise Rejection("bad_symmetry", readings.refusal)
+            except Rejection as rejection:
+                refused.append(rejection)
+                continue
+            problem = _contradiction(formula, units, cell)
+            if not problem:
+                agreeing.append(cell)
+            elif not readings.unique:
+                doubtful.append(cell.flagged(problem))
+        if len(agreeing) == 1 or (agreeing and not readings.unique):
+            flags = {readings.flag, "setting_assumed" if len(agreeing) > 1 else ""}
+            return agreeing[0].flagged(*filter(None, flags))
+    if doubtful:
+        return doubtful[0]
+    raise refused[0]
 
 
 def _lattice(block: gemmi.cif.Block) -> Float[np.ndarray, "3 3"]:
     names = [f"_cell_length_{i}" for i in "abc"]
     names += [f"_cell_angle_{i}" for i in ("alpha", "beta", "gamma")]
-    values = {
-        name: gemmi.cif.as_number(block.find_value(name) or "?") for name in names
-    }
+    values = {name: number(block, name) for name in names}
     for name, value in values.items():
         if not math.isfinite(value) or value <= 0:
             found = block.find_value(name)
@@ -69,25 +87,46 @@ def _lattice(block: gemmi.cif.Block) -> Float[np.ndarray, "3 3"]:
             "bad_lattice",
             f"found angles {list(values.values())[3:]}, which no cell can have",
         )
+    check_lattice(lattice)
     return lattice
 
 
-def _formula_differs(formula: str, cell: Cell) -> bool:
-    """Return whether the formula names other elements or amounts than the cell."""
+def _formula(block: gemmi.cif.Block) -> Counter[str]:
+    """Return how many atoms of each element a formula unit has; empty if unknown."""
     said: Counter[str] = Counter()
+    text = string(block, "_chemical_formula_sum")
     try:
-        for symbol, amount in re.findall(r"([A-Z][a-z]?)\s?([\d.]*)", formula):
+        for symbol, amount in re.findall(r"([A-Z][a-z]?)\s?([\d.]*)", text):
             said[element_of(symbol)] += float(amount or 1)
     except ValueError:  # a formula with variables; a Rejection is one too
-        return False
+        return Counter()
+    return said
+
+
+def _contradiction(formula: Counter[str], units: float, cell: Cell) -> str:
+    """Return the flag of a cell that has other atoms than its file says.
+
+    Args:
+        formula: atoms of a formula unit, empty if the file does not say.
+        units: formula units in the cell, NaN if the file does not say.
+        cell: what was read.
+    """
     found: Counter[str] = Counter()
     for kind, n in Counter(cell.species).items():
         for element, amount in ((kind, 1.0),) if isinstance(kind, str) else kind:
             found[element] += n * amount
-    if not said or not sum(said.values()):
-        return False
-    scale = sum(found.values()) / sum(said.values())
-    return any(
-        abs(said[e] * scale - found[e]) > _FORMULA_TOLERANCE * found[e]
-        for e in said | found
-    )
+    if not sum(formula.values()):
+        return ""
+    scale = sum(found.values()) / sum(formula.values())
+    if any(
+        abs(formula[e] * scale - found[e]) > _FORMULA_TOLERANCE * found[e]
+        for e in formula | found
+    ):
+        return "formula_differs"
+    # Some files give the formula of the whole cell, which holds that many units.
+    whole = all(amount % units == 0 for amount in formula.values())
+    if min(abs(scale - units), abs(scale - 1) if whole else units) > (
+        _FORMULA_TOLERANCE * units
+    ):
+        return "formula_units_differ"
+    return ""

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cloud_jax.structures.cell import FARTHEST, MAX_SITES, Cell, Occupants
-from cloud_jax.structures.cif_symmetry import Operations
+from cloud_jax.structures.operations import Lattice, Operations
 from cloud_jax.structures.rejection import Rejection
 
 _SITE_TOLERANCE = 1e-4  # fractional; images closer than this are one site, as pymatgen
@@ -95,9 +95,7 @@ def _occupancy(value: str) -> float:
     return amount
 
 
-def expand(
-    rows: Rows, operations: Operations, lattice: Float[np.ndarray, "3 3"]
-) -> Cell:
+def expand(rows: Rows, operations: Operations, lattice: Lattice) -> Cell:
     """Return the cell that rows and their images make; rows on one point are mixed.
 
     Args:

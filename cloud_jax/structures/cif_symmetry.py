@@ -1,134 +1,247 @@
-"""The symmetry operations that a CIF lists, names or numbers."""
+"""The space group of a CIF: operations that it lists, names or numbers."""
 
 import re
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 import gemmi
-import numpy as np
-from jaxtyping import Float
 
-from cloud_jax.structures.cif_text import string, strings
-from cloud_jax.structures.rejection import Rejection
-
-_MAX_OPERATIONS = 8 * 192  # of the largest groups, in a cell twice as long each way
-_OPERATIONS = (
-    "_symmetry_equiv_pos_as_xyz",
-    "_space_group_symop_operation_xyz",
-    "_space_group_symop.operation_xyz",
+from cloud_jax.structures.cif_text import number, string, strings
+from cloud_jax.structures.operations import (
+    Lattice,
+    Operations,
+    as_arrays,
+    misfit,
+    parse_operations,
 )
-# Magnetic CIFs: operations with a time reversal, and centrings to combine them with.
-_MAGNETIC = (
-    ("_space_group_symop_magn_operation.xyz", "_space_group_symop_magn_centering.xyz"),
-    ("_space_group_symop.magn_operation_xyz", "_space_group_symop.magn_centering_xyz"),
+from cloud_jax.structures.rejection import Rejection
+from cloud_jax.structures.settings import (
+    Settings,
+    of_choice,
+    settings_of_name,
+    settings_of_number,
+)
+
+# Listed operations, and centrings to combine those of magnetic CIFs with.
+_OPERATIONS = (
+    ("_symmetry_equiv_pos_as_xyz", ""),
+    ("_space_group_symop_operation_xyz", ""),
     ("_space_group_symop_magn_operation_xyz", "_space_group_symop_magn_centering_xyz"),
 )
-_HALL_NAMES = ("_symmetry_space_group_name_Hall", "_space_group_name_Hall")
-_SPACE_GROUP_NAMES = ("_symmetry_space_group_name_H-M", "_space_group_name_H-M_alt")
-_SPACE_GROUP_NUMBERS = ("_symmetry_Int_Tables_number", "_space_group_IT_number")
-
-Operations = tuple[Float[np.ndarray, "m 3 3"], Float[np.ndarray, "m 3"]]
-
-
-def operations_of(block: gemmi.cif.Block) -> Operations:
-    """Return the operations that a block lists, names or numbers, in that order."""
-    for tag in _OPERATIONS:
-        if triplets := strings(block, tag):
-            return _listed(tag, tuple(triplets))
-    for tag, centring_tag in _MAGNETIC:
-        if triplets := strings(block, tag):
-            centrings = strings(block, centring_tag)
-            return _listed(tag, tuple(triplets), tuple(centrings))
-    for tag in _HALL_NAMES:
-        with suppress(RuntimeError, ValueError):  # then the other name has to do
-            if name := string(block, tag):
-                return _arrays(gemmi.symops_from_hall(name))
-    for tag in _SPACE_GROUP_NAMES:
-        if name := string(block, tag):
-            return _operations_of_name(block, tag, name)
-    for tag in _SPACE_GROUP_NUMBERS:
-        number = gemmi.cif.as_number(block.find_value(tag) or "?")
-        if number in range(1, 231):
-            group = gemmi.find_spacegroup_by_number(int(number))
-            return _arrays(group.operations())
-    return _arrays([gemmi.Op("x,y,z")])
+_MAGNETIC_GROUPS = tuple(
+    f"_space_group_magn_{what}_{notation}"
+    for what in ("number", "name")
+    for notation in ("BNS", "OG")
+)
+_SUPERSPACE_GROUPS = (
+    "_space_group_ssg_name",
+    "_space_group_magn_ssg_name",
+    "_space_group_symop_ssg_operation_algebraic",
+    "_space_group_symop_magn_ssg_operation_algebraic",
+)
+# Tags that state a group: _symmetry_space_group_name_H-M, _space_group_name_H-M_alt ...
+_STATEMENT = re.compile(
+    "_(?:symmetry|space_group)_(?:space_group_)?"
+    "(?:name_(hall|h-m|schoenflies)|(?:int_tables|it)_(number)$)",
+    re.IGNORECASE,
+)
+_KINDS = ("hall", "h-m", "schoenflies", "number")  # the most exact statement first
+_NUMBER = re.compile(r"\D*(\d{1,3})(?:\.0*)?(?:\s*:\s*(\w+))?\W*")  # 227 or 227:2
+_REPAIRED = "symmetry_repaired"
 
 
-@lru_cache(maxsize=512)  # the lists of the 230 groups come again and again
-def _listed(
-    tag: str, triplets: tuple[str, ...], centrings: tuple[str, ...] = ()
-) -> Operations:
-    """Parse listed operations, time reversal dropped, and check that they close."""
-    try:
-        operations = [gemmi.Op(",".join(t.split(",")[:3])) for t in triplets]
-        shifts = [gemmi.Op(",".join(t.split(",")[:3])) for t in centrings]
-    except (RuntimeError, ValueError) as error:
-        raise Rejection("bad_symmetry", f"{tag}: {str(error)[:200]}") from None
-    count = len(operations) * max(1, len(shifts))
-    if count > _MAX_OPERATIONS:
+class Readings(NamedTuple):
+    """Groups of operations that a file may mean.
+
+    Attributes:
+        groups: the operations of each group, the usual one first.
+        flag: of the crystal that one of them gives.
+        unique: whether one of them is right only if no other fits the file.
+        refusal: why they cannot be right, empty if they can: a lattice that does not
+            suit may itself be wrong, which the crystal that they give shows.
+    """
+
+    groups: list[Operations]
+    flag: str = ""
+    unique: bool = False
+    refusal: str = ""
+
+
+class _Statement(NamedTuple):
+    """A group that a file states by a name or a number, and what it may mean.
+
+    Its number is 0 for a Hall name of a setting that is in no table.
+    """
+
+    text: str
+    number: int
+    groups: tuple[Operations, ...]
+
+
+def readings_of(block: gemmi.cif.Block, lattice: Lattice) -> Iterator[Readings]:
+    """Yield the operations that a block may mean, those that it says first.
+
+    All of them fit the lattice. What a file lists goes before a Hall name, that before
+    other names, and these before a number.
+
+    Raises:
+        Rejection: the symmetry is unknown, contradicts itself or the lattice, or is
+            not that of a three-dimensional crystal.
+    """
+    _refuse_modulated(block)
+    tag, listed = _listed(block)
+    if listed is None:
+        yield from _stated_readings(block, lattice)
+    elif len(listed[0]) == 1:
+        yield from _readings_of_identity(block, lattice, listed)
+    else:
+        problem = misfit(listed, lattice)
+        yield Readings([listed], refusal=problem and f"{tag}: {problem}")
+        statements, _ = _statements(block)
+        if statements:
+            named = _fitting(statements[0].groups, lattice)
+            yield Readings(named, _REPAIRED, unique=True)
+        yield _other_settings(statements, lattice)
+
+
+def _refuse_modulated(block: gemmi.cif.Block) -> None:
+    dimension = number(block, "_cell_modulation_dimension")
+    names = [tag for tag in _SUPERSPACE_GROUPS if strings(block, tag)]
+    if dimension >= 1 or names:
         raise Rejection(
             "bad_symmetry",
-            f"{tag}: found {count:,} operations, a space group has at most 192",
+            f"found a modulated structure ({names[0] if names else dimension}): its "
+            "atoms repeat in no cell; give the average structure or a superstructure",
         )
-    if shifts:
-        operations = [a * b for a in shifts for b in operations]
-    missing = _not_closed(operations)
-    if missing:
+
+
+def _listed(block: gemmi.cif.Block) -> tuple[str, Operations | None]:
+    for tag, centring in _OPERATIONS:
+        if triplets := strings(block, tag):
+            centrings = strings(block, centring) if centring else ()
+            return tag, parse_operations(tag, tuple(triplets), tuple(centrings))
+    return "", None
+
+
+def _stated_readings(block: gemmi.cif.Block, lattice: Lattice) -> Iterator[Readings]:
+    """Yield readings of a block that lists no operations."""
+    statements, unknown = _statements(block)
+    if unknown and not statements:
         raise Rejection(
             "bad_symmetry",
-            f"{tag}: the {len(operations)} operations are no group: {missing}",
-        )
-    return _arrays(operations)
-
-
-def _not_closed(operations: Sequence[gemmi.Op]) -> str:
-    """Say why a list of operations is no space group; empty if it is one."""
-    for op in operations:
-        if abs(op.det_rot()) != gemmi.Op.DEN**3:
-            return f"{op.triplet()} changes the volume"
-    rotations = np.array([op.rot for op in operations]) // gemmi.Op.DEN
-    shifts = np.array([op.tran for op in operations])
-    # One number an operation; those of a group are closed under multiplication.
-    weights = 31 ** np.arange(12)
-
-    def numbers(r: np.ndarray, t: np.ndarray) -> np.ndarray:
-        parts = np.concatenate([r.reshape(*r.shape[:-2], 9), t % gemmi.Op.DEN], axis=-1)
-        return parts @ weights
-
-    products = numbers(
-        rotations[:, None] @ rotations[None],
-        np.einsum("aij,bj->abi", rotations, shifts) + shifts[:, None],
-    )
-    outside = ~np.isin(products, numbers(rotations, shifts))
-    if not outside.any():
-        return ""
-    first, second = (operations[i] for i in np.argwhere(outside)[0])
-    product = (first * second).wrap()
-    return (
-        f"{first.triplet()} after {second.triplet()} is {product.triplet()}, which is "
-        "not listed"
-    )
-
-
-def _arrays(operations: Sequence[gemmi.Op]) -> Operations:
-    operations = list(operations)
-    rotations = np.array([op.rot for op in operations]) / gemmi.Op.DEN
-    return rotations, np.array([op.tran for op in operations]) / gemmi.Op.DEN
-
-
-def _operations_of_name(block: gemmi.cif.Block, tag: str, name: str) -> Operations:
-    alpha, gamma = (
-        gemmi.cif.as_number(block.find_value(f"_cell_angle_{angle}") or "?")
-        for angle in ("alpha", "gamma")
-    )
-    # ICSD marks the origin choice by a last letter: S for the first, Z the second.
-    usual = re.sub(r"\s+S$", ":1", re.sub(r"\s+Z$", ":2", name.replace("_", "")))
-    group = gemmi.find_spacegroup_by_name(usual, alpha, gamma)
-    if group is None:
-        raise Rejection(
-            "bad_symmetry",
-            f"{tag}: found {name!r}, which is no space group we know, and no list of "
+            f"{unknown[0]}, which is no space group we know, and no list of "
             "operations; add _symmetry_equiv_pos_as_xyz rows",
         )
-    return _arrays(group.operations())
+    if not statements:
+        _refuse_magnetic(block)
+        yield Readings([as_arrays([gemmi.Op("x,y,z")])])
+        return
+    stated = " and ".join(statement.text for statement in statements)
+    usual = statements[0].groups
+    if len({s.number for s in statements if s.number}) > 1:
+        yield Readings([usual[0]], refusal=f"{stated} are not one space group")
+        groups = [group for statement in statements for group in statement.groups]
+        yield Readings(_fitting(groups, lattice), _REPAIRED, unique=True)
+    elif fitting := _fitting(usual, lattice):
+        # An unknown name beside the group may have meant another setting.
+        yield Readings(fitting, "setting_assumed" if unknown else "")
+    else:
+        refusal = f"{stated}: {misfit(usual[0], lattice)}"
+        yield Readings([usual[0]], refusal=refusal)
+    yield _other_settings(statements, lattice)
+
+
+def _readings_of_identity(
+    block: gemmi.cif.Block, lattice: Lattice, identity: Operations
+) -> Iterator[Readings]:
+    """Yield readings of a block that lists x,y,z alone.
+
+    A program that does not know symmetry lists it, with all atoms or with those of the
+    file that it read. Then the group that is named has more.
+    """
+    if named := [s for s in _statements(block)[0] if s.number != 1]:
+        yield Readings(_fitting(named[0].groups, lattice), _REPAIRED)
+    else:
+        _refuse_magnetic(block)
+    yield Readings([identity])
+
+
+def _refuse_magnetic(block: gemmi.cif.Block) -> None:
+    for tag in _MAGNETIC_GROUPS:
+        if (name := string(block, tag)) and not re.fullmatch(r"1\.1(\.1)?|P ?1", name):
+            raise Rejection(
+                "bad_symmetry",
+                f"{tag}: found {name!r} without operations; add "
+                "_space_group_symop_magn_operation.xyz rows",
+            )
+
+
+def _fitting(groups: Iterable[Operations], lattice: Lattice) -> list[Operations]:
+    return [group for group in groups if not misfit(group, lattice)]
+
+
+def _other_settings(statements: list[_Statement], lattice: Lattice) -> Readings:
+    """Return all settings of the groups that a file states."""
+    numbers = dict.fromkeys(s.number for s in statements if s.number)
+    groups = [g for n in numbers for g in _groups(settings_of_number(n))]
+    return Readings(_fitting(groups, lattice), _REPAIRED, unique=True)
+
+
+def _statements(block: gemmi.cif.Block) -> tuple[list[_Statement], list[str]]:
+    """Return the groups that a block states, the most exact first, and unknown ones."""
+    choice = string(block, "_space_group_IT_coordinate_system_code")
+    found, unknown = [], []
+    for tag, kind, value in _said(block):
+        read = {"hall": _read_hall, "number": _read_number}.get(kind, _read_name)
+        number, groups = read(value, choice)
+        if groups:
+            found.append((kind, _Statement(f"{tag} {value!r}", number, groups)))
+        else:
+            unknown.append(f"{tag}: found {value!r}")
+    found.sort(key=lambda item: _KINDS.index(item[0]))
+    return [statement for _, statement in found], unknown
+
+
+def _said(block: gemmi.cif.Block) -> Iterator[tuple[str, str, str]]:
+    """Yield tag, kind and value of each statement of the group."""
+    for item in block:
+        tags = [item.pair[0]] if item.pair else item.loop.tags if item.loop else []
+        for tag in tags:
+            found = _STATEMENT.match(tag)
+            if found and (value := string(block, tag)) not in ("", "0"):
+                yield tag, (found[1] or found[2]).lower(), value
+
+
+@lru_cache(maxsize=512)
+def _read_hall(name: str, choice: str) -> tuple[int, tuple[Operations, ...]]:
+    del choice  # the name has it
+    try:
+        operations = gemmi.symops_from_hall(name)
+    except (RuntimeError, ValueError):
+        return 0, ()
+    setting = gemmi.find_spacegroup_by_ops(operations)
+    return setting.number if setting else 0, (as_arrays(operations),)
+
+
+@lru_cache(maxsize=512)
+def _read_name(name: str, choice: str) -> tuple[int, tuple[Operations, ...]]:
+    settings = of_choice(settings_of_name(name), choice)
+    return settings[0].number if settings else 0, _groups(settings)
+
+
+@lru_cache(maxsize=512)
+def _read_number(text: str, choice: str) -> tuple[int, tuple[Operations, ...]]:
+    found = _NUMBER.fullmatch(text)
+    settings = settings_of_number(int(found[1])) if found else ()
+    settings = of_choice(settings, (found[2] if found else "") or choice)
+    return settings[0].number if settings else 0, _groups(settings)
+
+
+def _groups(settings: Settings) -> tuple[Operations, ...]:
+    return tuple(_group(setting.hall) for setting in settings)
+
+
+@lru_cache(maxsize=1024)  # all settings there are
+def _group(hall: str) -> Operations:
+    return as_arrays(gemmi.symops_from_hall(hall))

@@ -9,6 +9,10 @@ from cloud_jax.structures.rejection import Rejection
 _MAX_REMARKS = 20  # lines passed over, since each costs another reading
 # A file may say these only once; of all else the first is taken.
 _ONCE = ("_cell_", "_atom_site_", "_symmetry_", "_space_group_")
+# Core CIF 3 and mmCIF write _cell.length_a for _cell_length_a. Upper case is named too,
+# since a search that ignores case takes four times as long.
+_CATEGORIES = "cell|atom_site|symmetry|space_group|chemical_formula"
+_DOTTED = re.compile(rf"_(?<!\S_)(?:{_CATEGORIES}|{_CATEGORIES.upper()})\w*\.[\w.-]+")
 _SYNTAX = re.compile(r"^string:(\d+)(?::\d+\(\d+\))?: ?(.*)", re.DOTALL)
 _ADVICE = {
     "expected block header": "a CIF begins with data_ and a name",
@@ -35,6 +39,7 @@ def parse(text: str) -> gemmi.cif.Document:
         text = text.encode("ascii", "replace").decode()
     if "\r" in text:  # alone it ends a line on old Macs, but for gemmi no comment
         text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = _DOTTED.sub(lambda tag: tag[0].replace(".", "_"), text)
     lines: list[str] = []
     for _ in range(_MAX_REMARKS):
         try:
@@ -81,10 +86,18 @@ def _checked(document: gemmi.cif.Document) -> gemmi.cif.Document:
 
 
 def strings(block: gemmi.cif.Block, tag: str) -> list[str]:
-    """Return the values of a tag, whether it stands in a loop or alone."""
-    return [gemmi.cif.as_string(value) for value in block.find_values(tag)]
+    """Return the values of a tag, in a loop or alone; none where all are ? or a dot."""
+    values = block.find_values(tag)
+    if all(gemmi.cif.is_null(value) for value in values):
+        return []
+    return [gemmi.cif.as_string(value) for value in values]
 
 
 def string(block: gemmi.cif.Block, tag: str) -> str:
-    """Return the value of a tag, the first in a loop; empty if there is none."""
-    return gemmi.cif.as_string(block.find_value(tag) or "")
+    """Return the value of a tag, the first of a loop; empty if there is none."""
+    return next(iter(strings(block, tag)), "")
+
+
+def number(block: gemmi.cif.Block, tag: str) -> float:
+    """Return the number that a tag gives, in quotes or not; NaN if there is none."""
+    return gemmi.cif.as_number(string(block, tag) or "?")

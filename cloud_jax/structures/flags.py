@@ -9,8 +9,14 @@ FLAGS = {
     "first_of_several": "the file holds several structures; this is the first",
     "formula_differs": "the atoms are not those of the file's _chemical_formula_sum: "
     "some are missing, or the symmetry is",
+    "formula_units_differ": "the cell holds another number of formula units than the "
+    "file's _cell_formula_units_Z",
     "isotope": "deuterium or tritium was read as hydrogen",
     "low_dimensional": "its source calls it a layer or a chain, not a bulk crystal",
+    "setting_assumed": "the file leaves open which setting (origin, axes) of its space "
+    "group it means; the usual one was used",
+    "symmetry_repaired": "the symmetry that the file gives contradicts its cell, its "
+    "formula or itself; the one reading without contradiction was used",
     "symprec_lowered": "no group was found at the tolerance asked for; a smaller one "
     "was used",
 }

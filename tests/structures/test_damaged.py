@@ -42,6 +42,7 @@ FLAGS = {
     "cut_after_row": ["formula_differs"],
     "no_symmetry": ["formula_differs"],
     "partial_occupancy": ["disordered", "formula_differs"],
+    "unknown_name_with_number": ["setting_assumed"],
 }
 # Words of the message by which the place is found.
 WORDS = {

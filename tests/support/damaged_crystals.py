@@ -100,7 +100,14 @@ def name_only(text: str) -> str:
 
 @_named
 def unknown_name(text: str) -> str:
-    """Give a name that no group has, and no operations."""
+    """Give a name that no group has, and neither number nor operations."""
+    lines = unknown_name_with_number(text).split("\n")
+    return "\n".join(line for line in lines if not line.startswith(_NUMBER))
+
+
+@_named
+def unknown_name_with_number(text: str) -> str:
+    """Give a name that no group has, the right number, and no operations."""
     text = _without_operations(text)
     return _edit(text, lambda block: block.set_pair(_NAME, "'Q 7/m'"))
 

@@ -1,0 +1,109 @@
+"""Symmetry operations as arrays: whether they are a group, and fit a cell."""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import gemmi
+import numpy as np
+from jaxtyping import Float
+
+from cloud_jax.structures.rejection import Rejection
+
+_MAX_OPERATIONS = 8 * 192  # of the largest groups, in a cell twice as long each way
+_METRIC_TOLERANCE = 0.01  # half a percent of a length, half a degree
+
+Operations = tuple[Float[np.ndarray, "m 3 3"], Float[np.ndarray, "m 3"]]
+Lattice = Float[np.ndarray, "3 3"]
+
+
+def as_arrays(operations: Iterable[gemmi.Op]) -> Operations:
+    """Return the rotations and shifts of operations, fractional."""
+    operations = list(operations)
+    rotations = np.array([op.rot for op in operations]) / gemmi.Op.DEN
+    return rotations, np.array([op.tran for op in operations]) / gemmi.Op.DEN
+
+
+def misfit(operations: Operations, lattice: Lattice) -> str:
+    """Say which operation changes lengths or angles of a cell; empty if none does.
+
+    Args:
+        operations: rotations and shifts, fractional.
+        lattice: cell vectors in rows, angstrom; rounded ones pass.
+    """
+    rotations, _ = operations
+    metric = lattice @ lattice.T
+    lengths = np.sqrt(metric.diagonal())
+    change = rotations.transpose(0, 2, 1) @ metric @ rotations - metric
+    worst = np.abs(change / np.outer(lengths, lengths)).max(axis=(1, 2))
+    if worst.max() < _METRIC_TOLERANCE:
+        return ""
+    cell = " ".join(f"{value:g}" for value in (*lengths, *_angles(metric, lengths)))
+    operation = _triplet(rotations[worst.argmax()])
+    return f"{operation} does not fit the cell {cell}; correct the one or the other"
+
+
+def _angles(metric: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    cosines = metric / np.outer(lengths, lengths)
+    return np.degrees(np.arccos(cosines[[1, 0, 0], [2, 2, 1]])).round(3)
+
+
+def _triplet(rotation: Float[np.ndarray, "3 3"]) -> str:
+    op = gemmi.Op()
+    op.rot = np.rint(rotation * gemmi.Op.DEN).astype(int).tolist()
+    return op.triplet()
+
+
+@lru_cache(maxsize=512)  # the lists of the 230 groups come again and again
+def parse_operations(
+    tag: str, triplets: tuple[str, ...], centrings: tuple[str, ...] = ()
+) -> Operations:
+    """Parse listed operations, time reversal dropped, and check that they close."""
+    try:
+        operations = [gemmi.Op(",".join(t.split(",")[:3])) for t in triplets]
+        shifts = [gemmi.Op(",".join(t.split(",")[:3])) for t in centrings]
+    except (RuntimeError, ValueError) as error:
+        raise Rejection("bad_symmetry", f"{tag}: {str(error)[:200]}") from None
+    count = len(operations) * max(1, len(shifts))
+    if count > _MAX_OPERATIONS:
+        raise Rejection(
+            "bad_symmetry",
+            f"{tag}: found {count:,} operations, a space group has at most 192",
+        )
+    if shifts:
+        operations = [a * b for a in shifts for b in operations]
+    missing = _not_closed(operations)
+    if missing:
+        raise Rejection(
+            "bad_symmetry",
+            f"{tag}: the {len(operations)} operations are no group: {missing}",
+        )
+    return as_arrays(operations)
+
+
+def _not_closed(operations: Sequence[gemmi.Op]) -> str:
+    """Say why a list of operations is no space group; empty if it is one."""
+    for op in operations:
+        if abs(op.det_rot()) != gemmi.Op.DEN**3:
+            return f"{op.triplet()} changes the volume"
+    rotations = np.array([op.rot for op in operations]) // gemmi.Op.DEN
+    shifts = np.array([op.tran for op in operations])
+    # One number an operation; those of a group are closed under multiplication.
+    weights = 31 ** np.arange(12)
+
+    def numbers(r: np.ndarray, t: np.ndarray) -> np.ndarray:
+        parts = np.concatenate([r.reshape(*r.shape[:-2], 9), t % gemmi.Op.DEN], axis=-1)
+        return parts @ weights
+
+    products = numbers(
+        rotations[:, None] @ rotations[None],
+        np.einsum("aij,bj->abi", rotations, shifts) + shifts[:, None],
+    )
+    outside = ~np.isin(products, numbers(rotations, shifts))
+    if not outside.any():
+        return ""
+    first, second = (operations[i] for i in np.argwhere(outside)[0])
+    product = (first * second).wrap()
+    return (
+        f"{first.triplet()} after {second.triplet()} is {product.triplet()}, which is "
+        "not listed"
+    )
