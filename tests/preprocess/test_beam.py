@@ -162,7 +162,7 @@ def test_without_beam_the_command_says_what_to_install(tmp_path, monkeypatch, ca
             "unknown option 'runer'; did you mean runner?",
         ),
         ("flink-master=x", "unknown option 'flink-master'; did you mean flink_master?"),
-        ("--Streaming", "unknown option 'Streaming'; did you mean streaming?"),
+        ("Streaming", "unknown option 'Streaming'; did you mean streaming?"),
         ("nonsense", "unknown option 'nonsense'; see the PipelineOptions"),
         ("=3", "unknown option ''; see the PipelineOptions"),
         (
