@@ -31,7 +31,7 @@ from cloud_jax.preprocess.parts import rows
 from cloud_jax.preprocess.schemas import RESULTS
 from cloud_jax.scope import chunks, pipeline
 from cloud_jax.scope.options import Options, Request
-from cloud_jax.structures.cell import ELEMENTS
+from cloud_jax.structures.species import ELEMENTS
 
 N_SOURCES = 14
 REJECTED = 50  # one row in so many is a reject

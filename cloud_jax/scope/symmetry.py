@@ -12,11 +12,13 @@ from jaxtyping import Float
 from cloud_jax.scope import moyo, tables
 from cloud_jax.scope.record import MAX_COUNT, Orbit, Scope, Sites
 from cloud_jax.scope.space_groups import wyckoff_multiplicities
-from cloud_jax.structures.cell import Cell, Occupants
+from cloud_jax.structures.cell import SHORTEST_DISTANCE, Cell
 from cloud_jax.structures.rejection import Rejection
+from cloud_jax.structures.species import Occupants, is_full
 
 DISORDER_POLICIES = ("majority", "reject")
 FINDERS = ("spglib", "moyopy")
+_SORTED = "sorted by electronegativity"
 _LADDER = (1.0, 0.1, 0.01)  # factors on symprec, tried until a group is found
 _MAX_DENOMINATOR = 100  # makes occupancies such as 1/3, 0.05 and 0.98 exact
 _EXACT_DENOMINATOR = 10**6  # occupancies are rounded to six decimals
@@ -57,7 +59,8 @@ def encode(
     numbers = {kind: i + 1 for i, kind in enumerate(dict.fromkeys(species))}
     kinds = [numbers[kind] for kind in species]
     fractional = cell.fractional[order]
-    _check_overlap(cell.lattice, fractional, symprec)
+    names = [cell.labels[i] for i in order] if cell.labels else []
+    _check_distances(cell.lattice, fractional, species, names, symprec)
     name = finder(symmetry)
     sites = _search(symmetry, cell.lattice, fractional, kinds, symprec, angle_tolerance)
     flags = set(cell.flags)
@@ -139,26 +142,37 @@ def _spglib(
     )
 
 
-def _check_overlap(
+def _check_distances(
     lattice: Float[np.ndarray, "3 3"],
     fractional: Float[np.ndarray, "n 3"],
+    species: list[str | Occupants],
+    names: list[str],
     symprec: float,
 ) -> None:
-    """Reject two atoms on one point; spglib compares only atoms of one kind."""
+    """Reject atoms nearer than any bond, and partial ones on one point.
+
+    Atoms of partly occupied sites stand for alternatives, so that they may be near.
+    spglib compares only atoms of one kind.
+    """
     n = len(fractional)
+    reach = np.where([is_full(kind) for kind in species], SHORTEST_DISTANCE, 0.0)
+    reach = np.maximum(reach, symprec)
     step = max(1, 2**16 // n)  # bounds the memory of large cells
     for start in range(0, n, step):
-        difference = fractional[start : start + step, None] - fractional
+        rows = slice(start, start + step)
+        difference = fractional[rows, None] - fractional
         difference -= np.rint(difference)
         distance = np.square(difference @ lattice).sum(axis=-1)
-        close = distance < symprec**2
+        limit = np.minimum.outer(reach[rows], reach)
+        close = distance < limit**2
         if np.count_nonzero(close) > len(close):  # more than each atom with itself
-            first, second = np.argwhere(np.triu(close, k=start + 1))[0]
+            i, j = np.argwhere(np.triu(close, k=start + 1))[0]
+            a, b = start + i, j
+            of = f"{names[a]} and {names[b]} of the file" if names else _SORTED
             raise Rejection(
                 "overlapping_sites",
-                f"atoms {start + first + 1} and {second + 1} (sorted by "
-                f"electronegativity) are {np.sqrt(distance[first, second]):.4f} A "
-                f"apart, expected at least {symprec:g} A",
+                f"atoms {a + 1} and {b + 1} ({of}) are {np.sqrt(distance[i, j]):.4f} A "
+                f"apart, expected at least {limit[i, j]:g} A",
             )
 
 

@@ -197,7 +197,7 @@ def build_vocabulary(dialect: str) -> Vocabulary:
     """
     from cloud_jax.scope.dialects import DIALECTS
     from cloud_jax.scope.space_groups import wyckoff_multiplicities
-    from cloud_jax.structures.cell import ELEMENTS
+    from cloud_jax.structures.species import ELEMENTS
 
     if dialect not in DIALECTS:
         raise ValueError(f"dialect {dialect!r}: expected one of {DIALECTS}")

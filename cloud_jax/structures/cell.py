@@ -1,7 +1,6 @@
 """A periodic structure as plain arrays, decorations stripped."""
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,34 +10,14 @@ from jaxtyping import Float, Int
 
 from cloud_jax.structures.flags import FLAGS
 from cloud_jax.structures.rejection import Rejection
-
-# fmt: off
-ELEMENTS = (
-    "H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P",
-    "S", "Cl", "Ar", "K", "Ca", "Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu",
-    "Zn", "Ga", "Ge", "As", "Se", "Br", "Kr", "Rb", "Sr", "Y", "Zr", "Nb", "Mo", "Tc",
-    "Ru", "Rh", "Pd", "Ag", "Cd", "In", "Sn", "Sb", "Te", "I", "Xe", "Cs", "Ba", "La",
-    "Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu",
-    "Hf", "Ta", "W", "Re", "Os", "Ir", "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At",
-    "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U", "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es",
-    "Fm", "Md", "No", "Lr",
-)
-_SUPERHEAVY = ("Rf", "Db", "Sg", "Bh", "Hs", "Mt", "Ds", "Rg", "Cn", "Nh", "Fl", "Mc",
-               "Lv", "Ts", "Og")
-# fmt: on
-_KNOWN = frozenset(ELEMENTS)
-_LETTERS = re.compile(r"[A-Za-z]*")
-# Labels of water, hydroxyl and nitrate in old files would read as W, - and No.
-_LABELS = {"D": "H", "T": "H", "Wat": "O", "wat": "O", "OH": "O", "NO": "N"}
-_LABELS |= {"Ow": "O", "Hw": "H"}
-_NOT_ATOMS = frozenset(("va", "vac", "vacancy", "dummy", "x", "xx", "n/a"))
+from cloud_jax.structures.species import ELEMENTS, Occupants, occupants_of
 
 MAX_SITES = 10_000  # a sentence needs none so large; the symmetry search takes 10 s
 _LENGTHS = (0.1, 1e4)  # of cell vectors, angstrom
 FARTHEST = 1e3  # fractional coordinate: beyond it the last digits are lost
+# Angstrom: below every bond, also H-H of 0.74 and X-H as X-rays see it, 0.6 and more.
+SHORTEST_DISTANCE = 0.5
 _LEAST_VOLUME = 0.5  # angstrom^3 an atom; hydrogen at 500 GPa has 1.2
-
-Occupants = tuple[tuple[str, float], ...]  # ((element, occupancy), ...), sorted
 
 
 @dataclass(frozen=True)
@@ -51,12 +30,14 @@ class Cell:
         species: of each site an element symbol, or for a partially occupied site
             ((element, occupancy), ...) sorted by element.
         flags: names of `flags.FLAGS`.
+        labels: names of the sites in their file, for messages; may be empty.
     """
 
     lattice: Float[np.ndarray, "3 3"]
     fractional: Float[np.ndarray, "n 3"]
     species: tuple[str | Occupants, ...]
     flags: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self):
         if unknown := set(self.flags) - FLAGS.keys():
@@ -146,6 +127,7 @@ class Cell:
         lattice: Float[np.ndarray, "3 3"],
         fractional: Float[np.ndarray, "n 3"],
         sites: Iterable[Sequence[tuple[str, float]]],
+        labels: Iterable[str] = (),
     ) -> "Cell":
         """Build a cell from the labelled occupants of each site.
 
@@ -154,6 +136,7 @@ class Cell:
             fractional: fractional coordinates.
             sites: of each site (symbol, occupancy) pairs; symbols may carry
                 charges and labels (`Fe2+`, `O1`).
+            labels: names of the sites in their file, for messages; may be empty.
 
         Raises:
             Rejection: an unknown species, an occupancy outside (0, 1], or unusable
@@ -165,13 +148,14 @@ class Cell:
         for site in sites:
             key = tuple(site)
             if key not in cache:
-                cache[key] = _occupants(key, flags)
+                cache[key] = occupants_of(key, flags)
             species.append(cache[key])
         return cls(
             np.asarray(lattice, dtype=float),
             np.asarray(fractional, dtype=float).reshape(-1, 3),
             tuple(species),
             tuple(sorted(flags)),
+            tuple(labels),
         )
 
 
@@ -199,55 +183,3 @@ def check_lattice(lattice: Float[np.ndarray, "3 3"]) -> None:
 def _volume(lattice: Float[np.ndarray, "3 3"]) -> float:
     (a, b, c), (d, e, f), (g, h, i) = lattice.tolist()
     return abs(a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g))
-
-
-def _occupants(site: tuple[tuple[str, float], ...], flags: set[str]) -> str | Occupants:
-    amounts: dict[str, float] = {}
-    for symbol, occupancy in site:
-        element = element_of(symbol)
-        if element == "H" and symbol[:1] in ("D", "T"):
-            flags.add("isotope")
-        if symbol.endswith(("+", "-")) or "spin" in symbol:
-            flags.add("decorated")
-        amounts[element] = amounts.get(element, 0.0) + float(occupancy)
-    total = sum(amounts.values())
-    # CIFs round occupancies: three times 0.3334 is still a full site.
-    if not (0 < total <= 1.005) or min(amounts.values()) < 0:
-        raise Rejection(
-            "occupancy",
-            f"found occupancies {amounts} on one site, expected a sum in (0, 1]: is an "
-            "atom listed twice?",
-        )
-    amounts = {element: n for element, n in amounts.items() if n > 1e-6}
-    if len(amounts) == 1 and total > 0.995:
-        return next(iter(amounts))
-    return tuple(sorted((e, round(n / max(total, 1.0), 6)) for e, n in amounts.items()))
-
-
-def element_of(symbol: str) -> str:
-    """Return the element that a site's type symbol or label names.
-
-    Charges, site numbers and spins are dropped (`Fe2+`, `Fe1`, `Fe0+,spin=5`), and
-    D and T are hydrogen. Two letters are tried before one, as most CIF readers do.
-
-    Raises:
-        Rejection: no element up to Lr starts the symbol.
-    """
-    if symbol in _KNOWN:
-        return symbol
-    letters = _LETTERS.match(symbol).group()
-    if letters in _LABELS:
-        return _LABELS[letters]
-    refused = letters in _SUPERHEAVY or not _NOT_ATOMS.isdisjoint(
-        (letters.lower(), symbol.lower())
-    )
-    if not refused and letters[:2].title() in _KNOWN:
-        return letters[:2].title()
-    # A capital and a small letter are one symbol: Bq is no boron.
-    if not refused and letters[:1].upper() in _KNOWN and not letters[1:2].islower():
-        return letters[:1].upper()
-    raise Rejection(
-        "unknown_species",
-        f"found {symbol!r} on a site, expected an element from H to Lr (D and T are "
-        "read as H)",
-    )

@@ -8,11 +8,12 @@ import gemmi
 import numpy as np
 from jaxtyping import Float
 
-from cloud_jax.structures.cell import Cell, check_lattice, element_of
+from cloud_jax.structures.cell import Cell, check_lattice
 from cloud_jax.structures.cif_sites import atom_table, expand, read_rows
 from cloud_jax.structures.cif_symmetry import readings_of
 from cloud_jax.structures.cif_text import number, parse, string
 from cloud_jax.structures.rejection import Rejection
+from cloud_jax.structures.species import element_of
 
 _FORMULA_TOLERANCE = 0.02  # relative; formulas are rounded
 

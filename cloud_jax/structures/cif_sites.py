@@ -6,9 +6,10 @@ import gemmi
 import numpy as np
 from jaxtyping import Float
 
-from cloud_jax.structures.cell import FARTHEST, MAX_SITES, Cell, Occupants
+from cloud_jax.structures.cell import FARTHEST, MAX_SITES, Cell
 from cloud_jax.structures.operations import Lattice, Operations
 from cloud_jax.structures.rejection import Rejection
+from cloud_jax.structures.species import Occupants
 
 _SITE_TOLERANCE = 1e-4  # fractional; images closer than this are one site, as pymatgen
 _FRACTION_TOLERANCE = 1e-4  # 0.3333 is meant as 1/3 when this close, relative

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from cloud_jax.structures.cell import Cell, Occupants
+from cloud_jax.structures.cell import Cell
 from cloud_jax.structures.rejection import Rejection
+from cloud_jax.structures.species import Occupants
 
 SITE_TOLERANCE = 1e-4  # fractional; partly occupied sites closer than this are one
 _LONGEST = 1e5  # angstrom; no cell is that long, and products stay finite

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from cloud_jax.structures.cell import MAX_SITES, Cell, element_of
+from cloud_jax.structures.cell import MAX_SITES, Cell
 from cloud_jax.structures.rejection import Rejection
+from cloud_jax.structures.species import element_of
 
 _COMMENT = re.compile(r"[#!].*")
 

@@ -6,7 +6,7 @@ from matplotlib.image import imread
 
 from cloud_jax.evaluation.figures import Curve, Panel, curves, parity_plot
 from cloud_jax.evaluation.figures_dataset import _PERIODIC_TABLE, dataset_page
-from cloud_jax.structures.cell import ELEMENTS
+from cloud_jax.structures.species import ELEMENTS
 
 T = np.linspace(0, 1000, 11)
 

@@ -13,7 +13,7 @@ from pymatgen.core import Element
 from pymatgen.symmetry.groups import SYMM_DATA
 
 import cloud_jax.scope
-from cloud_jax.structures.cell import ELEMENTS
+from cloud_jax.structures.species import ELEMENTS
 
 FILE = Path(cloud_jax.scope.__file__).parent / "tables.json.gz"
 

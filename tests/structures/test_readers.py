@@ -7,8 +7,8 @@ from pymatgen.core import DummySpecies, Lattice, Structure
 from pymatgen.io.cif import CifParser, CifWriter
 
 from cloud_jax.scope import Cell, Rejection, encode, read_text, sentence
-from cloud_jax.structures.cell import element_of
 from cloud_jax.structures.readers import read_cif, read_json
+from cloud_jax.structures.species import element_of
 
 CIF = """data_test
 _cell_length_a 4.0(1)
