@@ -81,8 +81,8 @@ class Cell:
         return not all(isinstance(species, str) for species in self.species)
 
     def flagged(self, *flags: str) -> "Cell":
-        """Return the same cell with more flags."""
-        return replace(self, flags=tuple(sorted({*self.flags, *flags})))
+        """Return the same cell with more flags; an empty name is none."""
+        return replace(self, flags=tuple(sorted({*self.flags, *filter(None, flags)})))
 
     @classmethod
     def from_arrays(

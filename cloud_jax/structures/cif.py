@@ -1,21 +1,17 @@
 """CIFs to cells: what pymatgen's parser gives, an order of magnitude faster."""
 
 import math
-import re
-from collections import Counter
 
 import gemmi
 import numpy as np
 from jaxtyping import Float
 
 from cloud_jax.structures.cell import Cell, check_lattice
+from cloud_jax.structures.cif_formula import Contents
 from cloud_jax.structures.cif_sites import atom_table, expand, read_rows
-from cloud_jax.structures.cif_symmetry import readings_of
-from cloud_jax.structures.cif_text import number, parse, string
+from cloud_jax.structures.cif_symmetry import REPAIRED, readings_of
+from cloud_jax.structures.cif_text import number, parse
 from cloud_jax.structures.rejection import Rejection
-from cloud_jax.structures.species import element_of
-
-_FORMULA_TOLERANCE = 0.02  # relative; formulas are rounded
 
 
 def read_cif(text: str) -> Cell:
@@ -43,12 +39,14 @@ def read_cif(text: str) -> Cell:
 
 
 def _read_block(block: gemmi.cif.Block) -> Cell:
-    """Return the crystal of the first reading that all the block says agrees with."""
+    """Return the crystal of the first reading that agrees with what the block says."""
     rows, lattice = read_rows(block), _lattice(block)
-    formula, units = _formula(block), number(block, "_cell_formula_units_Z")
+    contents = Contents.of_block(block)
     doubtful: list[Cell] = []
     refused: list[Rejection] = []
     for readings in readings_of(block, lattice):
+        if doubtful and not contents.could_be_those_of(doubtful[0]):
+            break  # no symmetry adds an element
         agreeing: list[Cell] = []
         for operations in readings.groups:
             try:
@@ -58,17 +56,22 @@ def _read_block(block: gemmi.cif.Block) -> Cell:
             except Rejection as rejection:
                 refused.append(rejection)
                 continue
-            problem = _contradiction(formula, units, cell)
-            if not problem:
+            agrees, flag = contents.compare(cell)
+            cell = cell.flagged(flag, readings.flag)
+            if agrees:
                 agreeing.append(cell)
-            elif not readings.unique:
-                doubtful.append(cell.flagged(problem))
+            elif readings.flag != REPAIRED:
+                doubtful.append(cell)
         if len(agreeing) == 1 or (agreeing and not readings.unique):
-            flags = {readings.flag, "setting_assumed" if len(agreeing) > 1 else ""}
-            return agreeing[0].flagged(*filter(None, flags))
-    if doubtful:
-        return doubtful[0]
-    raise refused[0]
+            return _first(agreeing)
+    if not doubtful:
+        raise refused[0]
+    return _first(doubtful)
+
+
+def _first(candidates: list[Cell]) -> Cell:
+    """Return the first of the crystals that a file may mean, as the usual one."""
+    return candidates[0].flagged("setting_assumed" if len(candidates) > 1 else "")
 
 
 def _lattice(block: gemmi.cif.Block) -> Float[np.ndarray, "3 3"]:
@@ -90,44 +93,3 @@ def _lattice(block: gemmi.cif.Block) -> Float[np.ndarray, "3 3"]:
         )
     check_lattice(lattice)
     return lattice
-
-
-def _formula(block: gemmi.cif.Block) -> Counter[str]:
-    """Return how many atoms of each element a formula unit has; empty if unknown."""
-    said: Counter[str] = Counter()
-    text = string(block, "_chemical_formula_sum")
-    try:
-        for symbol, amount in re.findall(r"([A-Z][a-z]?)\s?([\d.]*)", text):
-            said[element_of(symbol)] += float(amount or 1)
-    except ValueError:  # a formula with variables; a Rejection is one too
-        return Counter()
-    return said
-
-
-def _contradiction(formula: Counter[str], units: float, cell: Cell) -> str:
-    """Return the flag of a cell that has other atoms than its file says.
-
-    Args:
-        formula: atoms of a formula unit, empty if the file does not say.
-        units: formula units in the cell, NaN if the file does not say.
-        cell: what was read.
-    """
-    found: Counter[str] = Counter()
-    for kind, n in Counter(cell.species).items():
-        for element, amount in ((kind, 1.0),) if isinstance(kind, str) else kind:
-            found[element] += n * amount
-    if not sum(formula.values()):
-        return ""
-    scale = sum(found.values()) / sum(formula.values())
-    if any(
-        abs(formula[e] * scale - found[e]) > _FORMULA_TOLERANCE * found[e]
-        for e in formula | found
-    ):
-        return "formula_differs"
-    # Some files give the formula of the whole cell, which holds that many units.
-    whole = all(amount % units == 0 for amount in formula.values())
-    if min(abs(scale - units), abs(scale - 1) if whole else units) > (
-        _FORMULA_TOLERANCE * units
-    ):
-        return "formula_units_differ"
-    return ""

@@ -34,21 +34,22 @@ _MAGNETIC_GROUPS = tuple(
     for what in ("number", "name")
     for notation in ("BNS", "OG")
 )
-_SUPERSPACE_GROUPS = (
+_MODULATED = (
     "_space_group_ssg_name",
     "_space_group_magn_ssg_name",
     "_space_group_symop_ssg_operation_algebraic",
     "_space_group_symop_magn_ssg_operation_algebraic",
+    "_cell_wave_vector_x",
 )
-# Tags that state a group: _symmetry_space_group_name_H-M, _space_group_name_H-M_alt ...
+# Tags that state a group: _symmetry_space_group_name_H-M, _space_group_IT_number ...
 _STATEMENT = re.compile(
-    "_(?:symmetry|space_group)_(?:space_group_)?"
-    "(?:name_(hall|h-m|schoenflies)|(?:int_tables|it)_(number)$)",
+    "_(?:symmetry|space_group)_(?:space_group_)?(?:name_)?"
+    "(?:(hall|h-m|schoenflies)(?:_alt|_full|_ref)?|(?:(?:int_tables|it)_)?(number))",
     re.IGNORECASE,
 )
 _KINDS = ("hall", "h-m", "schoenflies", "number")  # the most exact statement first
 _NUMBER = re.compile(r"\D*(\d{1,3})(?:\.0*)?(?:\s*:\s*(\w+))?\W*")  # 227 or 227:2
-_REPAIRED = "symmetry_repaired"
+REPAIRED = "symmetry_repaired"
 
 
 class Readings(NamedTuple):
@@ -101,13 +102,13 @@ def readings_of(block: gemmi.cif.Block, lattice: Lattice) -> Iterator[Readings]:
         statements, _ = _statements(block)
         if statements:
             named = _fitting(statements[0].groups, lattice)
-            yield Readings(named, _REPAIRED, unique=True)
+            yield Readings(named, REPAIRED, unique=True)
         yield _other_settings(statements, lattice)
 
 
 def _refuse_modulated(block: gemmi.cif.Block) -> None:
     dimension = number(block, "_cell_modulation_dimension")
-    names = [tag for tag in _SUPERSPACE_GROUPS if strings(block, tag)]
+    names = [tag for tag in _MODULATED if strings(block, tag)]
     if dimension >= 1 or names:
         raise Rejection(
             "bad_symmetry",
@@ -142,7 +143,7 @@ def _stated_readings(block: gemmi.cif.Block, lattice: Lattice) -> Iterator[Readi
     if len({s.number for s in statements if s.number}) > 1:
         yield Readings([usual[0]], refusal=f"{stated} are not one space group")
         groups = [group for statement in statements for group in statement.groups]
-        yield Readings(_fitting(groups, lattice), _REPAIRED, unique=True)
+        yield Readings(_fitting(groups, lattice), REPAIRED, unique=True)
     elif fitting := _fitting(usual, lattice):
         # An unknown name beside the group may have meant another setting.
         yield Readings(fitting, "setting_assumed" if unknown else "")
@@ -161,7 +162,7 @@ def _readings_of_identity(
     file that it read. Then the group that is named has more.
     """
     if named := [s for s in _statements(block)[0] if s.number != 1]:
-        yield Readings(_fitting(named[0].groups, lattice), _REPAIRED)
+        yield Readings(_fitting(named[0].groups, lattice), REPAIRED)
     else:
         _refuse_magnetic(block)
     yield Readings([identity])
@@ -185,7 +186,7 @@ def _other_settings(statements: list[_Statement], lattice: Lattice) -> Readings:
     """Return all settings of the groups that a file states."""
     numbers = dict.fromkeys(s.number for s in statements if s.number)
     groups = [g for n in numbers for g in _groups(settings_of_number(n))]
-    return Readings(_fitting(groups, lattice), _REPAIRED, unique=True)
+    return Readings(_fitting(groups, lattice), REPAIRED, unique=True)
 
 
 def _statements(block: gemmi.cif.Block) -> tuple[list[_Statement], list[str]]:
@@ -208,7 +209,7 @@ def _said(block: gemmi.cif.Block) -> Iterator[tuple[str, str, str]]:
     for item in block:
         tags = [item.pair[0]] if item.pair else item.loop.tags if item.loop else []
         for tag in tags:
-            found = _STATEMENT.match(tag)
+            found = _STATEMENT.fullmatch(tag)
             if found and (value := string(block, tag)) not in ("", "0"):
                 yield tag, (found[1] or found[2]).lower(), value
 

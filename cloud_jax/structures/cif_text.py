@@ -1,6 +1,7 @@
 """The text of a CIF to gemmi's data blocks, and the values of their tags."""
 
 import re
+import unicodedata
 
 import gemmi
 
@@ -35,8 +36,8 @@ def parse(text: str) -> gemmi.cif.Document:
     if text.lstrip()[:1] == "<":
         found = text.lstrip()[:40]
         raise Rejection("unreadable", f"not a CIF but a web page or XML: {found!r}")
-    if not text.isascii():  # names of authors; nothing that is read here
-        text = text.encode("ascii", "replace").decode()
+    if not text.isascii():
+        text = _in_ascii(text)
     if "\r" in text:  # alone it ends a line on old Macs, but for gemmi no comment
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = _DOTTED.sub(lambda tag: tag[0].replace(".", "_"), text)
@@ -61,6 +62,13 @@ def parse(text: str) -> gemmi.cif.Document:
         "unreadable",
         f"not a CIF: line {number} {line[:60]!r}: {problem}; {advice}",
     )
+
+
+def _in_ascii(text: str) -> str:
+    """Return a text in ASCII: minus signs, P6₃/m and 3̄ as they are meant, else ?."""
+    text = unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-")
+    text = re.sub("(\\d)[\N{COMBINING MACRON}\N{COMBINING OVERLINE}]", r"-\1", text)
+    return text.encode("ascii", "replace").decode()
 
 
 def _checked(document: gemmi.cif.Document) -> gemmi.cif.Document:

@@ -71,6 +71,7 @@ def parse_operations(
         )
     if shifts:
         operations = [a * b for a in shifts for b in operations]
+    operations = list({op.wrap().triplet(): op for op in operations}.values())
     missing = _not_closed(operations)
     if missing:
         raise Rejection(

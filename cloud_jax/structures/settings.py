@@ -18,6 +18,7 @@ _SUFFIXES = (
     (r"\s*s", "1"),
     (r"\s*z", "2"),
 )
+_MARKUP = re.compile(r"[_~$]|<[^>]*>")  # P2~1~/c, P6<sub>3</sub>/mmc
 # Words that say nothing of the setting: (No. 225), #225, (standard setting).
 _REMARK = re.compile(
     r"\s*(?:\(?\s*(?:no\.?|#)\s*\d{1,3}\s*\)?|[(\[{][^)\]}]*[)\]}])\W*$"
@@ -43,7 +44,7 @@ def settings_of_name(name: str) -> Settings:
     Returns:
         Several where a name states no origin or no axes, none for an unknown name.
     """
-    text, choice = _without_suffix(name.strip().lower().replace("_", ""))
+    text, choice = _without_suffix(_MARKUP.sub("", name).strip().lower())
     return of_choice(_lookup(text), choice)
 
 
