@@ -23,13 +23,7 @@ from pathlib import Path
 import requests
 import urllib3
 
-from cloud_jax.datasets.retries import (
-    FIRST_ATTEMPTS,
-    may_pass,
-    pause_s,
-    reason,
-    retry_after,
-)
+from cloud_jax.datasets.retries import Attempts, may_pass, reason, retry_after
 from cloud_jax.files import LockedError, lock
 from cloud_jax.progress import progress
 from cloud_jax.structures.source import SourceError
@@ -236,25 +230,30 @@ def _transfer(url: str, partial: Path) -> None:
     Raises:
         OSError: after the last attempt, or at once if another cannot help.
     """
-    failures, answered = 0, False
+    attempts = Attempts(ATTEMPTS, PAUSE_S)
     while True:
-        before = partial.stat().st_size if partial.exists() else 0
+        before = _size(partial)
         try:
             _attempt(url, partial, before)
             return
         except (OSError, urllib3.exceptions.HTTPError) as error:
-            size = partial.stat().st_size if partial.exists() else 0
-            failures = 1 if size > before else failures + 1
             refusal = getattr(error, "response", None)
-            answered = answered or refusal is not None or size > before
-            if (
-                failures >= (ATTEMPTS if answered else FIRST_ATTEMPTS)
-                or (refusal is not None and not may_pass(refusal.status_code))
-                or getattr(error, "errno", None) in _LOCAL
+            if _size(partial) > before:
+                attempts.n_failed = 0
+            attempts.answered |= refusal is not None or _size(partial) > before
+            pause = None
+            if getattr(error, "errno", None) not in _LOCAL and (
+                refusal is None or may_pass(refusal.status_code)
             ):
+                pause = attempts.fail(retry_after(getattr(refusal, "headers", {})))
+            if pause is None:
                 raise error if isinstance(error, OSError) else OSError(error) from error
-            asked_s = 0.0 if refusal is None else retry_after(refusal.headers)
-            time.sleep(pause_s(PAUSE_S, failures, asked_s))
+            time.sleep(pause)
+
+
+def _size(path: Path) -> int:
+    """Return the size of a file in bytes, 0 if there is none."""
+    return path.stat().st_size if path.exists() else 0
 
 
 def _attempt(url: str, partial: Path, start: int) -> None:

@@ -1,4 +1,4 @@
-"""Rules for asking a server again: after which answers, and after how long.
+"""Rules for asking a server again: after which answers, how often, after how long.
 
 urllib3's `Retry` says which answers are worth another attempt and reads what a server
 asks for. It does not send the attempts: a download that made progress counts from
@@ -18,6 +18,36 @@ RULE = Retry(
     backoff_max=60,
     retry_after_max=600,
 )
+
+
+class Attempts:
+    """Count failures in a row, and decide whether another attempt is worth making.
+
+    Args:
+        most: most attempts in a row; fewer where nothing has ever answered.
+        first_pause_s: pause before the second attempt, see `pause_s`.
+
+    Attributes:
+        answered: whether the server has ever answered.
+        n_failed: number of failures since the last success.
+    """
+
+    def __init__(self, most: int, first_pause_s: float):
+        self._most, self._first_pause_s = most, first_pause_s
+        self.answered = False
+        self.n_failed = 0
+
+    def fail(self, asked_s: float = 0.0) -> float | None:
+        """Count a failure; return the seconds to the next attempt, None to give up.
+
+        Args:
+            asked_s: pause that the server asked for.
+        """
+        self.n_failed += 1
+        most = self._most if self.answered else min(self._most, FIRST_ATTEMPTS)
+        if self.n_failed >= most:
+            return None
+        return pause_s(self._first_pause_s, self.n_failed, asked_s)
 
 
 def may_pass(status: int) -> bool:

@@ -14,6 +14,7 @@ from cloud_jax.datasets import download
 from cloud_jax.datasets.download import RemoteFile, find, find_or_fetch
 from cloud_jax.datasets.retries import (
     FIRST_ATTEMPTS,
+    Attempts,
     may_pass,
     pause_s,
     retry_after,
@@ -287,3 +288,15 @@ def test_pauses_grow_up_to_a_limit_unless_the_server_asks():
     assert retry_after({"Retry-After": "soon"}) == retry_after({}) == 0
     again = [status for status in range(400, 600) if may_pass(status)]
     assert again == [408, 425, 429, *range(500, 600)]
+
+
+@pytest.mark.parametrize(
+    ("answered", "n_pauses"), [(False, FIRST_ATTEMPTS - 1), (True, 4)]
+)
+def test_fewer_attempts_where_nothing_has_answered(answered, n_pauses):
+    attempts = Attempts(5, 1.0)
+    attempts.answered = answered
+    pauses = list(iter(attempts.fail, None))
+    assert len(pauses) == n_pauses
+    assert attempts.n_failed == n_pauses + 1
+    assert Attempts(5, 1.0).fail(asked_s=9.0) == 9.0

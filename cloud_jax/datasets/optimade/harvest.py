@@ -42,7 +42,7 @@ from cloud_jax.datasets.optimade.server import (
     shown,
     stated_total,
 )
-from cloud_jax.datasets.optimade.trail import CircleError, Trail, page_after
+from cloud_jax.datasets.optimade.trail import EndError, Trail, page_after
 from cloud_jax.datasets.optimade.web import (
     OutOfTimeError,
     RateLimiter,
@@ -175,6 +175,8 @@ class _Harvest:
     def __init__(self, task: HarvestTask, web: Web):
         self.folder, self.base_url, self.query = task.folder, task.base_url, task.query
         self.web, self.about = web, task.about
+        self.known_bad: set[int] = set()  # pages that failed in an earlier run
+        self.new_bad: list[int] = []  # pages that failed since the last good one
 
     def run(self) -> None:
         """Download the pages that are not here.
@@ -186,7 +188,9 @@ class _Harvest:
         self.folder.mkdir(parents=True, exist_ok=True)
         mend_log(self.folder)
         self._describe()
-        kept = self._kept_pages()
+        log = read_log(self.folder)
+        self.known_bad = {number for number, page in log.items() if page.error}
+        kept = self._kept_pages(log)
         n_here = sum(page.n for page in kept.values())
         total = next((p.total for p in reversed(kept.values()) if p.total), None)
         trail = Trail(self._first_url(), self.query.max_pages)
@@ -210,7 +214,7 @@ class _Harvest:
         try:
             while not trail.over:
                 trail.step(kept.get(trail.number) or self._fetch(trail, bar))
-        except CircleError as error:
+        except EndError as error:
             trail.problem = str(error)
             log_page(self.folder, trail.end())
         if trail.has_all and not trail.limited:
@@ -219,14 +223,17 @@ class _Harvest:
                 log_page(self.folder, replace(trail.last, n_distinct=n_distinct))
                 trail.count(n_distinct)
 
-    def _kept_pages(self) -> dict[int, Page]:
-        """Return the pages that need not be asked for, by number.
+    def _kept_pages(self, log: dict[int, Page]) -> dict[int, Page]:
+        """Return the pages of a log that need not be asked for, by number.
 
         Of a harvest that ended early, the last page is asked for again, which may name
         another by now, and so are empty pages.
         """
-        log = read_log(self.folder).items()
-        kept = {n: p for n, p in log if not p.error and _is_here(self.folder, n)}
+        kept = {
+            number: page
+            for number, page in log.items()
+            if not page.error and _is_here(self.folder, number)
+        }
         trail = Trail("", self.query.max_pages).follow(kept)
         if trail.over:
             kept = {n: p for n, p in kept.items() if p.n and p is not trail.last}
@@ -261,6 +268,7 @@ class _Harvest:
         )  # fmt: skip
         page = replace(page, next=_following(page, trail, link, more))
         log_page(self.folder, page)
+        self.new_bad.clear()
         bar.total = page.total or bar.total
         bar.update(len(entries))
         return page
@@ -282,17 +290,24 @@ class _Harvest:
             raise SourceError(f"{without}: {error}") from None
 
     def _skip(self, trail: Trail, error: str) -> Page:
-        """Log the next page as failed, and return it with the URL after it."""
+        """Log the next page as failed, and return it with the URL after it.
+
+        Raises:
+            SourceError: this is where the harvest ends.
+        """
+        if trail.has_all and not trail.last.more:  # a link past the end
+            raise EndError(error)
         page = Page(
             trail.number, trail.url, 0, "", "", None, trail.total, error=error
         )  # fmt: skip
-        if trail.n_failed_in_a_row + 1 >= BAD_PAGES_IN_A_ROW:
-            first = page.number - trail.n_failed_in_a_row
-            raise SourceError(
-                f"pages {first} to {page.number} failed: {error} ({shown(page.url)})"
-            )
         page = replace(page, next=page_after(page, trail.last))
         log_page(self.folder, page)
+        # Pages that were bad before tell nothing about the server: the next run gets
+        # past them.
+        self.new_bad += [] if page.number in self.known_bad else [page.number]
+        if len(self.new_bad) >= BAD_PAGES_IN_A_ROW:
+            pages = f"pages {self.new_bad[0]} to {page.number}"
+            raise SourceError(f"{pages} failed: {error} ({shown(page.url)})")
         return page
 
     def _first_url(self, page_limit: int | None = None) -> str:
@@ -346,7 +361,7 @@ def _following(
         return restore_parameters(link, trail.first_url if trail.last else page.url)
     if page.n and (short or more):
         with suppress(SourceError):
-            return page_after(page if short else replace(page, total=None), trail.last)
+            return page_after(replace(page, total=None) if more else page, trail.last)
     return None
 
 

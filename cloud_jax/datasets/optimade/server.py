@@ -142,7 +142,7 @@ def next_link(url: str, answer: dict) -> str | None:
 def says_more(answer: dict) -> bool | None:
     """Return whether a server says that entries follow a page, None if it does not."""
     more = mapping(answer.get("meta")).get("more_data_available")
-    return more if isinstance(more, bool) else None
+    return {"true": True, "false": False}.get(str(more).lower())
 
 
 def stated_total(answer: dict, *, alone: bool, filtered: bool) -> int | None:

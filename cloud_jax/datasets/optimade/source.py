@@ -7,6 +7,7 @@ read without a network.
 """
 
 import hashlib
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -147,6 +148,7 @@ class OptimadeSource(Source):
             tasks, problems = [], []
             for source in sources:
                 if source.archive:
+                    source._warn_of_gaps()
                     continue
                 source.folder.mkdir(parents=True, exist_ok=True)
                 try:
@@ -246,6 +248,13 @@ class OptimadeSource(Source):
         pages = read_log(folder).values()
         last = self.max_pages or float("inf")
         return [page for page in pages if page.n and page.number < last]
+
+    def _warn_of_gaps(self) -> None:
+        """Say what an archive lacks, which no server is asked for."""
+        for folder in _databases_in(self.folder):
+            trail = follow(folder, self.max_pages)
+            if gap := trail.lack():
+                print(f"warning: {folder}: {trail.size}: {gap}", file=sys.stderr)
 
     def _tasks(self, problems: list[str]) -> list[HarvestTask]:
         """Return a task per database; an index that is down is added to `problems`."""

@@ -13,8 +13,8 @@ EMPTY_PAGES_IN_A_ROW = 100
 _NAMED = 20  # failed pages, in a message
 
 
-class CircleError(SourceError):
-    """The server sends a page that is there already."""
+class EndError(SourceError):
+    """There is nothing new after the last page."""
 
 
 class Trail:
@@ -29,7 +29,6 @@ class Trail:
         n_repeated: number of entries that came again, if counted.
         total: entries of the whole query as the server stated last, None if never.
         failed: the pages that failed.
-        n_failed_in_a_row: how many of them are the last pages.
         n_empty: number of pages without entries.
         n_empty_in_a_row: how many of them are the last pages.
         seen: number of the page by its URL and by its first entry.
@@ -43,7 +42,6 @@ class Trail:
         self.n_entries = self.n_repeated = self.n_empty = self.n_empty_in_a_row = 0
         self.total: int | None = None
         self.failed: list[Page] = []
-        self.n_failed_in_a_row = 0
         self.seen: dict[str, int] = {}
         self.problem = ""
 
@@ -62,7 +60,6 @@ class Trail:
             self.seen[page.first] = page.number
         if page.error:
             self.failed.append(page)
-        self.n_failed_in_a_row = self.n_failed_in_a_row + 1 if page.error else 0
         is_empty = not (page.n or page.error)
         self.n_empty += is_empty
         self.n_empty_in_a_row = self.n_empty_in_a_row + 1 if is_empty else 0
@@ -73,10 +70,10 @@ class Trail:
         self.last, self.number, self.url = page, page.number + 1, page.next
 
     def check(self, mark: str) -> None:
-        """Raise CircleError if a page of this URL or first entry is there already."""
+        """Raise EndError if a page of this URL or first entry is there already."""
         if mark in self.seen:
             url = shown(self.url or "")
-            raise CircleError(
+            raise EndError(
                 f"page {self.number} is page {self.seen[mark]} again ({url}): the "
                 f"server links in a circle after {self.n_entries:,} structures"
             )

@@ -12,13 +12,7 @@ import requests
 import urllib3
 
 import cloud_jax
-from cloud_jax.datasets.retries import (
-    FIRST_ATTEMPTS,
-    may_pass,
-    pause_s,
-    reason,
-    retry_after,
-)
+from cloud_jax.datasets.retries import Attempts, may_pass, reason, retry_after
 
 MAX_BYTES = 256 * 2**20  # per answer
 _HEADERS = {"User-Agent": f"cloud_jax/{cloud_jax.__version__} (OPTIMADE harvest)"}
@@ -113,7 +107,7 @@ class Web:
         self._limiter, self._policy = limiter, policy
         self._session = requests.Session()
         self._session.headers.update(_HEADERS)
-        self._answered = False
+        self._attempts = Attempts(policy.attempts, policy.backoff_s)
         self.url = ""
 
     def __enter__(self) -> "Web":
@@ -134,17 +128,16 @@ class Web:
             OutOfTimeError: the time is up.
         """
         server = urlsplit(url).netloc
-        attempt = 0
+        self._attempts.n_failed = 0
         while True:
             self._limiter.wait(server, self._policy)
-            attempt += 1
             try:
                 return _parse(self._get(url), listing)
             except _AgainError as error:
-                most = self._policy.attempts
-                if attempt >= (most if self._answered else min(most, FIRST_ATTEMPTS)):
-                    raise WebError(f"{error}, {attempt} times") from None
-                pause = pause_s(self._policy.backoff_s, attempt, error.wait_s)
+                pause = self._attempts.fail(error.wait_s)
+                if pause is None:
+                    times = self._attempts.n_failed
+                    raise WebError(f"{error}, {times} times") from None
                 self._limiter.hold(server, pause)
 
     def text(self, url: str) -> str:
@@ -161,7 +154,7 @@ class Web:
         end = time.monotonic() + limit_s
         try:
             with self._session.get(url, stream=True, timeout=limit_s) as answer:
-                self._answered = True
+                self._attempts.answered = True
                 body = _read(answer, end)
                 self.url = answer.url
         except (requests.ConnectionError, requests.Timeout) as error:
