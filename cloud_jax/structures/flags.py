@@ -17,6 +17,7 @@ FLAGS = {
     "group it means; the usual one was used",
     "symmetry_repaired": "the symmetry that the file gives contradicts its cell, its "
     "formula or itself; the one reading without contradiction was used",
+    "symbols_from_comment": "the elements stand in the comment of the POSCAR alone",
     "symprec_lowered": "no group was found at the tolerance asked for; a smaller one "
     "was used",
 }

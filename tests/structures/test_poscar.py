@@ -71,6 +71,44 @@ def test_three_scales_and_a_comment_behind_the_scale():
     np.testing.assert_allclose(np.diag(one.lattice), [8, 8, 8])
 
 
+BODY = f"Na Cl\n1 1\nDirect\n{SITES}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEAD + BODY.replace(SITES, "0 0 0 .TRUE. .false. T\n.5 .5 .5 F T F\n"),
+        HEAD + "Na Cl\n1 1\nsel\nD\n0 0 0 T T F Na\n.5 .5 .5 T T F Cl\n",
+        HEAD + BODY.replace("Direct", ""),
+        HEAD + BODY.replace("Direct", "DIRECT"),
+        HEAD + "Na Cl\n1 1\ncARTESIAN\n0 0 0\n2 2 2\n",
+        HEAD + "Na Cl\n1 1\nkart\n0 0 0\n2 2 2\n",
+        HEAD.replace("4 0 0", "4.D0, 0d0, 0.0D+00") + BODY.replace(".5", ".05d1"),
+        HEAD.replace("1.0", "1.0d0 angstrom").replace("0\n", "0 ! vector\n") + BODY,
+        HEAD + "Na Cl ! elements\n1 1 atoms\nDirect ! mode\n" + SITES,
+        HEAD + "H Na Cl\n0 1 1\nDirect\n" + SITES,
+        HEAD + BODY + "\nLattice velocities and vectors\n1\n" + "0 0 0\n" * 8,
+        HEAD + BODY.replace("Na Cl", "Na_pv Cl_GW/f474ac0d"),
+        (HEAD + BODY).replace("\n", "\r"),
+        (HEAD + BODY).replace(" ", "\t"),
+    ],
+)
+def test_forms_that_other_readers_refuse_are_read(text):
+    cell = read_poscar(text)
+    assert (cell.species, cell.flags) == (("Na", "Cl"), ())
+    np.testing.assert_allclose(cell.lattice, np.eye(3) * 4)
+    np.testing.assert_allclose(cell.fractional, [[0] * 3, [0.5] * 3])
+
+
+def test_the_comment_of_vasp_4_names_the_elements_and_is_flagged():
+    for comment in ("Na Cl", "Na1 Cl1"):
+        cell = read_poscar(HEAD.replace("salt", comment) + "1 1\nDirect\n" + SITES)
+        assert (cell.species, cell.flags) == (("Na", "Cl"), ("symbols_from_comment",))
+    for comment in ("NaCl", "Na2 Cl1", "Na Cl K", "Na salt", "H He Li"):
+        with pytest.raises(Rejection, match="no element symbols"):
+            read_poscar(HEAD.replace("salt", comment) + "1 1\nDirect\n" + SITES)
+
+
 @pytest.mark.parametrize(
     ("text", "code", "message"),
     [
@@ -80,10 +118,24 @@ def test_three_scales_and_a_comment_behind_the_scale():
         (HEAD + "Na\n1 1\nDirect\n" + SITES, "unreadable", "1 symbols and 2 counts"),
         (HEAD + "Na Cl\n1 2\nDirect\n" + SITES, "unreadable", "not a POSCAR"),
         (HEAD + "Na Cl\n1 1\nDirect\n0 0\n1 1 1\n", "unreadable", "three numbers"),
-        (HEAD + "Na Cl\n1 1\nDirect\n0 0 x\n1 1 1\n", "unreadable", "float"),
+        (
+            HEAD + "Na Cl\n1 1\nDirect\n0 0 x\n1 1 1\n",
+            "unreadable",
+            "line 9: found",
+        ),
+        (HEAD + BODY.replace("1 1", "1.0 1"), "unreadable", "line 7: found '1.0 1'"),
+        (HEAD + BODY.replace("1 1", "-1 1"), "unreadable", "expected the number of"),
+        (HEAD.replace("1.0", "1 -1 1") + BODY, "unreadable", "three above 0"),
+        (HEAD.replace("1.0", "0") + BODY, "unreadable", "expected a scaling factor"),
+        (HEAD.replace("1.0", "1 2") + BODY, "unreadable", "expected a scaling factor"),
+        (HEAD + "Na Cl\n1 1", "unreadable", "the file ends after line 7"),
         (HEAD + "Na Xx\n1 1\nDirect\n" + SITES, "unknown_species", "'Xx'"),
         (HEAD + "Na Cl\n1 9999999\nDirect\n" + SITES, "too_many_sites", "10,000,000"),
-        ("x\ny\n4 0 0\n0 4 0\n0 0 4\nNa\n1\nD\n0 0 0\n", "unreadable", "float"),
+        (
+            "x\ny\n4 0 0\n0 4 0\n0 0 4\nNa\n1\nD\n0 0 0\n",
+            "unreadable",
+            "line 2: found",
+        ),
         ("x\n1\n4 0 0\n4 0 0\n0 0 4\nNa\n1\nC\n0 0 0\n", "unreadable", "Singular"),
         ("x\n-9\n4 0 0\n4 0 0\n0 0 4\nNa\n1\nD\n0 0 0\n", "unreadable", "no volume"),
     ],
