@@ -2,7 +2,7 @@
 
 OPTIMADE v1 (specification.optimade.org, section "Structures Entries"): cartesian
 positions, and at each site a species that may be a mixture, leave vacancies or carry
-atoms whose positions nobody knows. What the entry leaves open is a `Rejection`.
+atoms of unknown position. What the entry leaves open is a `Rejection`.
 """
 
 import json
@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from cloud_jax.structures.cell import Cell
 from cloud_jax.structures.rejection import Rejection
@@ -23,10 +24,9 @@ _VACANCIES = frozenset(("vacancy", "vac", "va"))
 def read_optimade(content: str | bytes | dict) -> Cell:
     """Read one entry, as text or parsed.
 
-    Partial occupancies stay: of a vacancy what is left of the site, of an assembly the
-    probability of each group of sites. A cell that the provider declares periodic in
-    one or two directions is read with the vacuum that it has, and flagged
-    `low_dimensional`.
+    Partial occupancies are kept: beside a vacancy the rest of the site, in an assembly
+    the probability of each group of sites. A cell that the provider declares periodic
+    in one or two directions is read with its vacuum, and flagged `low_dimensional`.
 
     Raises:
         Rejection: `unreadable` (no structure entry), `bad_lattice`, `bad_coordinates`,
@@ -48,11 +48,11 @@ def _read_entry(entry: Any) -> Cell:
         raise Rejection(
             "unreadable", "expected an OPTIMADE entry, an object with attributes"
         )
-    if entry.get("type", "structures") != "structures":
+    if entry.get("type", "structures") not in ("structures", "structure"):
         raise Rejection(
             "unreadable", f"found an entry of type {entry['type']!r}, not structures"
         )
-    directions = _periodic_directions(attributes)
+    n_periodic, directions = _periodic_directions(attributes)
     lattice = _lattice(attributes.get("lattice_vectors"), directions)
     positions = _positions(attributes)
     sites = _sites(attributes, len(positions))
@@ -68,41 +68,50 @@ def _read_entry(entry: Any) -> Cell:
     if any(_total(site) < 0.995 for site in sites):
         fractional, sites = _merge(fractional, sites)
     cell = Cell.from_sites(lattice, fractional, sites)
-    if directions is None or sum(directions) == 3:
-        return cell
-    return cell.flagged("low_dimensional")
+    return cell if n_periodic == 3 else cell.flagged("low_dimensional")
 
 
 def _total(site: Occupants) -> float:
-    """Occupancy of a site by whatever element."""
+    """Return the occupancy of a site, summed over its elements."""
     return sum(amount for _, amount in site)
 
 
-def _periodic_directions(attributes: dict) -> list[int] | None:
-    """Return which cell vectors repeat, None if the server does not say."""
+def _periodic_directions(attributes: dict) -> tuple[int, list[int]]:
+    """Return how many cell vectors repeat, and which (1 or 0 per vector).
+
+    All do if the server does not say. If its two fields differ, the smaller count is
+    returned.
+    """
     types = attributes.get("dimension_types")
-    count = attributes.get("nperiodic_dimensions")
-    if types is not None and (
-        not isinstance(types, list) or len(types) != 3 or not set(types) <= {0, 1}
-    ):
+    if types is None:
+        types = [1, 1, 1]
+    elif not isinstance(types, list) or len(types) != 3 or not set(types) <= {0, 1}:
         raise Rejection(
             "bad_lattice", f"dimension_types: found {types!r}, expected three of 0 or 1"
         )
-    if count == 0 or (types is not None and not any(types)):
+    count = attributes.get("nperiodic_dimensions")
+    if count is None:
+        count = 3
+    elif count not in (0, 1, 2, 3):
+        raise Rejection(
+            "bad_lattice", f"nperiodic_dimensions: found {count!r}, expected 0 to 3"
+        )
+    count = min(count, sum(types))
+    if not count:
         raise Rejection(
             "not_periodic", "found a molecule (no periodic direction), not a crystal"
         )
-    return types
+    return count, types
 
 
-def _lattice(vectors: Any, directions: list[int] | None) -> np.ndarray:
+def _lattice(vectors: Any, directions: list[int]) -> Float[np.ndarray, "3 3"]:
     if not isinstance(vectors, list) or len(vectors) != 3:
         raise Rejection(
             "bad_lattice", f"lattice_vectors: found {str(vectors)[:80]}, expected three"
         )
     for i, vector in enumerate(vectors):
         known = isinstance(vector, list) and len(vector) == 3 and None not in vector
-        if not known and directions is not None and not directions[i]:
+        if not known and not directions[i]:
             raise Rejection(
                 "bad_lattice",
                 f"cell vector {'abc'[i]} is left open because the structure does not "
@@ -122,7 +131,7 @@ def _lattice(vectors: Any, directions: list[int] | None) -> np.ndarray:
     return lattice
 
 
-def _positions(attributes: dict) -> np.ndarray:
+def _positions(attributes: dict) -> Float[np.ndarray, "n 3"]:
     rows = attributes.get("cartesian_site_positions")
     if not isinstance(rows, list) or not rows:
         code = "no_atoms" if rows == [] else "unknown_positions"
@@ -145,7 +154,7 @@ def _positions(attributes: dict) -> np.ndarray:
     return _numbers(rows, "bad_coordinates", "cartesian_site_positions")
 
 
-def _numbers(rows: list, code: str, name: str) -> np.ndarray:
+def _numbers(rows: list, code: str, name: str) -> Float[np.ndarray, "n 3"]:
     for row in rows:
         if any(type(value) not in (int, float) for value in row):
             raise Rejection(code, f"{name}: found {str(row)[:80]}, expected numbers")
@@ -165,7 +174,7 @@ def _sites(attributes: dict, n_sites: int) -> list[Occupants]:
         occupants = _occupants(one)
         if species.setdefault(one["name"], occupants) != occupants:
             raise Rejection("unreadable", f"two species are called {one['name']!r}")
-    if not species:  # some servers name the elements and leave it at that
+    if not species:  # some servers give the names of the elements and no more
         return [((name, 1.0),) for name in names]
     missing = sorted({str(name) for name in names if name not in species})
     if missing:
@@ -206,7 +215,7 @@ def _occupants(species: dict) -> Occupants:
         if symbol == "X":
             raise Rejection(
                 "unknown_species",
-                f"species {name!r} is or contains X, which is no chemical element",
+                f"species {name!r} is or contains X, which is not a chemical element",
             )
         if type(amount) not in (int, float) or not math.isfinite(amount):
             raise Rejection(
@@ -240,8 +249,14 @@ def _weigh_assemblies(attributes: dict, sites: list[Occupants]) -> list[Occupant
     weighed = list(sites)
     seen: set[int] = set()
     for assembly in attributes.get("assemblies") or []:
-        groups = assembly["sites_in_groups"]
-        for group, weight in zip(groups, assembly["group_probabilities"], strict=True):
+        groups, weights = assembly["sites_in_groups"], assembly["group_probabilities"]
+        if not isinstance(weights, list) or len(weights) != len(groups):
+            raise Rejection(
+                "occupancy",
+                f"assemblies: found group_probabilities {str(weights)[:80]}, expected "
+                f"{len(groups)} numbers",
+            )
+        for group, weight in zip(groups, weights, strict=True):
             for site in group:
                 if type(site) is not int or not 0 <= site < len(sites) or site in seen:
                     raise Rejection(
@@ -259,7 +274,7 @@ def _weigh_assemblies(attributes: dict, sites: list[Occupants]) -> list[Occupant
 def _merge(
     fractional: np.ndarray, sites: list[Occupants]
 ) -> tuple[np.ndarray, list[Occupants]]:
-    """Make sites at one point one mixed site, the first of them keeping its place."""
+    """Return the sites, those at one point made one mixed site in the first's place."""
     points: list[int] = []
     merged: list[Occupants] = []
     for i, site in enumerate(sites):

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from cloud_jax.scope import Rejection, encode
 from cloud_jax.scope.pipeline import read_cell
+from cloud_jax.structures.columns import value_item
 from cloud_jax.structures.optimade import read_optimade
 from cloud_jax.structures.source import RawItem
+from cloud_jax.structures.structure_json import read_json
 
 ROCK_SALT = {
     "id": "1",
@@ -113,9 +115,36 @@ def test_species_may_be_left_to_the_names_of_the_sites():
     assert cell.species == ("Na", "Cl")
 
 
-def test_a_layer_keeps_its_vacuum_and_is_flagged():
-    cell = read_optimade(entry(dimension_types=[1, 1, 0]))
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"dimension_types": [1, 1, 0]},
+        {"dimension_types": [0, 1, 0], "nperiodic_dimensions": 1},
+        {"dimension_types": None, "nperiodic_dimensions": 2},
+        {"dimension_types": None, "nperiodic_dimensions": 1},
+        {"dimension_types": [1, 1, 1], "nperiodic_dimensions": 2},
+        {"dimension_types": [True, True, False], "nperiodic_dimensions": 3},
+    ],
+)
+def test_a_layer_keeps_its_vacuum_and_is_flagged(attributes):
+    cell = read_optimade(entry(**attributes))
     assert cell.flags == ("low_dimensional",)
+    row = entry(**attributes)["attributes"]
+    assert read_cell(value_item("1", row)).flags == ("low_dimensional",)
+    assert read_json(entry(**attributes)).flags == ("low_dimensional",)
+
+
+def test_a_crystal_is_not_flagged():
+    for types, count in (([1, 1, 1], 3), (None, 3), ([1, 1, 1], None), (None, None)):
+        changed = entry(dimension_types=types, nperiodic_dimensions=count)
+        assert read_optimade(changed).flags == ()
+
+
+def test_the_answer_of_a_server_is_read_as_json():
+    answer = {"data": ROCK_SALT, "meta": {"api_version": "1.2.0"}}
+    assert read_json(json.dumps(answer)).flags == ()
+    answer["data"] = [ROCK_SALT, ROCK_SALT]
+    assert read_json(json.dumps(answer)).flags == ("first_of_several",)
 
 
 NULL_ROW = [[0, 0, 0], [None, None, None]]
@@ -148,6 +177,8 @@ NULL_ROW = [[0, 0, 0], [None, None, None]]
         (entry(lattice_vectors=[["3", 0, 0]] * 3), "bad_lattice", "numbers"),
         (entry(dimension_types=[0, 0, 0]), "not_periodic", "molecule"),
         (entry(nperiodic_dimensions=0), "not_periodic", "molecule"),
+        (entry(nperiodic_dimensions="2"), "bad_lattice", "expected 0 to 3"),
+        (entry(nperiodic_dimensions=4), "bad_lattice", "expected 0 to 3"),
         (entry(dimension_types=[1, 1]), "bad_lattice", "dimension_types"),
         (entry(cartesian_site_positions=None), "unknown_positions", "None"),
         (entry(cartesian_site_positions=[]), "no_atoms", "list"),
@@ -161,7 +192,7 @@ NULL_ROW = [[0, 0, 0], [None, None, None]]
         (entry(nsites=3), "bad_coordinates", "nsites is 3"),
         (entry(species_at_sites=["Na"]), "unreadable", "1 names"),
         (entry(species_at_sites=["Na", "Br"]), "unknown_species", "Br"),
-        (species(chemical_symbols=["X"]), "unknown_species", "no chemical element"),
+        (species(chemical_symbols=["X"]), "unknown_species", "not a chemical element"),
         (species(chemical_symbols=["Bq"]), "unknown_species", "Bq"),
         (species(chemical_symbols=["Na", "K"]), "occupancy", "2 chemical symbols"),
         (species(concentration=[1.4]), "occupancy", "1.4"),
@@ -176,6 +207,11 @@ NULL_ROW = [[0, 0, 0], [None, None, None]]
             ),
             "occupancy",
             "site 9",
+        ),
+        (
+            entry(assemblies=[{"sites_in_groups": [[0]], "group_probabilities": None}]),
+            "occupancy",
+            "group_probabilities None, expected 1 numbers",
         ),
         (entry(type="references") | {"type": "references"}, "unreadable", "references"),
         ({"id": "1", "attributes": None}, "unreadable", "attributes"),
