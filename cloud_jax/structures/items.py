@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from cloud_jax.structures.compressed import decompressed, uncompressed_name
 from cloud_jax.structures.extxyz import frames
 from cloud_jax.structures.rejection import Rejection
-from cloud_jax.structures.source import RawItem
+from cloud_jax.structures.source import RawItem, SourceError
 
 KNOWN_NAMES = (
     "*.cif, *.mcif, *.json, *.xyz, *.extxyz, *.vasp, *.poscar, POSCAR* or CONTCAR*, "
@@ -54,7 +54,7 @@ def file_items(name: str, data: bytes) -> Iterator[RawItem]:
     if kind == "cif":
         parts = list(_blocks(data))
     elif kind == "extxyz":
-        parts = list(frames(io.StringIO(data.decode("utf-8-sig", "replace"))))
+        parts = list(_frames(data))
     if len(parts) < 2:
         yield RawItem(name, data, kind)
         return
@@ -63,6 +63,14 @@ def file_items(name: str, data: bytes) -> Iterator[RawItem]:
         seen[part.id] += 1
         times = f".{seen[part.id]}" if seen[part.id] > 1 else ""
         yield part._replace(id=f"{name}#{part.id}{times}")
+
+
+def _frames(data: bytes) -> Iterator[RawItem]:
+    """Yield the frames of an XYZ file, and a reject for text that is not a frame."""
+    try:
+        yield from frames(io.StringIO(data.decode("utf-8-sig", "replace")))
+    except SourceError as error:
+        yield RawItem("rest", ("unreadable", str(error)), "reject")
 
 
 def _blocks(data: bytes) -> Iterator[RawItem]:
