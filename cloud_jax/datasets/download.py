@@ -15,10 +15,11 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import requests
 import urllib3
@@ -32,6 +33,7 @@ ATTEMPTS = 6  # in a row without a byte of progress
 PAUSE_S = 1.0  # before the second attempt
 TIMEOUT_S = 30.0  # without a byte
 _BLOCK = 2**20
+T = TypeVar("T")
 _LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 _AGENT = {"User-Agent": "cloud_jax", "Accept-Encoding": "identity"}
 
@@ -204,9 +206,7 @@ def _resolve(file: RemoteFile) -> RemoteFile:
     """
     if not file.url.endswith("/files"):
         return file
-    with _open(f"{file.url}?page_size=1000", 0) as answer:
-        answer.raise_for_status()
-        body = answer.content
+    body = _persist(lambda: _read(f"{file.url}?page_size=1000"))
     try:
         entries = {entry["name"]: entry for entry in json.loads(body)}
         names = sorted(entries)
@@ -225,22 +225,35 @@ def _resolve(file: RemoteFile) -> RemoteFile:
 
 
 def _transfer(url: str, partial: Path) -> None:
-    """Append to a partial file until it is complete; progress resets the attempts.
+    """Append to a partial file until it is complete.
+
+    Raises:
+        OSError: after the last attempt, or at once if another cannot help.
+    """
+    _persist(lambda: _attempt(url, partial, _size(partial)), lambda: _size(partial))
+
+
+def _persist(attempt: Callable[[], T], n_kept: Callable[[], int] = lambda: 0) -> T:
+    """Return what an attempt returns, repeating it while that may help.
+
+    Args:
+        attempt: raises OSError or urllib3's HTTPError where it fails.
+        n_kept: returns the number of bytes received so far; attempts are counted from
+            the last that added some.
 
     Raises:
         OSError: after the last attempt, or at once if another cannot help.
     """
     attempts = Attempts(ATTEMPTS, PAUSE_S)
     while True:
-        before = _size(partial)
+        before = n_kept()
         try:
-            _attempt(url, partial, before)
-            return
+            return attempt()
         except (OSError, urllib3.exceptions.HTTPError) as error:
             refusal = getattr(error, "response", None)
-            if _size(partial) > before:
+            if n_kept() > before:
                 attempts.n_failed = 0
-            attempts.answered |= refusal is not None or _size(partial) > before
+            attempts.answered |= refusal is not None or n_kept() > before
             pause = None
             if getattr(error, "errno", None) not in _LOCAL and (
                 refusal is None or may_pass(refusal.status_code)
@@ -249,6 +262,13 @@ def _transfer(url: str, partial: Path) -> None:
             if pause is None:
                 raise error if isinstance(error, OSError) else OSError(error) from error
             time.sleep(pause)
+
+
+def _read(url: str) -> bytes:
+    """Return the bytes of an answer, in one attempt."""
+    with _open(url, 0) as answer:
+        answer.raise_for_status()
+        return answer.content
 
 
 def _size(path: Path) -> int:

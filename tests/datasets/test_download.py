@@ -88,6 +88,8 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"" if start else BODY)
 
     def get_v2_articles_7_files(self, start):
+        if len(self.server.asked) == 1:
+            return self.send_error(503)
         entry = {"id": 1, "name": "ub.json", "size": len(BODY)}
         entry |= {"computed_md5": hashlib.md5(BODY).hexdigest()}
         entry |= {"download_url": f"{self.server.url}/whole"}
