@@ -8,9 +8,10 @@ from jaxtyping import Float
 
 from cloud_jax.structures.cell import Cell, check_lattice
 from cloud_jax.structures.cif_formula import Contents
-from cloud_jax.structures.cif_sites import atom_table, expand, read_rows
-from cloud_jax.structures.cif_symmetry import REPAIRED, readings_of
+from cloud_jax.structures.cif_sites import Rows, atom_table, expand, read_rows
+from cloud_jax.structures.cif_symmetry import IDENTITY, REPAIRED, readings_of
 from cloud_jax.structures.cif_text import number, parse
+from cloud_jax.structures.operations import Lattice, Operations, permute
 from cloud_jax.structures.rejection import Rejection
 
 
@@ -50,14 +51,14 @@ def _read_block(block: gemmi.cif.Block) -> Cell:
         agreeing: list[Cell] = []
         for operations in readings.groups:
             try:
-                cell = expand(rows, operations, lattice)
+                cell = _cell(rows, operations, lattice, readings.flag)
                 if readings.refusal:
                     raise Rejection("bad_symmetry", readings.refusal)
             except Rejection as rejection:
                 refused.append(rejection)
                 continue
             agrees, flag = contents.compare(cell)
-            cell = cell.flagged(flag, readings.flag)
+            cell = cell.flagged(flag)
             if agrees:
                 agreeing.append(cell)
             elif readings.flag != REPAIRED:
@@ -67,6 +68,16 @@ def _read_block(block: gemmi.cif.Block) -> Cell:
     if not doubtful:
         raise refused[0]
     return _first(doubtful)
+
+
+def _cell(rows: Rows, operations: Operations, lattice: Lattice, flag: str) -> Cell:
+    """Return the crystal of one reading, also where all atoms are listed already."""
+    try:
+        return expand(rows, operations, lattice).flagged(flag)
+    except Rejection:
+        if flag == REPAIRED or not permute(operations, rows.fractional, lattice):
+            raise
+        return expand(rows, IDENTITY, lattice).flagged(REPAIRED)
 
 
 def _first(candidates: list[Cell]) -> Cell:

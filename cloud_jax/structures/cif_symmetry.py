@@ -24,27 +24,34 @@ from cloud_jax.structures.settings import (
 )
 
 # Listed operations, and centrings to combine those of magnetic CIFs with.
+IDENTITY = as_arrays([gemmi.Op("x,y,z")])
 _OPERATIONS = (
     ("_symmetry_equiv_pos_as_xyz", ""),
     ("_space_group_symop_operation_xyz", ""),
     ("_space_group_symop_magn_operation_xyz", "_space_group_symop_magn_centering_xyz"),
 )
-_MAGNETIC_GROUPS = tuple(
-    f"_space_group_magn_{what}_{notation}"
-    for what in ("number", "name")
-    for notation in ("BNS", "OG")
-)
 _MODULATED = (
+    "_cell_wave_vector_x",
+    "_cell_subsystems_number",
     "_space_group_ssg_name",
+    "_space_group_ssg_name_IT",
+    "_space_group_ssg_name_WJJ",
+    "_space_group_ssg_IT_number",
     "_space_group_magn_ssg_name",
     "_space_group_symop_ssg_operation_algebraic",
     "_space_group_symop_magn_ssg_operation_algebraic",
-    "_cell_wave_vector_x",
 )
+# Tags that state a magnetic group, or the group of the crystal without moments.
+_MAGNETIC = re.compile(
+    r"_(?:space_group_magn|magnetic_space_group|parent_space_group)[._]"
+    r"[\w.]*(?:name|number)[\w.-]*",
+    re.IGNORECASE,
+)
+_P1 = re.compile(r"1\.1(?:\.1)?|P ?1(?:\.1)?|1")
 # Tags that state a group: _symmetry_space_group_name_H-M, _space_group_IT_number ...
 _STATEMENT = re.compile(
-    "_(?:symmetry|space_group)_(?:space_group_)?(?:name_)?"
-    "(?:(hall|h-m|schoenflies)(?:_alt|_full|_ref)?|(?:(?:int_tables|it)_)?(number))",
+    "_(?:symmetry|space_group|symmetry_space_group)(?:_name|_symbol)?"
+    "(?:_(hall|h-m|schoenflies)(?:_alt|_full|_ref)?|(?:_int_tables|_it)?_(number|no))?",
     re.IGNORECASE,
 )
 _KINDS = ("hall", "h-m", "schoenflies", "number")  # the most exact statement first
@@ -134,9 +141,9 @@ def _stated_readings(block: gemmi.cif.Block, lattice: Lattice) -> Iterator[Readi
             f"{unknown[0]}, which is no space group we know, and no list of "
             "operations; add _symmetry_equiv_pos_as_xyz rows",
         )
+    _refuse_magnetic(block)
     if not statements:
-        _refuse_magnetic(block)
-        yield Readings([as_arrays([gemmi.Op("x,y,z")])])
+        yield Readings([IDENTITY])
         return
     stated = " and ".join(statement.text for statement in statements)
     usual = statements[0].groups
@@ -164,13 +171,13 @@ def _readings_of_identity(
     if named := [s for s in _statements(block)[0] if s.number != 1]:
         yield Readings(_fitting(named[0].groups, lattice), REPAIRED)
     else:
-        _refuse_magnetic(block)
+        _refuse_magnetic(block, listed=True)
     yield Readings([identity])
 
 
-def _refuse_magnetic(block: gemmi.cif.Block) -> None:
-    for tag in _MAGNETIC_GROUPS:
-        if (name := string(block, tag)) and not re.fullmatch(r"1\.1(\.1)?|P ?1", name):
+def _refuse_magnetic(block: gemmi.cif.Block, listed: bool = False) -> None:
+    for tag, _, name in _values(block, _MAGNETIC):
+        if not _P1.fullmatch(name) and not (listed and tag.startswith("_parent")):
             raise Rejection(
                 "bad_symmetry",
                 f"{tag}: found {name!r} without operations; add "
@@ -193,7 +200,8 @@ def _statements(block: gemmi.cif.Block) -> tuple[list[_Statement], list[str]]:
     """Return the groups that a block states, the most exact first, and unknown ones."""
     choice = string(block, "_space_group_IT_coordinate_system_code")
     found, unknown = [], []
-    for tag, kind, value in _said(block):
+    for tag, match, value in _values(block, _STATEMENT):
+        kind = "number" if match[2] else (match[1] or "h-m").lower()
         read = {"hall": _read_hall, "number": _read_number}.get(kind, _read_name)
         number, groups = read(value, choice)
         if groups:
@@ -204,14 +212,18 @@ def _statements(block: gemmi.cif.Block) -> tuple[list[_Statement], list[str]]:
     return [statement for _, statement in found], unknown
 
 
-def _said(block: gemmi.cif.Block) -> Iterator[tuple[str, str, str]]:
-    """Yield tag, kind and value of each statement of the group."""
+def _values(
+    block: gemmi.cif.Block, pattern: re.Pattern
+) -> Iterator[tuple[str, re.Match, str]]:
+    """Yield each tag that a pattern matches, the match and the value, if it has one."""
     for item in block:
         tags = [item.pair[0]] if item.pair else item.loop.tags if item.loop else []
         for tag in tags:
-            found = _STATEMENT.fullmatch(tag)
-            if found and (value := string(block, tag)) not in ("", "0"):
-                yield tag, (found[1] or found[2]).lower(), value
+            if not (found := pattern.fullmatch(tag)):
+                continue
+            value = string(block, tag).strip(" '")
+            if value not in ("", "?", ".", "0"):
+                yield tag, found, value
 
 
 @lru_cache(maxsize=512)

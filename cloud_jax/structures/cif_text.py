@@ -1,7 +1,6 @@
 """The text of a CIF to gemmi's data blocks, and the values of their tags."""
 
 import re
-import unicodedata
 
 import gemmi
 
@@ -14,6 +13,8 @@ _ONCE = ("_cell_", "_atom_site_", "_symmetry_", "_space_group_")
 # since a search that ignores case takes four times as long.
 _CATEGORIES = "cell|atom_site|symmetry|space_group|chemical_formula"
 _DOTTED = re.compile(rf"_(?<!\S_)(?:{_CATEGORIES}|{_CATEGORIES.upper()})\w*\.[\w.-]+")
+_BARRED = re.compile("(\\d)[\N{COMBINING MACRON}\N{COMBINING OVERLINE}]")
+_ASCII = {0x2080 + digit: str(digit) for digit in range(10)} | {0x2212: "-"}
 _SYNTAX = re.compile(r"^string:(\d+)(?::\d+\(\d+\))?: ?(.*)", re.DOTALL)
 _ADVICE = {
     "expected block header": "a CIF begins with data_ and a name",
@@ -65,9 +66,8 @@ def parse(text: str) -> gemmi.cif.Document:
 
 
 def _in_ascii(text: str) -> str:
-    """Return a text in ASCII: minus signs, P6₃/m and 3̄ as they are meant, else ?."""
-    text = unicodedata.normalize("NFKC", text).replace("\N{MINUS SIGN}", "-")
-    text = re.sub("(\\d)[\N{COMBINING MACRON}\N{COMBINING OVERLINE}]", r"-\1", text)
+    """Return a text in ASCII; minus signs, subscripts and barred digits are kept."""
+    text = _BARRED.sub(r"-\1", text).translate(_ASCII)
     return text.encode("ascii", "replace").decode()
 
 

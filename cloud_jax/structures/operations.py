@@ -7,9 +7,11 @@ import gemmi
 import numpy as np
 from jaxtyping import Float
 
+from cloud_jax.structures.cell import SHORTEST_DISTANCE
 from cloud_jax.structures.rejection import Rejection
 
 _MAX_OPERATIONS = 8 * 192  # of the largest groups, in a cell twice as long each way
+_MAX_POINTS = 1000  # of a cell whose atoms are compared with all their images
 _METRIC_TOLERANCE = 0.01  # half a percent of a length, half a degree
 
 Operations = tuple[Float[np.ndarray, "m 3 3"], Float[np.ndarray, "m 3"]]
@@ -40,6 +42,26 @@ def misfit(operations: Operations, lattice: Lattice) -> str:
     cell = " ".join(f"{value:g}" for value in (*lengths, *_angles(metric, lengths)))
     operation = _triplet(rotations[worst.argmax()])
     return f"{operation} does not fit the cell {cell}; correct the one or the other"
+
+
+def permute(
+    operations: Operations, points: Float[np.ndarray, "n 3"], lattice: Lattice
+) -> bool:
+    """Return whether operations take every point near to one of the points.
+
+    Args:
+        operations: rotations and shifts, fractional.
+        points: fractional coordinates; if there are many, the answer is no.
+        lattice: cell vectors in rows, angstrom.
+    """
+    if len(points) > _MAX_POINTS:
+        return False
+    for rotation, shift in zip(*operations, strict=True):
+        steps = (points @ rotation.T + shift)[:, None] - points
+        steps = (steps - np.rint(steps)) @ lattice
+        if (steps**2).sum(axis=-1).min(axis=1).max() > SHORTEST_DISTANCE**2:
+            return False
+    return True
 
 
 def _angles(metric: np.ndarray, lengths: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ _SUFFIXES = (
 _MARKUP = re.compile(r"[_~$]|<[^>]*>")  # P2~1~/c, P6<sub>3</sub>/mmc
 # Words that say nothing of the setting: (No. 225), #225, (standard setting).
 _REMARK = re.compile(
-    r"\s*(?:\(?\s*(?:no\.?|#)\s*\d{1,3}\s*\)?|[(\[{][^)\]}]*[)\]}])\W*$"
+    r"\s*(?:[,(]?\s*(?:no\.?|#)\s*\d{1,3}\s*\)?|[(\[{][^)\]}]*[)\]}])\W*$"
 )
 
 Settings = tuple[gemmi.SpaceGroup, ...]

@@ -54,6 +54,10 @@ def refusal(text: str) -> str:
         (ROCK_SALT, f"{NAME} FM-3M", "225 Na 4a Cl 4b"),
         (ROCK_SALT, f"{NAME} 'F m 3 m'", "225 Na 4a Cl 4b"),
         (ROCK_SALT, f"{NAME} 'F m -3 m (No. 225)'", "225 Na 4a Cl 4b"),
+        (ROCK_SALT, f"{NAME} 'F m -3 m, No. 225'", "225 Na 4a Cl 4b"),
+        (ROCK_SALT, f"{NAME} Fm\N{MINUS SIGN}3m", "225 Na 4a Cl 4b"),
+        (ROCK_SALT, f"{NAME} 'F m 3\N{COMBINING OVERLINE} m'", "225 Na 4a Cl 4b"),
+        (ROCK_SALT, "_space_group_name 'F m -3 m'", "225 Na 4a Cl 4b"),
         (ROCK_SALT, "_space_group_name_H-M_full 'F 4/m -3 2/m'", "225 Na 4a Cl 4b"),
         (ROCK_SALT, "_space_group_name_H-M_alt 'F m -3 m'", "225 Na 4a Cl 4b"),
         (ROCK_SALT, "_space_group.name_H-M_alt 'F m -3 m'", "225 Na 4a Cl 4b"),
@@ -105,10 +109,24 @@ def test_dotted_tags_are_read_throughout():
     assert orbits(dotted) == orbits(text) == "2 Si 2i"
 
 
-@pytest.mark.parametrize("number", ["?", "1", "0", "."])
-def test_a_file_that_states_no_group_holds_all_atoms(number):
-    text = cif(*ROCK_SALT, f"{NUMBER} {number}")
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{NUMBER} ?",
+        f"{NUMBER} '?'",
+        f"{NUMBER} 0",
+        f"{NUMBER} 1",
+        f"{NAME} .",
+        "_cell_modulation_dimension 0",
+        "_space_group_magn.number_BNS 1.1",
+        "_space_group_magn.name_BNS ?",
+        f"{LIST}\nx,y,z\nx,y,z",
+    ],
+)
+def test_a_file_that_states_no_group_holds_all_atoms(line):
+    text = cif(*ROCK_SALT, line)
     assert orbits(text) == "221 Na 1a Cl 1b"
+    assert read_cif(text).flags == ()
 
 
 @pytest.mark.parametrize(
@@ -132,6 +150,11 @@ def test_a_file_that_states_no_group_holds_all_atoms(number):
             (5, 5, 5, *CUBIC),
             "_space_group_magn.number_BNS 14.80",
             "_space_group_magn_number_BNS: found '14.80' without operations",
+        ),
+        (
+            (5, 5, 5, *CUBIC),
+            f"_parent_space_group.IT_number 225\n{NAME} 'F m -3 m'",
+            "_parent_space_group.IT_number: found '225' without operations",
         ),
         (
             (5, 5, 5, *CUBIC),
@@ -190,19 +213,26 @@ def test_the_only_reading_without_contradiction_is_used_and_flagged(
     assert (len(cell.species), cell.flags) == (n_atoms, ("symmetry_repaired",))
 
 
-def test_all_atoms_under_the_identity_and_a_name_are_the_crystal():
-    atoms = "\n".join(
-        f"{kind} {x} {y} {z}"
-        for kind, shift in (("Na", 0), ("Cl", 0.5))
-        for x, y, z in (
-            (shift, shift, shift),
-            (shift, shift + 0.5, shift + 0.5),
-            (shift + 0.5, shift, shift + 0.5),
-            (shift + 0.5, shift + 0.5, shift),
-        )
-    )
-    cell = read_cif(cif(ROCK_SALT[0], atoms, f"{LIST}\nx,y,z\n{NAME} 'F m -3 m'"))
-    assert (len(cell.species), cell.flags) == (8, ())
+def all_atoms(noise: float = 0.0) -> str:
+    corners = (0, 0, 0), (0, 0.5, 0.5), (0.5, 0, 0.5), (0.5, 0.5, 0)
+    rows = [("Na", *corner) for corner in corners]
+    rows += [("Cl", x + 0.5, y, z) for x, y, z in corners]
+    rows[5] = ("Cl", 0.5, 0.5 + noise, 0.5)
+    return "\n".join(" ".join(map(str, row)) for row in rows)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02])
+@pytest.mark.parametrize(
+    ("lines", "flags"),
+    [
+        (f"{LIST}\nx,y,z\n{NAME} 'F m -3 m'", ()),
+        (f"{NAME} 'F m -3 m'", ("symmetry_repaired",)),
+        (f"{NAME} 'P 1'\n{NUMBER} 225", ("symmetry_repaired",)),
+    ],
+)
+def test_all_atoms_of_the_cell_are_not_multiplied(lines, flags, noise):
+    cell = read_cif(cif(ROCK_SALT[0], all_atoms(noise), lines))
+    assert (len(cell.species), cell.flags) == (8, flags)
 
 
 def test_a_wrong_z_is_flagged():
