@@ -16,9 +16,9 @@ import numpy as np
 from cloud_jax.datasets.download import RemoteFile, find, find_or_fetch
 from cloud_jax.files import file_sha256
 from cloud_jax.structures.columns import column_index
+from cloud_jax.structures.csv_table import csv_rows
 from cloud_jax.structures.json_stream import split_rows
 from cloud_jax.structures.source import Listing, Piece, RawItem, Source, SourceError
-from cloud_jax.structures.table import csv_rows
 
 ID, STRUCTURE, FOLD = "id", "structure", "fold"
 

@@ -28,8 +28,8 @@ from cloud_jax.datasets.benchmark import (
 )
 from cloud_jax.datasets.download import RemoteFile
 from cloud_jax.structures.columns import column_index
+from cloud_jax.structures.csv_table import csv_rows
 from cloud_jax.structures.source import Listing, SourceError
-from cloud_jax.structures.table import csv_rows
 
 CV, U, SPLIT_GONG = "cv_j_per_mol_cell_k", "u_j_per_mol_cell", "split_gong"
 _RAW = "https://raw.githubusercontent.com"

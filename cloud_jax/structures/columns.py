@@ -1,6 +1,6 @@
 """Rows of a table: their id, and their crystal in one column or in several."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,40 @@ _NUMBERS = ("numbers", "atomic_numbers", "Z")
 _SYMBOLS = ("species_at_sites", "symbols", "species", "elements")
 
 
+def plain_number(text: str) -> float | None:
+    """Return the number that a text spells, None if it does not spell one.
+
+    Digits of other scripts and 1_000, which Python takes, are not numbers of a table.
+    """
+    if not text.isascii() or "_" in text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def refuse_twins(names: Iterable[str], header: Sequence[str], path: Path) -> None:
+    """Raise SourceError for a name that several columns have."""
+    for name in names:
+        if (n := header.count(name)) > 1:
+            raise SourceError(
+                f"{path}: {n} columns are called {name!r}, expected one: rename the "
+                "others"
+            )
+
+
 def column_index(
     header: Sequence[str], wanted: str, known: Sequence[str], path: Path
 ) -> int:
     """Return the index of the wanted column, or of the first known one.
 
     Raises:
-        SourceError: the header has none of them.
+        SourceError: the header has none of them, or has it twice.
     """
     for name in (wanted,) if wanted else known:
         if name in header:
+            refuse_twins([name], header, path)
             return header.index(name)
     raise SourceError(
         f"{path}: found columns {', '.join(header)}; expected "
@@ -46,11 +70,11 @@ def id_index(header: Sequence[str], wanted: str, path: Path) -> int | None:
     """Return the index of the id column, None if the header has none.
 
     Raises:
-        SourceError: the wanted column is missing.
+        SourceError: the wanted column is missing, or is there twice.
     """
-    if wanted:
-        return column_index(header, wanted, (), path)
-    return next((header.index(n) for n in ID_COLUMNS if n in header), None)
+    if wanted or set(ID_COLUMNS) & set(header):
+        return column_index(header, wanted, ID_COLUMNS, path)
+    return None
 
 
 def row_id(keys: Mapping[str, Any], id_column: str) -> str:
@@ -72,6 +96,7 @@ def used_columns(header: Sequence[str], column: str, id_column: str, path: Path)
     if not column and not set(STRUCTURE_COLUMNS) & set(header):
         structure = [name for name in header if name in _PARTS]
         if crystal_of(dict.fromkeys(structure, ())) is not None:
+            refuse_twins(structure, header, path)
             return [*ids, *(name for name in structure if name not in ids)]
     return [*ids, header[column_index(header, column, STRUCTURE_COLUMNS, path)]]
 

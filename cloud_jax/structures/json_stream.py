@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from cloud_jax.structures.columns import refuse_twins
 from cloud_jax.structures.compressed import DAMAGED, open_text
 from cloud_jax.structures.source import MAX_ITEM_BYTES, SourceError
 
@@ -169,6 +170,7 @@ def data_rows(
     names = isinstance(columns, list) and all(isinstance(c, str) for c in columns)
     if not names or stream.peek() != "[":
         raise _no_split(head, path)
+    refuse_twins(columns, columns, path)  # of two values of a row one would be lost
     for number, _ in enumerate(stream.elements()):
         values = stream.value()
         if isinstance(values, list) and len(values) == len(columns):

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cloud_jax.structures.columns import column_index
+from cloud_jax.structures.csv_table import csv_rows, csv_size
 from cloud_jax.structures.source import Piece, RawItem
-from cloud_jax.structures.table import FileSource, column_index, csv_rows, csv_size
+from cloud_jax.structures.table import FileSource
 
 _COLUMNS = ("cloud", "scope", "scope_paper", "sentence", "string")
 

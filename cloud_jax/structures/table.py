@@ -3,32 +3,24 @@
 All are streamed except npz, which is a few flat arrays of 60 bytes per atom.
 """
 
-import csv
 import glob
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cloud_jax.structures.ase_database import database_items, database_size
-from cloud_jax.structures.columns import (
-    ID_COLUMNS,
-    STRUCTURE_COLUMNS,
-    column_index,
-    id_index,
-    value_item,
-)
-from cloud_jax.structures.compressed import DAMAGED, open_text, uncompressed_name
+from cloud_jax.structures.columns import ID_COLUMNS
+from cloud_jax.structures.compressed import DAMAGED, uncompressed_name
+from cloud_jax.structures.csv_table import csv_items, csv_size
 from cloud_jax.structures.extxyz import frame_items
 from cloud_jax.structures.json_stream import line_rows
 from cloud_jax.structures.json_tables import json_items, row_items
 from cloud_jax.structures.parquet import parquet_items, parquet_size
 from cloud_jax.structures.source import (
-    MAX_ITEM_BYTES,
     PathSource,
     Piece,
     RawItem,
@@ -111,7 +103,7 @@ class TableSource(FileSource):
         names = self.column, self.id_column
         readers = {
             ".npz": npz_items,
-            ".csv": self._csv_items,
+            ".csv": lambda path: csv_items(path, *names),
             ".jsonl": self._json_lines,
             ".json": lambda path: json_items(path, *names, self.splits),
             ".parquet": lambda path: parquet_items(path, *names),
@@ -127,20 +119,6 @@ class TableSource(FileSource):
             )
         return readers[same.get(suffix, suffix)]
 
-    def _csv_items(self, path: Path) -> Iterator[RawItem]:
-        with csv_rows(path) as (header, rows):
-            column = column_index(header, self.column, STRUCTURE_COLUMNS, path)
-            id_at = id_index(header, self.id_column, path)
-            for number, (_, row) in enumerate(rows):
-                if len(row) == len(header) + 1:  # the unnamed index of pandas
-                    del row[0]
-                name = f"{path.name}:{number}"
-                if len(row) != len(header):
-                    problem = f"found {len(row)} fields, expected {len(header)}"
-                    yield RawItem(name, ("bad_row", problem), "reject")
-                else:
-                    yield value_item(name if id_at is None else row[id_at], row[column])
-
     def _json_lines(self, path: Path) -> Iterator[RawItem]:
         rows = (row for _, row in line_rows(path))
         yield from row_items(rows, path, self.column, self.id_column)
@@ -150,45 +128,6 @@ def _suffix(path: Path) -> str:
     """Return the last suffix that is not of a compression, in lower case."""
     name = uncompressed_name(path.name.lower()).removesuffix(".zip")
     return Path(name).suffix
-
-
-def csv_size(path: Path) -> int:
-    """Return the number of rows of a CSV without its header."""
-    with csv_rows(path) as (_, rows):
-        return sum(1 for _ in rows)
-
-
-@contextmanager
-def csv_rows(
-    path: Path,
-) -> Iterator[tuple[list[str], Iterator[tuple[int, list[str]]]]]:
-    """Open a CSV as its header and a stream of rows, skipping comments above it.
-
-    Each row comes with the number, from 1, of the line of text on which it begins.
-
-    Raises:
-        SourceError: the file is missing, damaged or has no header.
-    """
-    csv.field_size_limit(MAX_ITEM_BYTES)
-    try:
-        with open_text(path) as file:
-            above, line = 1, file.readline()
-            while line.startswith("#"):
-                above, line = above + 1, file.readline()
-            header = next(csv.reader([line]), [])
-            if not header:
-                raise SourceError(f"{path}: empty, expected a line of column names")
-            yield header, _numbered(csv.reader(file), above)
-    except (*DAMAGED, UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"{path}: cannot be read ({error})") from error
-
-
-def _numbered(reader: Any, above: int) -> Iterator[tuple[int, list[str]]]:
-    begins = above + 1
-    for row in reader:
-        if row:
-            yield begins, row
-        begins = above + reader.line_num + 1
 
 
 def npz_size(path: Path) -> int:

@@ -1,0 +1,172 @@
+"""CSV tables, streamed; each row comes with the line on which it begins.
+
+A quote (") that is never closed makes one cell of all lines up to the next quote or to
+the end of the file. Such a file is refused with the line of the quote: the rows inside
+that cell would be lost.
+"""
+
+import csv
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from cloud_jax.structures.columns import (
+    STRUCTURE_COLUMNS,
+    column_index,
+    id_index,
+    plain_number,
+    value_item,
+)
+from cloud_jax.structures.compressed import DAMAGED, open_text
+from cloud_jax.structures.source import MAX_ITEM_BYTES, RawItem, SourceError
+
+
+def csv_items(path: Path, column: str, id_column: str) -> Iterator[RawItem]:
+    """Yield the crystal of each row.
+
+    Raises:
+        SourceError: missing columns, or a file that cannot be read.
+    """
+    with csv_rows(path) as (header, rows):
+        structure = column_index(header, column, STRUCTURE_COLUMNS, path)
+        id_at = id_index(header, id_column, path)
+        for number, (_, row) in enumerate(rows):
+            if len(row) == len(header) + 1:  # the unnamed index of pandas
+                del row[0]
+            name = f"{path.name}:{number}"
+            if len(row) != len(header):
+                problem = f"found {len(row)} fields, expected {len(header)}"
+                yield RawItem(name, ("bad_row", problem), "reject")
+            else:
+                yield value_item(name if id_at is None else row[id_at], row[structure])
+
+
+def csv_size(path: Path) -> int:
+    """Return the number of rows of a CSV without its header."""
+    with csv_rows(path) as (_, rows):
+        return sum(1 for _ in rows)
+
+
+@contextmanager
+def csv_rows(
+    path: Path,
+) -> Iterator[tuple[list[str], Iterator[tuple[int, list[str]]]]]:
+    """Open a CSV as its header and a stream of rows, skipping comments above it.
+
+    Each row comes with the number, from 1, of the line of text on which it begins.
+
+    Raises:
+        SourceError: the file is missing or damaged, has no header, or a quote in it is
+            never closed.
+    """
+    csv.field_size_limit(MAX_ITEM_BYTES)
+    try:
+        with open_text(path) as file:
+            above, line = 1, file.readline()
+            while line.startswith("#"):
+                above, line = above + 1, file.readline()
+            header = next(csv.reader([line]), [])
+            if not header:
+                raise SourceError(f"{path}: empty, expected a line of column names")
+            if len(header) == 1 and (found := set(header[0]) & set(";\t|")):
+                raise SourceError(
+                    f"{path}: found the line of column names {line.strip()[:80]!r}, "
+                    f"expected commas between columns instead of {min(found)!r}"
+                )
+            yield header, _rows(file, above, len(header), path)
+    except (*DAMAGED, UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"{path}: cannot be read ({error})") from error
+
+
+def _rows(
+    file: TextIO, above: int, n_columns: int, path: Path
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows below the header and their lines.
+
+    Args:
+        file: positioned below the header.
+        above: number of lines that were read.
+        n_columns: of the header.
+        path: for messages.
+    """
+    lines: list[str] = []  # of the row that is being read
+
+    def read() -> Iterator[str]:
+        for line in file:
+            lines.append(line)
+            yield line
+
+    reader = csv.reader(read(), strict=True)
+    begins = above + 1
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            if len(lines) > 1 or _is_open(lines):
+                raise _unclosed(lines, begins, path, str(error)) from None
+            row = next(csv.reader(lines))  # text after a quote, as pandas takes it
+        if row is None:
+            return
+        if len(lines) > 1 and _hides_rows(lines, row, n_columns):
+            raise _unclosed(lines, begins, path, "the lines inside look like rows")
+        if row:
+            yield begins, row
+        begins += len(lines)
+        lines.clear()
+
+
+def _is_open(lines: Sequence[str]) -> bool:
+    """Return whether a quote is open at the end, so that it takes another line."""
+    try:
+        return len(list(csv.reader([*lines, "x"]))) == 1
+    except csv.Error:  # longer than a cell may be
+        return False
+
+
+def _hides_rows(lines: Sequence[str], row: Sequence[str], n_columns: int) -> bool:
+    """Return whether every line of a row but the first could be a row by itself.
+
+    It then begins with a cell, has as many as the header, and numbers where the row has
+    them. The lines of a CIF, of a list in brackets or of a remark do not.
+    """
+    if any(line.count(",") < n_columns - 1 for line in lines[1:]):  # mostly the first
+        return False
+    same = len(row) == n_columns
+    numbers = [i for i, x in enumerate(row) if same and plain_number(x) is not None]
+
+    def is_row(line: str) -> bool:
+        cells = next(csv.reader([line]))
+        return (
+            line[0] not in " \t[{(\"'"
+            and len(cells) == n_columns
+            and all(plain_number(cells[i]) is not None for i in numbers)
+        )
+
+    return n_columns > 1 and all(map(is_row, lines[1:]))
+
+
+def _unclosed(lines: list[str], begins: int, path: Path, why: str) -> SourceError:
+    """Return the error that names the line on which the last quote opens.
+
+    Args:
+        lines: of a row.
+        begins: number of the first of them.
+        path: of the file.
+        why: the quote should not be there.
+    """
+    last = begins + len(lines) - 1
+    if not _is_open(lines):  # the last line closes it
+        lines = lines[:-1]
+
+    def n_cells(n: int) -> int:
+        return len(next(csv.reader(lines[:n])))
+
+    # The cell that is open at the end began on the first line with as many cells.
+    opened = bisect_left(range(1, len(lines)), n_cells(len(lines)), key=n_cells)
+    return SourceError(
+        f'{path}, line {begins + opened}: a quote (") opens here and its cell runs to '
+        f"line {last} ({why}), so the rows between would be lost: close the quote, or "
+        "double it where it belongs to the text"
+    )
