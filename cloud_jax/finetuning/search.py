@@ -6,7 +6,10 @@ the labels of rows that no member learns from or selects with are removed.
 
 import json
 import shutil
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +22,9 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from cloud_jax.config import flatten
 from cloud_jax.finetuning.job import Job, prepare, read
@@ -33,6 +38,8 @@ from cloud_jax.training.errors import (
     RunMismatchError,
 )
 from cloud_jax.training.workdir import differences
+
+STUDY = "study.db"
 
 
 class Search(NamedTuple):
@@ -57,6 +64,10 @@ class Search(NamedTuple):
 
 class FailedTrialError(Exception):
     """A trial failed by itself; the search continues with the next one."""
+
+
+class StudyFileError(ValueError):
+    """study.db is damaged, of another program, or cannot be written."""
 
 
 class SharedTable:
@@ -110,24 +121,44 @@ def search(
 
     Raises:
         RunMismatchError: the folder holds another search.
+        StudyFileError: study.db is damaged, or cannot be written.
         InterruptedRunError: a signal; the trial resumes in the next call.
         OSError, JaxRuntimeError: not the fault of one trial.
     """
-    study = open_study(plan)
-    requeue_killed(study)
-    distributions = {
-        key: distribution(values, plan.configured[key])
-        for key, values in plan.space.items()
-    }
-    while len(answered(study)) < n_trials:
-        # Seeded by the trial's number, so that an interrupted search chooses the same.
-        number = len(study.trials)
-        entropy = np.random.SeedSequence([plan.seed, number]).generate_state(1)[0]
-        study.sampler = optuna.samplers.TPESampler(seed=int(entropy))
-        trial = study.ask(distributions)
-        run_trial(study, trial, plan, reader)
-        report(study)
+    with study_file_explained(plan.folder):
+        study = open_study(plan)
+        requeue_killed(study)
+        distributions = {
+            key: distribution(values, plan.configured[key])
+            for key, values in plan.space.items()
+        }
+        while len(answered(study)) < n_trials:
+            # Seeded by the trial's number, so that a resumed search chooses the same.
+            number = len(study.trials)
+            entropy = np.random.SeedSequence([plan.seed, number]).generate_state(1)[0]
+            study.sampler = optuna.samplers.TPESampler(seed=int(entropy))
+            trial = study.ask(distributions)
+            run_trial(study, trial, plan, reader)
+            report(study)
     return study
+
+
+@contextmanager
+def study_file_explained(folder: Path, *others: type[Exception]) -> Iterator[None]:
+    """Raise StudyFileError where study.db cannot be read or written.
+
+    Args:
+        folder: of the search.
+        others: errors that mean it too.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError, *others) as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise StudyFileError(
+            f"{folder / STUDY}: not a study that Optuna can use ({reason}): move it "
+            "away to start anew, or give another --workdir"
+        ) from error
 
 
 def open_study(plan: Search) -> optuna.Study:
@@ -137,12 +168,16 @@ def open_study(plan: Search) -> optuna.Study:
         RunMismatchError: with the lines that differ.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        study_name="search",
-        storage=f"sqlite:///{plan.folder.resolve()}/study.db",
-        direction="minimize",
-        load_if_exists=True,
-    )
+    connect = partial(sqlite3.connect, plan.folder / STUDY)
+    # RuntimeError: the file is of a later version of Optuna.
+    with study_file_explained(plan.folder, RuntimeError):
+        study = optuna.create_study(
+            study_name="search",
+            # Not by a URL, which reads ?, % and braces in a path as its own syntax.
+            storage=optuna.storages.RDBStorage("sqlite://", {"creator": connect}),
+            direction="minimize",
+            load_if_exists=True,
+        )
     identity = json.loads(json.dumps(plan.identity))  # as the study keeps it
     had = study.user_attrs.get("identity")
     if had and study.trials:
@@ -236,8 +271,7 @@ def without_test_rows(job: Job) -> Job:
     """Return a job without what a trial must not see."""
     seen = [np.union1d(member.train, member.validation) for member in job.members]
     seen = np.unique(np.concatenate(seen))
-    # A constant instead of NaN, because steps multiply unused places by 0.
-    targets = np.tile(job.table.targets[seen].mean(axis=0), (len(job.table.ids), 1))
+    targets = np.full_like(job.table.targets, np.nan)
     targets[seen] = job.table.targets[seen]
     no_rows = np.zeros(0, int)
     return job._replace(
