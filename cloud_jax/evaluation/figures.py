@@ -86,7 +86,7 @@ def parity_plot(
 
     Args:
         path: the figure; its suffix is the format.
-        target: true values of the test rows.
+        target: true values of the test rows; NaN where there is none to draw.
         prediction: predictions for the same rows.
         names: names of the targets.
         units: units of the targets; empty where there is none.
@@ -94,10 +94,12 @@ def parity_plot(
     """
     figure, axes = make_panels(len(names))
     for i, (axis, name, unit) in enumerate(zip(axes, names, units, strict=True)):
-        true, found = np.asarray(target)[:, i], np.asarray(prediction)[:, i]
-        draw_diagonal(axis, true, found)
+        known = ~np.isnan(np.asarray(target)[:, i])
+        true, found = (np.asarray(x)[known, i] for x in (target, prediction))
+        if known.any():
+            draw_diagonal(axis, true, found)
         # Many points: small and clear, and as pixels in a vector file.
-        size = float(np.clip(3000 / len(true), 2, 14))
+        size = float(np.clip(3000 / max(len(true), 1), 2, 14))
         axis.scatter(
             true, found, s=size, color=COLOURS[0], alpha=0.5, lw=0, rasterized=True
         )

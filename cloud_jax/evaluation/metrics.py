@@ -10,6 +10,8 @@ from sklearn.metrics import (
     root_mean_squared_error,
 )
 
+_METRICS = ("mae", "rmse", "r2", "mae_over_mad_train_mean", "mae_over_mad_test_mean")
+
 
 def regression_metrics(
     prediction: Float[np.ndarray, " N"],
@@ -21,15 +23,16 @@ def regression_metrics(
 
     Args:
         prediction: in the units of the target.
-        target: of the same rows, at least two.
+        target: of the same rows; NaN where a row has no label and does not count.
         training_mean: mean of the target over the training rows.
 
     Returns:
-        `mae`, `rmse` (units of the target), `r2`, `n`, and the MAE divided by the mean
-        absolute deviation (MAD) of the test targets. `mae_over_mad_train_mean` takes
-        the deviation from the mean of the training rows, as the CLOUD reference code
-        does; `mae_over_mad_test_mean` from the mean of the test rows, as eq. 20 of the
-        paper reads. None where all test targets are equal, so that the MAD is 0.
+        `mae`, `rmse` (units of the target), `r2`, the number `n` of labels, and the MAE
+        divided by the mean absolute deviation (MAD) of the test targets.
+        `mae_over_mad_train_mean` takes the deviation from the mean of the training
+        rows, as the CLOUD reference code does; `mae_over_mad_test_mean` from the mean
+        of the test rows, as eq. 20 of the paper reads. None where all test targets are
+        equal, so that the MAD is 0; all but `n` are None where no row has a label.
 
     Raises:
         ValueError: a prediction is not a finite number, or lengths differ.
@@ -39,6 +42,10 @@ def regression_metrics(
         raise ValueError(
             f"{bad} of {len(prediction)} predictions are not finite numbers"
         )
+    known = ~np.isnan(target)
+    if not known.any():
+        return dict.fromkeys(_METRICS) | {"n": 0}
+    prediction, target = prediction[known], target[known]
     mae = float(mean_absolute_error(target, prediction))
 
     def over_mad(mean: float) -> float | None:
@@ -63,8 +70,8 @@ def over_folds(
 ) -> dict[str, dict[str, float | None]]:
     """Compute the mean and the standard deviation of each number over folds.
 
-    Each fold counts the same. The deviation is divided by the number of folds, as
-    MatBench does.
+    Each fold counts the same; those whose `n` is 0 do not. The deviation is divided by
+    the number of folds, as MatBench does.
 
     Args:
         metrics: numbers of each fold, by name; `n` is left out.
@@ -82,8 +89,8 @@ def over_folds(
     for name in metrics[0]:
         if name == "n":
             continue
-        values = [fold[name] for fold in metrics]
-        known = None not in values
+        values = [fold[name] for fold in metrics if fold.get("n") != 0]
+        known = bool(values) and None not in values
         summary[name] = {
             what: float(of(values)) if known else None
             for what, of in statistics.items()

@@ -33,17 +33,18 @@ def calibrate(job: Job, trained: Trained) -> dict[str, Any]:
     """Return the `calibration` entry of a model folder.
 
     It is empty where no member held a row out (protocol `paper`), and lacks a target
-    with too few rows for the level.
+    with too few labelled rows for the level.
     """
     held_out = np.zeros(trained.raw.shape[:2], bool)
     for index, member in enumerate(job.members):
         if job.config.folds.protocol == "strict":
             held_out[index, member.validation] = True
-    rows = np.flatnonzero(held_out.any(axis=0))
-    if not len(rows):
+    if not held_out.any():
         return {}
     level, targets = job.config.confidence, {}
     for i, target in enumerate(job.targets):
+        labelled = ~np.isnan(job.table.targets[:, i])
+        rows = np.flatnonzero(held_out.any(axis=0) & labelled)
         found = residuals(job, trained, i, rows, held_out[:, rows])
         if (quantile := conformal_quantile(found, level)) is not None:
             entry = {"level": level, "n": len(rows), "quantile": quantile}
@@ -64,7 +65,7 @@ def residuals(
         job: with the labels.
         trained: with the predictions.
         index: of the target.
-        rows: of the table, each held out by one member at least.
+        rows: of the table, each with a label and held out by one member at least.
         held_out: which members held a row out.
     """
     true = job.table.targets[rows, index]

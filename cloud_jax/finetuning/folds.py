@@ -1,18 +1,25 @@
-"""Folds and their members: which rows train, validate and test; how targets scale.
+"""Folds and their members: which rows train, validate and test.
 
 A fold is two lists of row numbers. They come from a column of the table, from a file
 (such as MatBench's) or from a seed. Each fold is trained and tested on its own.
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 PROTOCOLS = ("strict", "paper")
+
+# Words of a split column, as `_fold_word` spells them.
+_TEST = {"test", "testing", "test_set", "holdout", "hold_out", "held_out"}
+_TRAIN = {"train", "training", "train_set", "train_val", "trainval"}
+_VALIDATION = {"val", "valid", "validation", "dev"}  # those rows a seed chooses
+_BOOLEANS = {"true", "false", "yes", "no", "t", "f", "y", "n", "0", "1", "0.0", "1.0"}
 
 
 class FoldError(ValueError):
@@ -55,23 +62,39 @@ def folds_from_column(values: Sequence[str]) -> list[Fold]:
     """Return the folds that a column says.
 
     Args:
-        values: one per row. Either `test` and one other word (`train`, `train_val`),
-            which makes one fold; or the name of the fold that tests the row, which is
-            then trained on in all others.
+        values: one per row. Either a word for test rows and one for training rows, in
+            any case, which makes one fold; or the name of the fold that tests the row,
+            which is then trained on in all others.
 
     Raises:
-        FoldError: `test` and several other words, or too few rows.
+        FoldError: a word for one side without one for the other, a third word, yes and
+            no, names that differ in case alone, or too few rows.
     """
-    column = np.array(values, dtype=str)
-    names = sorted(set(column.tolist()), key=_natural)
-    if not {"train", "test"} & set(names):
-        return _checked(_one_against_rest(column == name, name) for name in names)
-    if len(names) != 2 or "test" not in names:
+    names = sorted(set(values), key=_natural)
+    column = np.array([_fold_word(value) for value in values], dtype=str)
+    words = set(column.tolist())
+    found = f"the split column holds {', '.join(names[:6])}"
+    if words <= _BOOLEANS:
         raise FoldError(
-            f"the split column holds {', '.join(names[:6])}; expected train and test, "
-            "both, or in every row the name of the fold that tests it"
+            f"{found}, which does not say which rows are tested: write test and train, "
+            "or the names of folds such as fold_0"
         )
-    return _checked([_one_against_rest(column == "test", "split")])
+    tests = words & _TEST
+    if tests or words & (_TRAIN | _VALIDATION):
+        if len(tests) != 1 or len(words) != 2 or words & _VALIDATION:
+            raise FoldError(
+                f"{found}; expected train and test, both and nothing else, or in every "
+                "row the name of the fold that tests it"
+            )
+        return _checked([_one_against_rest(column == tests.pop(), "split")])
+    if len(words) < len(names):
+        raise FoldError(
+            f"{found}, of which some differ in case or spaces alone: spell each fold "
+            "in one way"
+        )
+    return _checked(
+        _one_against_rest(column == _fold_word(name), name) for name in names
+    )
 
 
 def folds_from_k(
@@ -116,7 +139,8 @@ def folds_from_file(
 
     A fold may also be `{"train": [rows], "test": [rows]}`, as MatBench publishes
     them; without `train` all rows that are not tested are trained on. A row is an id
-    (text) or a row number of the table's file counted from 0 (a number).
+    (text) or a row number of the table's file counted from 0 (a number). A number that
+    is also an id must mean the same row.
 
     Args:
         path: of the file.
@@ -125,8 +149,8 @@ def folds_from_file(
         rejected: ids of rows that were read and set aside; a fold may name them.
 
     Raises:
-        FoldError: not such a file, a row that the table never had, a row both trained
-            on and tested, or too few rows.
+        FoldError: not such a file, a row that the table never had, a number that may
+            be one row or another, a row both trained on and tested, or too few rows.
     """
     path = Path(path)
     places = {name: i for i, name in enumerate(ids)}
@@ -141,6 +165,17 @@ def folds_from_file(
                 f"{path}: {what}: {len(unknown)} of {len(names)} rows are not in the "
                 f"table: {', '.join(map(repr, unknown[:5]))}; the table's ids are like "
                 f"{ids[0]!r}, and numbers count its rows from 0"
+            )
+        twofold = [
+            name
+            for name in names
+            if str(name) in known and places.get(name) != places.get(str(name))
+        ]
+        if twofold:
+            raise FoldError(
+                f"{path}: {what}: {len(twofold)} of {len(names)} numbers may be an id "
+                f"or the number of another row, such as {twofold[0]}: write ids as "
+                f'text, "{twofold[0]}", or give the table ids that are not numbers'
             )
         return np.array(sorted({places[n] for n in names if n in places}), dtype=int)
 
@@ -158,7 +193,11 @@ def folds_from_file(
 def _read_folds(path: Path) -> dict:
     """Return {fold: [test rows] or {test, train}}."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(
+            path.read_text(encoding="utf-8"), object_pairs_hook=_distinct
+        )
+    except FoldError as error:
+        raise FoldError(f"{path}: {error}") from None
     except (OSError, ValueError) as error:
         raise FoldError(f"{path}: cannot be read as JSON ({error})") from None
     usable = (
@@ -172,14 +211,28 @@ def _read_folds(path: Path) -> dict:
     return content
 
 
+def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object of JSON; raise FoldError for a name that is there twice."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        twice = next(name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1)
+        raise FoldError(f"{twice!r} is there twice, expected once")
+    return content
+
+
 def _is_fold(entry: object) -> bool:
     sides = [entry]
     if isinstance(entry, dict):
         sides = [entry.get("test"), entry.get("train", [])]
     return all(
-        isinstance(side, list) and all(isinstance(row, str | int) for row in side)
+        isinstance(side, list) and all(type(row) in (str, int) for row in side)
         for side in sides
     )
+
+
+def _fold_word(text: str) -> str:
+    """Return a word in lower case, with _ for spaces and hyphens."""
+    return re.sub(r"[\s_-]+", "_", text.strip().lower())
 
 
 def _natural(name: str) -> tuple[int, str]:
@@ -276,43 +329,3 @@ def overlaps(sentences: Sequence[str], fold: Fold) -> Int[np.ndarray, " k"]:
     """Return the test rows whose sentence is also that of a training row."""
     trained = {sentences[i] for i in fold.train}
     return np.array([i for i in fold.test if sentences[i] in trained], dtype=int)
-
-
-class Scaling(NamedTuple):
-    """Statistics of training rows, one number per target each.
-
-    Attributes:
-        mean: by which targets are centred.
-        std: standard deviation, by which they are scaled.
-        mad: mean absolute deviation.
-    """
-
-    mean: Float[np.ndarray, " P"]
-    std: Float[np.ndarray, " P"]
-    mad: Float[np.ndarray, " P"]
-
-
-def fit_scaling(
-    targets: Float[np.ndarray, "N P"],
-    train: Int[np.ndarray, " n"],
-    names: Sequence[str],
-) -> Scaling:
-    """Return the statistics of some rows.
-
-    Args:
-        targets: of the whole table.
-        train: rows to measure.
-        names: of the targets, for the error.
-
-    Raises:
-        FoldError: a target is the same in all of them.
-    """
-    rows = np.asarray(targets, dtype=float)[train]
-    for name, column in zip(names, rows.T, strict=True):
-        if np.ptp(column) == 0:
-            raise FoldError(
-                f"target {name}: found {column[0]:g} in all {len(rows)} training rows, "
-                "expected more than one value"
-            )
-    mean = rows.mean(axis=0)
-    return Scaling(mean, rows.std(axis=0), np.abs(rows - mean).mean(axis=0))

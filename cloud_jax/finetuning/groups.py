@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
 from cloud_jax.data.member_batches import MemberBatches, Sentences, packed_rows_of
-from cloud_jax.finetuning.folds import Member, fit_scaling
+from cloud_jax.finetuning.folds import Member
 from cloud_jax.finetuning.job import Job
+from cloud_jax.finetuning.labels import Frame, fit_scaling
 from cloud_jax.finetuning.steps import (
     Labels,
     PropertySteps,
@@ -36,7 +37,8 @@ class Group(NamedTuple):
         unseen: batches of all rows that they do not learn from, test rows included.
         scale: of each member's targets, on the device.
         keys: one per member, for initialisation and dropout.
-        targets: of the table.
+        frame: of the labels.
+        labels: of the table, in their frame.
     """
 
     members: Sequence[Member]
@@ -46,7 +48,8 @@ class Group(NamedTuple):
     unseen: MemberBatches
     scale: Scale
     keys: PRNGKeyArray
-    targets: Float[np.ndarray, "N P"]
+    frame: Frame
+    labels: Float[np.ndarray, "N P"]
 
 
 def make_groups(job: Job, size: int) -> Iterator[Group]:
@@ -92,7 +95,8 @@ def make_groups(job: Job, size: int) -> Iterator[Group]:
             unseen=batches(members, unseen),
             scale=jax.device_put(make_scale(job, members), steps.sharding),
             keys=jax.device_put(member_keys(config.seed, members), steps.sharding),
-            targets=job.table.targets,
+            frame=job.frame,
+            labels=job.labels,
         )
 
 
@@ -117,7 +121,7 @@ def step_settings(job: Job, *, steps_per_epoch: int) -> StepSettings:
         optimizer=optimizer,
         predict=prediction(job.law, job.targets),
         labels=Labels(
-            np.asarray(job.table.targets, np.float32),
+            np.asarray(job.labels, np.float32),
             np.asarray(job.amounts, np.float32),
         ),
         loss=options.loss,
@@ -127,9 +131,9 @@ def step_settings(job: Job, *, steps_per_epoch: int) -> StepSettings:
 
 
 def make_scale(job: Job, members: Sequence[Member]) -> Scale:
-    """Return statistics of each member's training rows, float32."""
+    """Return statistics of each member's training rows in their frame, float32."""
     names = [target.name for target in job.targets]
-    fitted = [fit_scaling(job.table.targets, m.train, names) for m in members]
+    fitted = [fit_scaling(job.labels, m.train, names) for m in members]
     return Scale(*(np.array(x, np.float32) for x in zip(*fitted, strict=True)))
 
 

@@ -11,12 +11,17 @@ from jaxtyping import Float
 from cloud_jax.finetuning.folds import (
     Fold,
     Member,
-    fit_scaling,
     folds_from_column,
     folds_from_file,
     folds_from_k,
     overlaps,
     plan_members,
+)
+from cloud_jax.finetuning.labels import (
+    Frame,
+    fit_scaling,
+    label_counts,
+    make_frame,
 )
 from cloud_jax.finetuning.start import Start, make_start
 from cloud_jax.finetuning.table import Table, TableSpec, read_table
@@ -43,6 +48,7 @@ class Job(NamedTuple):
         targets: what is learned.
         law: of a physics head; None for regression.
         amounts: mol of atoms per unit of each target's basis, see `target_amounts`.
+        frame: in which float32 holds the labels.
         folds: all folds that run.
         members: of all folds, fold by fold.
         start: vocabulary, architecture and first parameters.
@@ -54,10 +60,16 @@ class Job(NamedTuple):
     targets: tuple[Target, ...]
     law: Law | None
     amounts: Float[np.ndarray, "N P"]
+    frame: Frame
     folds: list[Fold]
     members: list[Member]
     start: Start
     hashes: dict[str, str]
+
+    @property
+    def labels(self) -> Float[np.ndarray, "N P"]:
+        """Return the labels of the table in their frame."""
+        return self.frame.enter(self.table.targets)
 
     @property
     def model(self) -> PropertyModel:
@@ -70,6 +82,13 @@ class Job(NamedTuple):
         lines = [self.table.summary()]
         if n_rejects := len(self.table.rejects):
             lines.append(f"all {n_rejects:,} are in {self.config.workdir}/rejects.csv")
+        if np.isnan(self.table.targets).any():
+            names = [target.name for target in self.targets]
+            counts = label_counts(self.table.targets, names)
+            lines.append(
+                "rows with a label: "
+                + ", ".join(f"{name} {n:,}" for name, n in counts.items())
+            )
         for index, fold in enumerate(self.folds):
             members = self.members_of(index)
             first = self.members[members[0]]
@@ -130,6 +149,7 @@ def prepare(config: Any, *, reader: Callable[[Any, Start], Table] | None = None)
         targets=targets,
         law=law,
         amounts=amounts,
+        frame=make_frame(table.targets, absolute=bool(law)),
         folds=folds,
         members=members,
         start=start,

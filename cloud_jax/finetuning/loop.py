@@ -42,7 +42,7 @@ class Trained(NamedTuple):
         params: [M, ...] on the host.
         raw: outputs for the rows that a member did not train on, NaN for the others.
         values: the same as targets in the units of the table.
-        scale: that was undone to get them.
+        scale: that was undone to get them, in the frame of the labels.
         score: validation error, see `validation_scores`.
         epoch: after which the parameters were taken.
     """
@@ -170,14 +170,16 @@ def log_epoch(
 
 
 def validation_scores(group: Group, params: PyTree) -> Float[np.ndarray, " M"]:
-    """Return the mean absolute error over validation rows, per training rows' MAD."""
-    n_rows = len(group.targets)
+    """Return the mean absolute error over validation labels, per training rows' MAD."""
+    n_rows = len(group.labels)
     raw = member_outputs(group.steps, params, group.validation, n_rows=n_rows)
     values = group.steps.predict(np.nan_to_num(raw), np.arange(n_rows), group.scale)
-    errors = np.abs(np.asarray(values) - group.targets)
+    errors = np.abs(np.asarray(values) - group.labels)
+    errors /= np.asarray(group.scale.mad)[:, None]
+    known = ~np.isnan(group.labels)
     return np.array(
         [
-            (errors[i, member.validation] / np.asarray(group.scale.mad)[i]).mean()
+            errors[i, member.validation][known[member.validation]].mean()
             for i, member in enumerate(group.members)
         ],
         np.float32,
@@ -204,10 +206,10 @@ def best_of(group: Group, state: PropertyState) -> Trained:
 
     Only rows that a member did not learn from are predicted.
     """
-    n_rows = len(group.targets)
+    n_rows = len(group.labels)
     raw = member_outputs(group.steps, state.best_params, group.unseen, n_rows=n_rows)
     values = group.steps.predict(np.nan_to_num(raw), np.arange(n_rows), group.scale)
-    values = np.asarray(values, float)
+    values = group.frame.leave(np.asarray(values, float))
     values[np.isnan(raw).any(-1)] = np.nan
     return Trained(
         params=jax.tree.map(np.asarray, state.best_params),

@@ -29,10 +29,11 @@ COLUMNS += ("space_group", "volume_a3")
 def write_predictions(path: Path, job: Job, trained: Trained) -> None:
     """Write one line per fold, test row and target.
 
-    The volume is that of the primitive cell; it and the space group are empty where
-    the table does not say.
+    `true` is empty where the row has no label of the target, the space group and the
+    volume (of the primitive cell) where the table does not say.
     """
     table = job.table
+    digits = np.where(job.frame.offset == 0, 9, 15)  # an offset takes most of nine
     with atomic_open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
@@ -46,12 +47,17 @@ def write_predictions(path: Path, job: Job, trained: Trained) -> None:
                 )
                 for i, target in enumerate(job.targets):
                     name = fold.name, table.ids[row], target.name, target.unit
-                    numbers = table.targets[row, i], mean[i], spread[i]
-                    writer.writerow((*name, *(f"{x:.9g}" for x in numbers), *crystal))
+                    numbers = [
+                        f"{x:.{digits[i]}g}"
+                        for x in (table.targets[row, i], mean[i], spread[i])
+                    ]
+                    if np.isnan(table.targets[row, i]):
+                        numbers[0] = ""
+                    writer.writerow((*name, *numbers, *crystal))
 
 
 def draw_parity(path: Path, job: Job, trained: Trained, found: dict[str, Any]) -> None:
-    """Draw predicted against true values of all test rows."""
+    """Draw predicted against true values of all test rows with a label."""
     from cloud_jax.evaluation.figures import parity_plot
 
     predicted = [
@@ -65,7 +71,7 @@ def draw_parity(path: Path, job: Job, trained: Trained, found: dict[str, Any]) -
         np.concatenate(predicted),
         names=[target.name for target in job.targets],
         units=[target.unit for target in job.targets],
-        notes=[f"MAE {error:.4g}" for error in errors],
+        notes=["" if error is None else f"MAE {error:.4g}" for error in errors],
     )
 
 
@@ -87,7 +93,10 @@ def write_model(directory: Path, job: Job, trained: Trained) -> None:
                 "outputs": job.model.outputs,
             },
             "targets": [
-                target._asdict() | {"mean": 0.0, "scale": 1.0} for target in job.targets
+                target._asdict() | {"mean": offset, "scale": unit}
+                for target, offset, unit in zip(
+                    job.targets, *(part.tolist() for part in job.frame), strict=True
+                )
             ],
             "members": len(job.members),
             "calibration": calibrate(job, trained),
@@ -122,7 +131,7 @@ def domain(job: Job) -> dict[str, Any]:
 
 
 def unscale_output(params: dict[str, Any], scale: Scale) -> dict[str, Any]:
-    """Return parameters whose last layer puts out targets in their own units.
+    """Return parameters whose last layer puts out targets in the frame of the labels.
 
     Members differ in their scaling, which the model folder then need not hold.
     """
@@ -159,10 +168,6 @@ def write_leaderboard(path: Path, job: Job) -> None:
     source = MatbenchSource.from_word(task, job.config.data.folder)
     predictions: dict[str, dict[str, float]] = {}
     true: dict[str, float] = {}
-    with (path.parent / "predictions.csv").open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            predictions.setdefault(row["fold"], {})[row["id"]] = float(row["predicted"])
-            true[row["id"]] = float(row["true"])
     settings = job.config.optimizer.to_dict() | {"members": job.config.members}
     try:
         if (found := [t.name for t in job.targets]) != [source.targets[0].column]:
@@ -170,6 +175,13 @@ def write_leaderboard(path: Path, job: Job) -> None:
                 f"{source.name}: found targets {', '.join(found)}, expected "
                 f"{source.targets[0].column} alone"
             )
+        with (path.parent / "predictions.csv").open(
+            newline="", encoding="utf-8"
+        ) as file:
+            for row in csv.DictReader(file):
+                fold = predictions.setdefault(row["fold"], {})
+                fold[row["id"]] = float(row["predicted"])
+                true[row["id"]] = float(row["true"])
         write_matbench(
             path,
             source.name,

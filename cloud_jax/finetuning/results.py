@@ -10,6 +10,7 @@ from jaxtyping import Float
 from cloud_jax.evaluation.metrics import over_folds, regression_metrics
 from cloud_jax.finetuning.folds import overlaps
 from cloud_jax.finetuning.job import Job
+from cloud_jax.finetuning.labels import label_counts
 from cloud_jax.finetuning.loop import Trained
 from cloud_jax.training.state import count_parameters
 
@@ -50,6 +51,7 @@ def results(job: Job, trained: Trained) -> dict[str, Any]:
         "law": config.head.law or None,
         "rows_used": len(job.table.ids),
         "rows_rejected": len(job.table.rejects),
+        "labels": label_counts(job.table.targets, [t.name for t in job.targets]),
         "ensemble": {
             target.name: over_folds([fold["ensemble"][target.name] for fold in folds])
             for target in job.targets
@@ -73,7 +75,7 @@ def fold_results(job: Job, trained: Trained, index: int) -> dict[str, Any]:
     fold, chosen = job.folds[index], job.members_of(index)
     # Of all rows that may be trained on, validation rows included, so that the errors
     # of all members are compared with the same deviation.
-    training_mean = job.table.targets[fold.train].mean(axis=0)
+    training_mean = np.nanmean(job.table.targets[fold.train], axis=0)
 
     def metrics(values: Float[np.ndarray, "n P"]) -> dict[str, Any]:
         return {
@@ -91,6 +93,14 @@ def fold_results(job: Job, trained: Trained, index: int) -> dict[str, Any]:
         "n_train": len(first.train),
         "n_validation": len(first.validation),
         "n_test": len(fold.test),
+        "labels": {
+            side: label_counts(job.table.targets[rows], [t.name for t in job.targets])
+            for side, rows in (
+                ("train", first.train),
+                ("validation", first.validation),
+                ("test", fold.test),
+            )
+        },
         "test_rows_with_a_training_sentence": len(overlaps(job.table.sentences, fold)),
         "ensemble": metrics(fold_predictions(job, trained, index)[0]),
         "members": [
@@ -114,15 +124,16 @@ def format_summary(found: dict[str, Any], workdir: Path) -> str:
     ]
     for kind in ("ensemble", "single"):
         for name, numbers in found[kind].items():
-            mean = {key: value["mean"] for key, value in numbers.items()}
             lines.append(
-                f"{name:28.28}{kind:10}{mean['mae']:12.5g}{mean['rmse']:12.5g}"
-                # None where all labels are equal.
+                f"{name:28.28}{kind:10}"
+                # None where no test row has a label, or all have the same.
                 + "".join(
-                    f"{'-':>{width}}" if x is None else f"{x:{width}.4f}"
-                    for x, width in (
-                        (mean["r2"], 8),
-                        (mean["mae_over_mad_train_mean"], 9),
+                    f"{'-' if mean is None else format(mean, digits):>{width}}"
+                    for mean, digits, width in (
+                        (numbers["mae"]["mean"], ".5g", 12),
+                        (numbers["rmse"]["mean"], ".5g", 12),
+                        (numbers["r2"]["mean"], ".4f", 8),
+                        (numbers["mae_over_mad_train_mean"]["mean"], ".4f", 9),
                     )
                 )
             )

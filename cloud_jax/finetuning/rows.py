@@ -14,10 +14,11 @@ from zipfile import BadZipFile
 from cloud_jax.datasets.benchmark import Benchmark
 from cloud_jax.datasets.corpus import KINDS
 from cloud_jax.files import file_sha256
+from cloud_jax.structures.columns import refuse_twins
+from cloud_jax.structures.csv_table import csv_rows
 from cloud_jax.structures.json_stream import line_rows, split_rows
 from cloud_jax.structures.parquet import parquet_rows
 from cloud_jax.structures.source import SourceError
-from cloud_jax.structures.table import csv_rows
 
 Rows = Iterator[tuple[int, dict[str, Any] | str]]
 
@@ -34,7 +35,7 @@ class Row:
         number: of the row in the file, from 0.
         line: in the file, from 1.
         id: empty until it is read.
-        targets: in the units of the file.
+        targets: in the units of the file, NaN where a label is missing.
         n_atoms: in the primitive cell, 0 while unknown.
         space_group: number, 0 while unknown.
         volume: of the primitive cell, angstrom^3.
@@ -121,8 +122,9 @@ class TableFile:
     def rows(self, columns: Sequence[str]) -> Rows:
         """Yield the line on which each row starts, from 1, and {column: value}.
 
-        JSON and Parquet have no lines; there it is the number of the row. A text
-        instead of values says what is wrong with the row.
+        JSON and Parquet have no lines; there it is the number of the row. A key that
+        an object of JSON lacks is None. A text instead of values says what is wrong
+        with the row.
 
         Raises:
             TableError: the file is missing or damaged, or lacks a column.
@@ -196,29 +198,29 @@ def _parquet_rows(path: Path, columns: Sequence[str]) -> Rows:
 def _object_rows(
     path: Path, columns: Sequence[str], rows: Iterable[tuple[int, Any]]
 ) -> Rows:
-    """Yield some columns of objects; the first object stands for the header."""
-    known = False
+    """Yield some columns of objects; a column that no object has is missing."""
+    found: dict[str, None] = {}
     for line, row in rows:
         if isinstance(row, dict):
-            if not known:
-                _check_columns(columns, list(row), path)
-                known = True
-            missing = [name for name in columns if name not in row]
-            if not missing:
-                row = {name: row[name] for name in columns}
-            else:
-                row = f"lacks {', '.join(missing)}"
+            found |= dict.fromkeys(row)
+            row = {name: row.get(name) for name in columns}
         elif isinstance(row, ValueError):
             row = str(row)
         else:
             row = f"found {str(row)[:40]!r}, expected an object"
         yield line, row
+    if found:
+        _check_columns(columns, list(found), path)
 
 
 def _check_columns(
     columns: Sequence[str], found: Sequence[str], where: str | Path
 ) -> None:
-    """Raise TableError if a column is not among those found."""
+    """Raise TableError unless each column is among those found, once."""
+    try:
+        refuse_twins(columns, found, Path(where))
+    except SourceError as error:
+        raise TableError(str(error)) from None
     missing = [name for name in columns if name not in found]
     if missing:
         raise TableError(

@@ -40,7 +40,7 @@ class Labels(NamedTuple):
     """The labels of the table, on the device.
 
     Attributes:
-        values: in the units of the table.
+        values: in the frame of the run, see `labels.Frame`; NaN where one is missing.
         amounts: mol of atoms per unit of each target's basis, see `target_amounts`.
     """
 
@@ -151,9 +151,14 @@ def target_losses(
     row: Int[Array, "B S"],
     scale: Scale,
 ) -> Float[Array, "B S P"]:
-    """Return the loss of each crystal and target, 1 for an error of one MAD."""
+    """Return the loss of each crystal and target, 1 for an error of one MAD.
+
+    Where the label is missing it is 0.
+    """
     values = settings.predict(raw, settings.labels.amounts[row], scale.mean, scale.std)
-    return LOSSES[settings.loss]((values - settings.labels.values[row]) / scale.mad)
+    labels = settings.labels.values[row]
+    errors = jnp.where(jnp.isnan(labels), 0, values - labels)
+    return LOSSES[settings.loss](errors / scale.mad)
 
 
 def mean_loss(
@@ -163,13 +168,16 @@ def mean_loss(
     scale: Scale,
     key: PRNGKeyArray,
 ) -> Float[Array, ""]:
-    """Return the mean loss over the crystals of a batch and over all targets."""
+    """Return the mean loss over the labels of a batch, of all targets together."""
     # Row -1 marks an unused place: it reads the labels of row 0 and counts for 0.
     used = batch["row"] >= 0
     raw = raw_outputs(settings, params, batch, key=key)
     row = jnp.maximum(batch["row"], 0)
     losses = target_losses(settings, raw, row, scale).mean(-1)
-    return jnp.sum(losses * used) / jnp.maximum(used.sum(), 1)
+    known = ~jnp.isnan(settings.labels.values[row])
+    # Labels per target, so that with every label there they are the crystals.
+    n_labels = jnp.maximum((known * used[..., None]).sum(), 1) / known.shape[-1]
+    return jnp.sum(losses * used) / n_labels
 
 
 def train_member(
@@ -236,7 +244,7 @@ def predict_rows(
     row: Int[Array, " n"],
     scale: Scale,
 ) -> Float[Array, "M n P"]:
-    """Return targets, in the units of the table, of raw outputs for rows of it."""
+    """Return targets, in the frame of the labels, of raw outputs for rows."""
     return jax.vmap(settings.predict, in_axes=(0, None, 0, 0))(
         raw, settings.labels.amounts[row], scale.mean, scale.std
     )

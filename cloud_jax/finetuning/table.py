@@ -21,8 +21,11 @@ from cloud_jax.finetuning.crystals import encode_structures, join_dataset
 from cloud_jax.finetuning.rows import LabelledTable, Row, TableError, open_table
 from cloud_jax.scope import Rejection, Vocabulary, build_vocabulary
 from cloud_jax.scope.options import Options
+from cloud_jax.structures.columns import plain_number
 
-_MISSING = frozenset(("", "nan", "na", "n/a", "null", "none", "-"))
+_MISSING = frozenset(
+    ("", "nan", "na", "n/a", "#n/a", "<na>", "nat", "null", "none", "-", "--", "?")
+)
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ class Table(NamedTuple):
         n_atoms: atoms in the primitive cell, 0 where unknown.
         space_group: number, 0 where unknown.
         volume: of the primitive cell, angstrom^3, NaN where unknown.
-        targets: in the units of the file.
+        targets: in the units of the file, NaN where a label is missing.
         split: values of the split column, or None.
         group: values of the group column, or None.
         rows: number of each row in the file, from 0, with rejects counted.
@@ -150,9 +153,9 @@ def read_table(
         processes: that read structures; one per core by default.
 
     Raises:
-        TableError: the file or a column is missing, a target is constant, the data set
-            was made with another symmetry search, no row is left, or the processes
-            that read structures cannot work.
+        TableError: the file or a column is missing, a target is constant or has no
+            label, the data set was made with another symmetry search, no row is left,
+            or the processes that read structures cannot work.
     """
     table = open_table(spec.path, spec.data_dir)
     rows = read_labels(table, spec)
@@ -222,13 +225,18 @@ def _take_labels(row: Row, values: dict[str, Any], spec: TableSpec) -> None:
     """Fill in the labels of a row and the other columns.
 
     Raises:
-        Rejection: a cell is empty, or not what its column holds.
+        Rejection: all labels are missing, another cell is empty, or a cell is not what
+            its column holds.
     """
-    row.targets = [_number(values[name], name) for name in spec.targets]
+    row.targets = [_label(values[name], name) for name in spec.targets]
+    if all(map(math.isnan, row.targets)):
+        raise Rejection("missing_target", f"{', '.join(spec.targets)}: no label")
     if name := spec.n_atoms_column:
         row.n_atoms = _count(values[name], name)
     if name := spec.split_column:
         row.split = _text(values[name], name, "missing_split")
+        if row.split.lower() in _MISSING:
+            raise Rejection("missing_split", f"{name}: found {row.split!r}")
     if name := spec.group_column:
         row.group = _text(values[name], name, "missing_group")
     if name := spec.scope_column:
@@ -236,38 +244,38 @@ def _take_labels(row: Row, values: dict[str, Any], spec: TableSpec) -> None:
 
 
 def _text(value: Any, column: str, code: str) -> str:
-    text = "" if value is None else str(value).strip()
+    """Return the text of a cell; raise Rejection with the code if it is empty."""
+    empty = value is None or value != value  # NaN, as Parquet has it
+    text = "" if empty else str(value).strip()
     if not text:
         raise Rejection(code, f"{column} is empty")
     return text
 
 
-def _number(value: Any, column: str) -> float:
-    """Return a target.
+def _label(value: Any, column: str) -> float:
+    """Return a label, NaN where it is missing.
 
     Raises:
-        Rejection: `missing_target`, `bad_target` or `infinite_target`.
+        Rejection: `bad_target` or `infinite_target`.
     """
     text = "" if value is None else str(value).strip()
     if text.lower() in _MISSING:
-        raise Rejection("missing_target", f"{column}: found {text!r}")
-    try:
-        number = float(text)
-    except ValueError:
+        return math.nan
+    number = plain_number(text)
+    if number is None:
         raise Rejection(
-            "bad_target", f"{column}: found {text[:40]!r}, expected a number"
-        ) from None
-    if not math.isfinite(number):
-        raise Rejection("infinite_target", f"{column}: found {text!r}")
+            "bad_target",
+            f"{column}: found {text[:40]!r}, expected a number such as -1234.5 or 1e-3",
+        )
+    if math.isinf(number):
+        raise Rejection("infinite_target", f"{column}: found {text[:40]!r}")
     return number
 
 
 def _count(value: Any, column: str) -> int:
-    try:
-        number = float(str(value))
-    except ValueError:
-        number = 0.0
-    if number < 1 or number % 1:
+    """Return a whole number from 1; raise Rejection for anything else."""
+    number = plain_number(str(value).strip())
+    if number is None or not 1 <= number < math.inf or number % 1:
         raise Rejection(
             "bad_n_atoms", f"{column}: found {str(value)[:40]!r}, expected 1, 2, ..."
         )
@@ -292,7 +300,7 @@ def assemble(spec: TableSpec, rows: list[Row], sha256: str) -> Table:
     """Return the good rows as a table, with the others as its rejects.
 
     Raises:
-        TableError: no row is left, or a target is the same in all of them.
+        TableError: no row is left, or a target has no label or the same in all rows.
     """
     used = [row for row in rows if not row.problem]
     rejects = [
@@ -307,10 +315,15 @@ def assemble(spec: TableSpec, rows: list[Row], sha256: str) -> Table:
         )
     targets = np.array([row.targets for row in used], dtype=float)
     for name, column in zip(spec.targets, targets.T, strict=True):
-        if np.ptp(column) == 0:
+        labels = column[~np.isnan(column)]
+        if not len(labels):
             raise TableError(
-                f"{spec.path}: target {name} is {column[0]:g} in all {len(used)} "
-                "usable rows, expected more than one value"
+                f"{spec.path}: target {name} has no label in {len(used)} usable rows"
+            )
+        if np.ptp(labels) == 0:
+            raise TableError(
+                f"{spec.path}: target {name} is {labels[0]:g} in all {len(labels)} "
+                "usable rows with a label, expected more than one value"
             )
     return Table(
         ids=[row.id for row in used],

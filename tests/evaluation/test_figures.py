@@ -19,13 +19,14 @@ def texts(path):
 
 def test_a_parity_plot_has_a_panel_a_target_with_units_and_notes(tmp_path):
     target = np.array([[1.0, 100], [2, 300]])
+    target = np.column_stack([target, [np.nan, 5], [np.nan] * 2])
     parity_plot(
         tmp_path / "parity.svg",
         target,
-        target * 1.1,
-        names=("cv", "_u$"),
-        units=("J/(mol K)", ""),
-        notes=("MAE 0.15", "MAE 20"),
+        np.nan_to_num(target) * 1.1,
+        names=("cv", "_u$", "few", "none"),
+        units=("J/(mol K)", "", "", ""),
+        notes=("MAE 0.15", "MAE 20", "MAE 0.5", ""),
     )
     expected = {
         "cv, target (J/(mol K))",

@@ -37,6 +37,20 @@ def test_a_prediction_that_is_no_number_is_refused():
         regression_metrics([1, np.nan], [1, 2], training_mean=0)
 
 
+def test_rows_without_a_label_do_not_count():
+    labels = [1, np.nan, 2, 6]
+    found = regression_metrics([1, 5, 3, 8], labels, training_mean=2)
+    assert found == regression_metrics([1, 3, 8], [1, 2, 6], training_mean=2)
+    empty = regression_metrics([1, 3], [np.nan] * 2, training_mean=2)
+    assert empty.pop("n") == 0
+    assert empty == dict.fromkeys(set(found) - {"n"})
+    assert over_folds([found, found | {"mae": 3.0}, empty | {"n": 0}])["mae"] == {
+        "mean": 2.0,
+        "std": 1.0,
+    }
+    assert over_folds([empty | {"n": 0}])["mae"] == {"mean": None, "std": None}
+
+
 def test_folds_count_the_same_whatever_their_size():
     folds = [{"mae": 1.0, "r2": 0.5, "n": 10}, {"mae": 3.0, "r2": None, "n": 90}]
     assert over_folds(folds) == {

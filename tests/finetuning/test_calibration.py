@@ -101,3 +101,10 @@ def test_only_members_that_held_a_row_out_judge_it():
     # residuals 0.5, |(5 + 1) / 2 - 2| = 1, 0.25; the 3rd of them
     assert found == {"level": 0.75, "n": 3, "quantile": 1.0}
     assert calibrate(job_of(members, targets, protocol="paper"), trained) == {}
+    # Without the label of row 1 the residuals are 0.5 and 0.25, of which 0.6 takes
+    # the larger one; without that of row 0 there are too few.
+    targets[1] = np.nan
+    found = calibrate(job_of(members, targets, level=0.6), trained)["targets"]["y"]
+    assert found == {"level": 0.6, "n": 2, "quantile": 0.5}
+    targets[0] = np.nan
+    assert calibrate(job_of(members, targets, level=0.6), trained) == {"targets": {}}

@@ -9,7 +9,6 @@ from sklearn.model_selection import KFold
 from cloud_jax.finetuning.folds import (
     Fold,
     FoldError,
-    fit_scaling,
     folds_from_column,
     folds_from_file,
     folds_from_k,
@@ -25,10 +24,27 @@ def as_lists(folds):
     return [(name, train.tolist(), test.tolist()) for name, train, test in folds]
 
 
-@pytest.mark.parametrize("train", ["train", "train_val"])
-def test_a_column_of_train_and_test_is_one_fold(train):
-    folds = folds_from_column([train, "test", "test", train])
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("train", "test"),
+        ("train_val", "test"),
+        ("Train", "TEST"),
+        ("TRAIN", "Test "),
+        ("Training", "Testing"),
+        ("train", "hold-out"),
+        ("Train Set", "Test Set"),
+        ("rest", "test"),
+    ],
+)
+def test_a_column_of_train_and_test_is_one_fold(train, test):
+    folds = folds_from_column([train, test, test, train])
     assert as_lists(folds) == [("split", [0, 3], [1, 2])]
+
+
+def test_a_word_may_be_spelt_in_several_cases():
+    folds = folds_from_column(["train", "Test", "test", "Train", "TRAIN"])
+    assert as_lists(folds) == [("split", [0, 3, 4], [1, 2])]
 
 
 def test_a_column_of_names_tests_each_row_once():
@@ -41,6 +57,18 @@ def test_a_column_of_names_tests_each_row_once():
     [
         (["train", "test", "val", "val"], "holds test, train, val; expected train and"),
         (["train"] * 4, "holds train; expected train and test"),
+        (["Train", "Test", "Valid", "Test"], "holds Test, Train, Valid; expected"),
+        (["train", "training", "test", "test"], "holds test, train, training; exp"),
+        (["test", "testing", "train", "train"], "holds test, testing, train; exp"),
+        (["train", "test", "unused", "test"], "holds test, train, unused; expected"),
+        (["validation", "test", "test", "validation"], "expected train and test"),
+        (["train", "dev", "dev", "train"], "holds dev, train; expected train and"),
+        (["True", "False", "True", "False"], "does not say which rows are tested"),
+        (["yes", "no", "no", "yes"], "holds no, yes, which does not say"),
+        (["0", "1", "1", "0"], "holds 0, 1, which does not say"),
+        (["0.0", "1.0", "1.0", "0.0"], "does not say which rows are tested"),
+        (["a", "b", "A", "b"], "differ in case or spaces alone"),
+        (["fold 0", "fold_0", "fold_1"], "differ in case or spaces alone"),
         (
             ["train", "train", "test"],
             "fold split: found 1 test rows, expected at least",
@@ -101,6 +129,32 @@ def test_rows_that_were_set_aside_leave_the_folds_and_do_not_shift_them(tmp_path
 
 
 @pytest.mark.parametrize(
+    ("ids", "rejected", "numbers", "count"),
+    [
+        (["3", "2", "1", "0", "4", "5"], [], [0, 1], "2 of 2"),
+        (["7", "1", "2", "3", "0", "5"], [], [0, 1], "1 of 2"),
+        (["a", "b", "c", "d", "e", "1"], [], [0, 1], "1 of 2"),
+        (["1", "2", "3", "4", "5"], ["0"], [0, 2], "2 of 2"),
+    ],
+)
+def test_a_number_that_may_be_an_id_or_another_row_is_refused(
+    tmp_path, ids, rejected, numbers, count
+):
+    path = tmp_path / "folds.json"
+    path.write_text(json.dumps({"f0": numbers}))
+    with pytest.raises(FoldError, match=f"{count} numbers may be an id or"):
+        folds_from_file(path, ids, rejected=rejected)
+
+
+def test_a_number_that_means_one_row_both_ways_is_that_row(tmp_path):
+    path = tmp_path / "folds.json"
+    path.write_text(json.dumps({"f0": [1, 4], "f1": ["0", "2"]}))
+    ids = [str(i) for i in range(6)]
+    expected = [("f0", [0, 2, 3, 5], [1, 4]), ("f1", [1, 3, 4, 5], [0, 2])]
+    assert as_lists(folds_from_file(path, ids)) == expected
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (
@@ -108,6 +162,10 @@ def test_rows_that_were_set_aside_leave_the_folds_and_do_not_shift_them(tmp_path
             "f0, test: 1 of 2 rows are not in the table: 'mp-9'",
         ),
         ('{"f0": [1, 6]}', "not in the table: 6"),
+        ('{"f0": [true, 0]}', "expected one JSON object"),
+        ('{"f0": [1.0, 0]}', "expected one JSON object"),
+        ('{"f0": [null, 0]}', "expected one JSON object"),
+        ('{"f0": [0, 1], "f0": [2, 3]}', "'f0' is there twice"),
         ('{"f0": {"train": [0, 1], "test": [1, 2]}}', "1 rows are trained on and"),
         ('{"f0": {"train": [0, 1]}}', "expected one JSON object"),
         ('{"f0": [[1]]}', "expected one JSON object"),
@@ -159,17 +217,3 @@ def test_an_unknown_protocol_is_refused():
 def test_overlaps_are_test_rows_that_equal_a_training_row():
     fold = Fold("f", np.array([0, 1]), np.array([2, 3, 4]))
     assert overlaps(["x", "y", "y", "z", "x"], fold).tolist() == [2, 4]
-
-
-def test_scaling_looks_at_training_rows_only():
-    targets = np.array([[1.0, 10], [3, 30], [1e9, np.nan]])
-    scaling = fit_scaling(targets, np.array([0, 1]), ("a", "b"))
-    assert scaling.mean.tolist() == [2, 20]
-    assert scaling.std.tolist() == [1, 10]
-    assert scaling.mad.tolist() == [1, 10]
-
-
-def test_a_target_that_is_constant_in_training_is_refused():
-    targets = np.array([[1.0, 5], [2, 5], [3, 6]])
-    with pytest.raises(FoldError, match="target b: found 5 in all 2 training rows"):
-        fit_scaling(targets, np.array([0, 1]), ("a", "b"))

@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from cloud_jax.data.member_batches import MemberBatches, Sentences
+from cloud_jax.finetuning import steps as steps_module
 from cloud_jax.finetuning.steps import (
     LOSSES,
     Labels,
@@ -165,6 +166,32 @@ def test_loss_is_the_mean_over_crystals_per_mean_absolute_deviation():
         errors.append((value - true) / scale.mad[0, 0])
     assert float(found[0]) == pytest.approx(np.mean(np.abs(errors)), rel=1e-4)
     assert LOSSES["l2"](-3.0) == 9.0
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_loss_is_the_mean_over_the_labels_that_are_there(loss):
+    """A missing label is not seen: neither in the loss nor in the gradient."""
+    targets = [CV, CV._replace(name="cv100", temperature_k=100.0)]
+    values = np.array([[1.0, np.nan], [np.nan, -2.0], [0.5, 3.0]], np.float32)
+    raw = jnp.array([[[0.25, 7.0], [9.0, 1.0], [0.5, 0.5], [8.0, 8.0]]])
+    batch = {"row": jnp.array([[0, 1, 2, -1]])}
+    scale = Scale(*(jnp.array(x) for x in ([1.0, 2.0], [2.0, 3.0], [0.5, 4.0])))
+
+    def mean(raw, values):
+        labels = Labels(jnp.asarray(values), jnp.ones((3, 2)))
+        settings = SETTINGS._replace(
+            predict=prediction(None, targets), labels=labels, loss=loss
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(steps_module, "raw_outputs", lambda *_, **__: raw)
+            return steps_module.mean_loss(settings, None, batch, scale, None)
+
+    errors = [(1.5 - 1) / 0.5, (2 - 0.5) / 0.5, (5 + 2) / 4, (3.5 - 3) / 4]
+    expected = np.mean([LOSSES[loss](error) for error in errors])
+    found, gradient = jax.value_and_grad(mean)(raw, values)
+    assert float(found) == pytest.approx(expected, rel=1e-6)
+    seen = np.array([[[1, 0], [0, 1], [1, 1], [0, 0]]], bool)
+    assert np.array_equal(np.asarray(gradient) != 0, seen)
 
 
 def test_the_best_state_on_validation_rows_is_kept(together):

@@ -101,11 +101,11 @@ def test_json_lines_and_lists_are_tables_too(tmp_path):
     assert table.n_atoms.tolist() == [1, 1, 1]
     assert [(r.line, r.code) for r in table.rejects] == [
         (3, "bad_row"),
-        (4, "bad_row"),
+        (4, "missing_target"),
         (5, "bad_row"),
         (6, "bad_row"),
     ]
-    assert "lacks y, s" in table.rejects[1].message
+    assert table.rejects[1].message == "y: no label"
     assert "found 'text', expected an object" in table.rejects[3].message
     found = list(open_table(tmp_path / "t.json").rows(["id", "y"]))
     assert found[1] == (2, {"id": 1, "y": 1})
@@ -170,6 +170,99 @@ def test_every_bad_row_is_listed_and_the_others_are_used(tmp_path):
     assert [row["line"] for row in found] == [str(line) for line in range(3, 13)]
 
 
+NUMBERS = {
+    "1.5": 1.5,
+    " -2e-3 ": -0.002,
+    "+7": 7.0,
+    ".5": 0.5,
+    **dict.fromkeys(["", "NaN", "-nan", "NA", "N/A", "#N/A", "<NA>", "null", "None"]),
+    **dict.fromkeys(["1_000", "\u0661\u0662", "\uff11", "\u22121.5"], "bad_target"),
+    **dict.fromkeys(["1,234.5", "1,5", "1 000", "1.5 eV", "0x10"], "bad_target"),
+    **dict.fromkeys(["True", "false", "yes", "1.2.3", "high"], "bad_target"),
+    **dict.fromkeys(["inf", "-Infinity", "1e999"], "infinite_target"),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), NUMBERS.items())
+def test_a_label_is_a_plain_number_or_missing_or_a_reject(tmp_path, text, expected):
+    good = paper_string("Na", "Cl")
+    rows = [("a", good, 1, 1), ("b", good, 2, 2), ("c", good, f'"{text}"', 3)]
+    arguments = strings(tmp_path / "t.csv", rows, ("id", "scope", "y", "z"))
+    table = read(arguments, targets=("y", "z"))
+    if isinstance(expected, str):
+        assert [reject.code for reject in table.rejects] == [expected]
+        assert text.strip() in table.rejects[0].message
+    else:
+        found = table.targets[2].tolist()
+        assert found == pytest.approx([expected or np.nan, 3.0], nan_ok=True)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "json", "parquet"])
+def test_a_missing_label_costs_the_label_and_not_the_row(tmp_path, kind):
+    good = paper_string("Na", "Cl")
+    labels = [(1.0, None), (None, None), (None, 2.0), (3.0, 4.0), (5.0, None)]
+    rows = [
+        {"id": f"c{i}", "scope": good, "y": y, "z": z}
+        for i, (y, z) in enumerate(labels)
+    ]
+    path = tmp_path / f"t.{kind}"
+    if kind == "csv":
+        write_rows(path, rows)
+    elif kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:  # objects without the keys of what is missing, the first one too
+        rows = [{k: v for k, v in row.items() if v is not None} for row in rows]
+        lines = [json.dumps(row) for row in rows]
+        path.write_text("\n".join(lines) if kind == "jsonl" else json.dumps(rows))
+    table = read(strings(tmp_path / "_", []), path=path, targets=("y", "z"))
+    assert table.ids == ["c0", "c2", "c3", "c4"]
+    expected = [[1.0, np.nan], [np.nan, 2.0], [3.0, 4.0], [5.0, np.nan]]
+    np.testing.assert_array_equal(table.targets, expected)
+    (reject,) = table.rejects
+    assert (reject.id, reject.code) == ("c1", "missing_target")
+    assert reject.message == "y, z: no label"
+
+
+def test_a_target_without_two_different_labels_is_refused(tmp_path):
+    good = paper_string("Na", "Cl")
+    rows = [("a", good, 1, ""), ("b", good, 2, ""), ("c", good, 3, "")]
+    arguments = strings(tmp_path / "t.csv", rows, ("id", "scope", "y", "z"))
+    with pytest.raises(TableError, match="target z has no label in 3 usable rows"):
+        read(arguments, targets=("y", "z"))
+    rows[1] = ("b", good, 2, 7)
+    arguments = strings(tmp_path / "t.csv", rows, ("id", "scope", "y", "z"))
+    with pytest.raises(TableError, match="target z is 7 in all 1 usable rows with a"):
+        read(arguments, targets=("y", "z"))
+
+
+def test_a_column_that_is_there_twice_is_refused_if_it_is_used(tmp_path):
+    good = paper_string("Na", "Cl")
+    rows = [("a", good, 1, 2, 0, 0), ("b", good, 2, 3, 0, 0)]
+    columns = ("id", "scope", "y", "y", "x", "x")
+    with pytest.raises(TableError, match=r"t\.csv: 2 columns are called 'y', expected"):
+        read(strings(tmp_path / "t.csv", rows, columns))
+    columns = ("id", "scope", "y", "z", "x", "x")
+    assert read(strings(tmp_path / "t.csv", rows, columns)).ids == ["a", "b"]
+    text = json.dumps(
+        {"columns": ["id", "scope", "y", "y"], "data": [["a", good, 1, 2]]}
+    )
+    (tmp_path / "t.json").write_text(text)
+    with pytest.raises(TableError, match=r"t\.json: 2 columns are called 'y'"):
+        read(strings(tmp_path / "_", []), path=tmp_path / "t.json")
+    two = pa.table([["a", "b"], [good] * 2, [1, 2], [3, 4]], ["id", "scope", "y", "y"])
+    pq.write_table(two, tmp_path / "t.parquet")
+    with pytest.raises(TableError, match=r"t\.parquet: 2 columns are called 'y'"):
+        read(strings(tmp_path / "_", []), path=tmp_path / "t.parquet")
+
+
+def test_an_unclosed_quote_is_an_error_with_its_line(tmp_path):
+    good = paper_string("Na", "Cl")
+    rows = [(f"c{i}", good, i) for i in range(9)]
+    rows[4] = ('"c4', good, 4)
+    with pytest.raises(TableError, match=r"t\.csv, line 6: a quote .* to line 10"):
+        read(strings(tmp_path / "t.csv", rows))
+
+
 def test_the_other_columns_are_checked_too(tmp_path):
     good = paper_string("Na", "Cl")
     columns = ("id", "scope", "y", "n", "split", "group", "z")
@@ -181,6 +274,9 @@ def test_the_other_columns_are_checked_too(tmp_path):
         ("e", good, 3, 2, "", "v", 4),
         ("f", good, 3, 2, "test", "", 4),
         ("g", good, 3, 2, "test", "v", "inf"),
+        ("h", good, 3, 2, "NaN", "v", 4),
+        ("i", good, 3, "1_0", "test", "v", 4),
+        ("j", good, 3, "inf", "test", "v", 4),
     ]
     table = read(
         strings(tmp_path / "t.csv", rows, columns),
@@ -193,7 +289,8 @@ def test_the_other_columns_are_checked_too(tmp_path):
     assert table.n_atoms.tolist() == [2, 2]
     assert (table.split, table.group) == (["train", "test"], ["u", "v"])
     codes = ["bad_n_atoms", "bad_n_atoms", "missing_split", "missing_group"]
-    assert [r.code for r in table.rejects] == [*codes, "infinite_target"]
+    codes += ["infinite_target", "missing_split", "bad_n_atoms", "bad_n_atoms"]
+    assert [r.code for r in table.rejects] == codes
 
 
 def test_comment_lines_blank_lines_and_compression_do_not_shift_lines(tmp_path):

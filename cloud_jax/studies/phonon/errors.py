@@ -52,7 +52,8 @@ def read_errors(path: Path, label: str) -> dict[str, Errors]:
         label: name of the run.
 
     Returns:
-        {target: its errors}; a row that several folds test is in it several times.
+        {target: its errors}; a row that several folds test is in it several times, one
+        without a label is not.
 
     Raises:
         ValueError: a column is missing, or a value is not a finite number.
@@ -70,6 +71,7 @@ def read_errors(path: Path, label: str) -> dict[str, Errors]:
             f"{path}: found columns {', '.join(frame)}; expected {', '.join(missing)} "
             "too, as cloud-jax finetune writes them"
         )
+    frame = frame[frame["true"].notna()]
     for name in ("true", "predicted"):
         if not (
             pd.api.types.is_numeric_dtype(frame[name])

@@ -81,13 +81,18 @@ class Result:
 
     @property
     def tested(self) -> float:
-        """Return the number of test rows of all folds."""
-        return sum(fold.n_test or 0 for fold in self.run.results.folds)
+        """Return the number of test rows with a label, of all folds."""
+        return sum(
+            fold.labels.get("test", {}).get(self.target.name, fold.n_test) or 0
+            for fold in self.run.results.folds
+        )
 
     @property
     def learned(self) -> float:
-        """Return the number of rows that no fold tests."""
-        return (self.run.results.rows_used or self.tested) - self.tested
+        """Return the number of rows with a label that no fold tests."""
+        results = self.run.results
+        labels = results.labels.get(self.target.name, results.rows_used)
+        return (labels or self.tested) - self.tested
 
     @property
     def differs(self) -> str:

@@ -59,13 +59,17 @@ class Target:
 
 @dataclass(frozen=True)
 class Fold:
-    """Row counts of a fold, and {target: {metric: value}} of its ensemble."""
+    """Row counts of a fold, and {target: {metric: value}} of its ensemble.
+
+    `labels` is {side: {target: number of rows with its label}}.
+    """
 
     fold: str
     n_train: Number
     n_validation: Number
     n_test: Number
     test_rows_with_a_training_sentence: Number
+    labels: dict[str, dict[str, Number]]
     ensemble: dict[str, Metrics]
     members: list[Any]
 
@@ -145,6 +149,7 @@ class Results:
     law: str
     rows_used: Number
     rows_rejected: Number
+    labels: dict[str, Number]
     members_a_fold: Number
     parameters_of_a_member: Number
     validation_mae_over_mad: Number

@@ -61,6 +61,14 @@ def test_predictions_are_read_with_what_they_know_of_the_crystals(tmp_path):
     assert found["u"].unit == "J/mol"
 
 
+def test_rows_without_a_label_have_no_error(tmp_path):
+    path = tmp_path / "predictions.csv"
+    path.write_text(HEADER + "s,a,y,,,1,0,1,1\ns,b,y,,3,4,0,1,1\ns,a,z,,,1,0,1,1\n")
+    found = read_errors(path, "ours")
+    assert found.keys() == {"y"}
+    assert (found["y"].ids, found["y"].error.tolist()) == (["b"], [-1])
+
+
 def test_predictions_of_an_older_run_have_no_space_groups(tmp_path):
     path = tmp_path / "predictions.csv"
     path.write_text("fold,id,target,unit,true,predicted,std\nsplit,a,y,,1,2,nan\n")
