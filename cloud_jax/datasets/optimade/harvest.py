@@ -120,7 +120,7 @@ def harvest(tasks: Sequence[HarvestTask], problems: Sequence[str] = ()) -> None:
     def one(task: HarvestTask) -> None:
         try:
             _check_query(task)
-            if not lack(task.folder, task.query.max_pages):
+            if not follow(task.folder, task.query.max_pages).lack():
                 return
             with Web(limiter, task.policy) as web:
                 _Harvest(task, web).run()
@@ -150,11 +150,6 @@ def follow(folder: Path, max_pages: int) -> Trail:
     return Trail(first_url, max_pages).follow(
         {n: page for n, page in pages.items() if page.error or _is_here(folder, n)}
     )
-
-
-def lack(folder: Path, max_pages: int) -> str:
-    """Return what the pages in a folder lack, empty if the harvest is complete."""
-    return follow(folder, max_pages).lack()
 
 
 def _check_query(task: HarvestTask) -> None:
@@ -264,7 +259,7 @@ class _Harvest:
         sha256 = write_page(self.folder, number, entries)
         page = Page(
             number, url, len(entries), sha256, first, None,
-            trail.total if total is None else total, more=bool(more),
+            trail.total if total is None else total, more=more,
         )  # fmt: skip
         page = replace(page, next=_following(page, trail, link, more))
         log_page(self.folder, page)
@@ -295,15 +290,14 @@ class _Harvest:
         Raises:
             SourceError: this is where the harvest ends.
         """
-        if trail.has_all and not trail.last.more:  # a link past the end
+        if trail.is_done and not trail.last.more:  # a link past the end
             raise EndError(error)
         page = Page(
             trail.number, trail.url, 0, "", "", None, trail.total, error=error
         )  # fmt: skip
         page = replace(page, next=page_after(page, trail.last))
         log_page(self.folder, page)
-        # Pages that were bad before tell nothing about the server: the next run gets
-        # past them.
+        # A page that was bad before does not count, so that the next run gets past it.
         self.new_bad += [] if page.number in self.known_bad else [page.number]
         if len(self.new_bad) >= BAD_PAGES_IN_A_ROW:
             pages = f"pages {self.new_bad[0]} to {page.number}"
@@ -355,9 +349,11 @@ def _following(
         link: to the page after it, as the server names it.
         more: whether the server says that more are available.
     """
-    has_all = page.total is not None and page.total <= trail.n_entries + page.n
-    short = page.total is not None and not has_all
-    if link and (short or more is not False) and (page.n or not has_all):
+    short = page.total is not None and page.total > trail.n_entries + page.n
+    # Servers contradict themselves: it takes two signs to leave a link alone.
+    signs = (page.total is not None, more is False, page.n == 0)
+    is_end = not short and sum(signs) >= 2
+    if link and not is_end:
         return restore_parameters(link, trail.first_url if trail.last else page.url)
     if page.n and (short or more):
         with suppress(SourceError):

@@ -44,7 +44,8 @@ class Page:
         next: URL of the page after it, None if none is known.
         total: entries of the whole query as the server states, None if it does not.
         error: why the page failed, else empty.
-        more: whether the server says that more entries are available.
+        more: whether the server says that more entries are available, None if it
+            does not say.
         n_distinct: number of different entries on all pages up to this one, None where
             they were not counted.
     """
@@ -57,7 +58,7 @@ class Page:
     next: str | None
     total: int | None
     error: str = ""
-    more: bool = False
+    more: bool | None = None
     n_distinct: int | None = None
 
 

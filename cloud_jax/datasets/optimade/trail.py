@@ -80,7 +80,7 @@ class Trail:
 
     def end(self) -> Page:
         """Make the last page the end, whatever it links to, and return it."""
-        self.last = replace(self.last, next=None, more=not self.has_all)
+        self.last = replace(self.last, next=None, more=not self.is_done)
         self.url = None
         return self.last
 
@@ -105,6 +105,13 @@ class Trail:
         """Whether no page failed, and no entry is missing from the server's total."""
         enough = self.total is not None and self.n_entries >= self.total
         return enough and not self.failed
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the server says in one way or another that nothing follows."""
+        if self.total is None and not self.failed and self.last is not None:
+            return self.last.more is False
+        return self.has_all
 
     @property
     def size(self) -> str:

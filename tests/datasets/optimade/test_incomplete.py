@@ -355,6 +355,27 @@ def last_page_is_filled_up_with_earlier_entries(handler, query, answer):
 
 
 @fault
+def more_is_never_true_and_no_total(handler, query, answer):
+    answer["meta"] = {"more_data_available": False}
+
+
+@fault
+def last_page_links_to_the_first_without_a_total(handler, query, answer):
+    answer["links"]["next"] = answer["links"]["next"] or "?page_offset=0"
+    answer["meta"] = {
+        "more_data_available": "page_offset=0" not in answer["links"]["next"]
+    }
+
+
+@fault
+def last_page_links_to_an_error_without_a_total(handler, query, answer):
+    if query.get("page_offset") == "60":
+        return handler.send({}, 500)
+    answer["meta"] = {"more_data_available": answer["links"]["next"] is not None}
+    answer["links"]["next"] = answer["links"]["next"] or "?page_offset=60"
+
+
+@fault
 def more_is_text(handler, query, answer):
     answer["meta"]["more_data_available"] = str(answer["links"]["next"] is not None)
 
