@@ -8,7 +8,8 @@ from jaxtyping import Float
 
 from cloud_jax.structures.cell import Cell, check_lattice
 from cloud_jax.structures.cif_formula import Contents
-from cloud_jax.structures.cif_sites import Rows, atom_table, expand, read_rows
+from cloud_jax.structures.cif_rows import Rows, atom_table, read_rows
+from cloud_jax.structures.cif_sites import expand
 from cloud_jax.structures.cif_symmetry import IDENTITY, REPAIRED, readings_of
 from cloud_jax.structures.cif_text import number, parse
 from cloud_jax.structures.operations import Lattice, Operations, permute

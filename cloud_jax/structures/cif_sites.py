@@ -1,144 +1,187 @@
-"""The atoms of a CIF: rows, species, and their images under the operations."""
+"""The cell that the rows of a CIF make with their images under the space group."""
 
-from dataclasses import dataclass
+import re
+from collections import Counter
 
-import gemmi
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from cloud_jax.structures.cell import FARTHEST, MAX_SITES, Cell
+from cloud_jax.structures.cell import SHORTEST_DISTANCE, Cell
+from cloud_jax.structures.cif_rows import Row, Rows
 from cloud_jax.structures.operations import Lattice, Operations
 from cloud_jax.structures.rejection import Rejection
-from cloud_jax.structures.species import Occupants
+from cloud_jax.structures.species import FULL, MAX_AMOUNT
 
 _SITE_TOLERANCE = 1e-4  # fractional; images closer than this are one site, as pymatgen
-_FRACTION_TOLERANCE = 1e-4  # 0.3333 is meant as 1/3 when this close, relative
+_SPLIT_DISTANCE = 0.1  # angstrom; half-occupied images further apart are alternatives
 _MAX_IMAGES = 100_000  # rows times operations, before equal images are merged
-_FRACTIONAL = ["fract_x", "fract_y", "fract_z"]
+_DECIMALS = re.compile(r"[+-]?\d*\.?(\d*)(?:\((\d+)\))?")
 
 
-@dataclass(frozen=True)
-class Rows:
-    """The atoms that a data block lists, those of occupancy 0 left out.
-
-    Attributes:
-        fractional: fractional coordinates, [n, 3].
-        sites: the (symbol, occupancy) of each row.
-    """
-
-    fractional: Float[np.ndarray, "n 3"]
-    sites: list[Occupants]
-
-
-def atom_table(block: gemmi.cif.Block) -> gemmi.cif.Table:
-    """Return the fractional coordinates of a block as text; empty without atoms."""
-    return block.find("_atom_site_", _FRACTIONAL)
-
-
-def read_rows(block: gemmi.cif.Block) -> Rows:
-    """Read the atoms of a block.
-
-    Raises:
-        Rejection: too many, none, or values that are no atoms.
-    """
-    table = atom_table(block)
-    if len(table) > MAX_SITES:
-        raise Rejection(
-            "too_many_sites",
-            f"found {len(table):,} rows of atoms, expected at most {MAX_SITES:,}",
-        )
-    fractional = np.array([[gemmi.cif.as_number(v) for v in row] for row in table])
-    sites = _occupants(block, len(fractional))
-    present = np.array([amount != 0.0 for ((_, amount),) in sites])
-    if not present.any():
-        raise Rejection("no_atoms", "all atoms have occupancy 0")
-    if not present.all():  # listed, but not there
-        table = [row for row, here in zip(table, present, strict=True) if here]
-        sites = [site for site in sites if site[0][1] != 0.0]
-        fractional = fractional[present]
-    if not np.abs(fractional).max() <= FARTHEST:  # NaN neither
-        usable = (np.abs(fractional) <= FARTHEST).all(axis=1)
-        row = int(np.flatnonzero(~usable)[0])
-        raise Rejection(
-            "bad_coordinates",
-            f"atom {row + 1} ({sites[row][0][0]}): found {', '.join(table[row])}, "
-            "expected three numbers, such as 0.3333 or 0.3333(2)",
-        )
-    for ideal in (1 / 3, 2 / 3):
-        fractional[np.abs(fractional / ideal - 1) <= _FRACTION_TOLERANCE] = ideal
-    return Rows(fractional, sites)
-
-
-def _occupants(block: gemmi.cif.Block, n: int) -> list[Occupants]:
-    symbols = block.find_values("_atom_site_type_symbol")
-    if not len(symbols):
-        symbols = block.find_values("_atom_site_label")
-    if len(symbols) != n:
-        raise Rejection(
-            "unreadable",
-            "found neither _atom_site_type_symbol nor _atom_site_label beside the "
-            "coordinates",
-        )
-    values = block.find_values("_atom_site_occupancy")
-    amounts = [_occupancy(v) for v in values] if len(values) else [1.0] * n
-    return [
-        ((gemmi.cif.as_string(symbol), amount),)
-        for symbol, amount in zip(symbols, amounts, strict=True)
-    ]
-
-
-def _occupancy(value: str) -> float:
-    amount = 1.0 if gemmi.cif.is_null(value) else gemmi.cif.as_number(value)
-    if not 0 <= amount <= 1.005:  # NaN neither; rounded sums may pass one a little
-        raise Rejection(
-            "occupancy", f"found occupancy {value}, expected a number from 0 to 1"
-        )
-    return amount
-
-
-def expand(rows: Rows, operations: Operations, lattice: Lattice) -> Cell:
+def expand(atoms: Rows, operations: Operations, lattice: Lattice) -> Cell:
     """Return the cell that rows and their images make; rows on one point are mixed.
 
+    Images of a row that fall together within the rounding of its coordinates are one
+    atom, on the special position.
+
     Args:
-        rows: the atoms of the file.
+        atoms: the rows of the file.
         operations: rotations and shifts of the space group, fractional.
         lattice: cell vectors in rows, angstrom.
 
     Raises:
-        Rejection: too many images, or no cell (see `Cell.from_sites`).
+        Rejection: too many images, or not a cell (see `Cell.from_sites`).
     """
-    fractional, sites = rows.fractional, rows.sites
     rotations, shifts = operations
-    if len(rotations) == 1 and all(amount == 1.0 for ((_, amount),) in sites):
-        return Cell.from_sites(lattice, fractional, sites)
-    if len(fractional) * len(rotations) > _MAX_IMAGES:
+    n = len(atoms.rows)
+    if len(rotations) == 1 and all(row.amount == 1.0 for row in atoms.rows):
+        return _cell([[row] for row in atoms.rows], atoms.fractional, atoms, lattice)
+    if n * len(rotations) > _MAX_IMAGES:
         raise Rejection(
             "too_many_sites",
-            f"found {len(fractional):,} rows of atoms and {len(rotations)} operations, "
-            f"expected at most {_MAX_IMAGES:,} images",
+            f"found {n:,} rows of atoms and {len(rotations)} operations, expected at "
+            f"most {_MAX_IMAGES:,} images",
         )
-    points = np.empty_like(fractional)
-    images: list[np.ndarray] = []
-    occupants: list[Occupants] = []
-    for point, site in zip(fractional, sites, strict=True):
-        orbit = rotations @ point + shifts
-        seen = points[: len(occupants)]
-        match = np.flatnonzero(_same_point(orbit[:, None], seen).any(axis=0))
+    points = np.empty((n, 3))
+    sites: list[list[Row]] = []
+    orbits: list[np.ndarray] = []
+    for row, point in zip(
+        atoms.rows, _on_special_positions(atoms, operations, lattice), strict=True
+    ):
+        images = rotations @ point + shifts
+        match = np.flatnonzero(
+            _same_point(images[:, None], points[: len(sites)]).any(axis=0)
+        )
         if len(match):
-            occupants[match[0]] += site
+            sites[match[0]].append(row)
         else:
-            points[len(occupants)] = point
-            images.append(_distinct(orbit - np.floor(orbit)))
-            occupants.append(site)
-    expanded = [
-        site
-        for site, orbit in zip(occupants, images, strict=True)
-        for _ in range(len(orbit))
-    ]
-    return Cell.from_sites(lattice, np.concatenate(images), expanded)
+            points[len(sites)] = point
+            sites.append([row])
+            orbits.append(_distinct(images - np.floor(images)))
+    for site in sites:
+        if len(site) > 1:
+            _check_amounts(site)
+    repeated = [site for site, orbit in zip(sites, orbits, strict=True) for _ in orbit]
+    return _cell(repeated, np.concatenate(orbits), atoms, lattice)
 
 
-def _same_point(points: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _cell(
+    sites: list[list[Row]],
+    fractional: Float[np.ndarray, "k 3"],
+    atoms: Rows,
+    lattice: Lattice,
+) -> Cell:
+    """Return the cell of sites, each given by its rows."""
+    cell = Cell.from_sites(
+        lattice,
+        fractional,
+        [[(row.element, row.amount) for row in site] for site in sites],
+        ["/".join(row.label for row in site) for site in sites],
+    )
+    return cell.flagged(*atoms.flags) if atoms.flags else cell
+
+
+def _check_amounts(rows: list[Row]) -> None:
+    """Reject rows on one point that together occupy it more than once."""
+    total = sum(row.amount for row in rows)
+    if total <= MAX_AMOUNT:
+        return
+    names = ", ".join(row.label for row in rows)
+    if all(row.written == rows[0].written for row in rows):
+        amounts = Counter()
+        for row in rows:
+            amounts[row.element] += row.amount
+        raise Rejection(
+            "occupancy",
+            f"rows {names}: found occupancies {dict(amounts)} on one site, expected a "
+            "sum in (0, 1]: is an atom listed twice?",
+        )
+    raise Rejection(
+        "overlapping_sites",
+        f"rows {names} fall on one point, occupied {total:g} times, expected at most "
+        "once: are all atoms of the cell listed beside the operations?",
+    )
+
+
+def _on_special_positions(
+    atoms: Rows, operations: Operations, lattice: Lattice
+) -> Float[np.ndarray, "n 3"]:
+    """Return the coordinates of rows, rounded special positions made exact."""
+    rotations, shifts = operations
+    written = atoms.fractional
+    moves = written @ rotations.transpose(0, 2, 1) + shifts[:, None] - written
+    moves -= np.rint(moves)  # from each row to its images, [m, n, 3]
+    same = (np.abs(moves) < _SITE_TOLERANCE).all(axis=-1)
+    points = written + (moves * same[..., None]).sum(axis=0) / same.sum(axis=0)[:, None]
+    distances = np.sqrt(np.square(moves @ lattice).sum(axis=-1))
+    rounded = (distances < SHORTEST_DISTANCE) & ~same
+    amounts = np.array([row.amount for row in atoms.rows])
+    for i in np.flatnonzero(rounded.any(axis=0)):
+        amount = amounts[(written == written[i]).all(axis=1)].sum()
+        shift, one = _special_position(
+            atoms.rows[i], amount, moves[:, i], distances[:, i], rotations
+        )
+        points[i] = written[i] + shift
+        if amount > FULL and not one[rounded[:, i]].all():
+            apart = distances[:, i][rounded[:, i] & ~one].min()
+            raise Rejection(
+                "overlapping_sites",
+                f"{atoms.rows[i].label}: an image under the space group is {apart:.4f} "
+                f"A apart, expected at least {SHORTEST_DISTANCE:g} A or the same point "
+                "within the digits of the coordinates",
+            )
+    return points
+
+
+def _special_position(
+    row: Row,
+    amount: float,
+    moves: Float[np.ndarray, "m 3"],
+    distances: Float[np.ndarray, " m"],
+    rotations: Float[np.ndarray, "m 3 3"],
+) -> tuple[Float[np.ndarray, " 3"], Bool[np.ndarray, " m"]]:
+    """Return the shift to the special position that a row means, and its images there.
+
+    Args:
+        row: an atom with images nearer than any bond.
+        amount: occupancy of its site. Above a half, such images cannot be alternatives.
+        moves: from the atom to its nearest image under each operation, fractional.
+        distances: their lengths, angstrom.
+        rotations: of the operations, fractional.
+    """
+    same = (np.abs(moves) < _SITE_TOLERANCE).all(axis=-1)
+    near = distances < SHORTEST_DISTANCE
+    if row.multiplicity * near.sum() != len(moves):  # unless the file confirms it
+        change = rotations - np.eye(3)
+        reach = np.abs(change) @ [_rounding(text) for text in row.written]
+        near &= same | (np.abs(moves) <= reach + 1e-9).all(axis=-1)
+        if amount <= 0.5 and row.multiplicity * same.sum() == len(moves):
+            near = same
+        elif amount <= 0.5:
+            near &= same | (distances < _SPLIT_DISTANCE)
+    shift = moves[near].mean(axis=0)
+    left = moves[near] + (rotations[near] - np.eye(3)) @ shift
+    if (np.abs(left) < _SITE_TOLERANCE).all():
+        return shift, near
+    return np.zeros(3), same
+
+
+def _rounding(text: str) -> float:
+    """Return by how much a coordinate may be off, from its digits.
+
+    Zeros at the end are not digits, as tables are printed with columns of one width;
+    with an uncertainty, `0.3330(2)`, they are. 0 and 0.5 have two digits at least.
+    """
+    found = _DECIMALS.fullmatch(text)
+    if not found:
+        return 0.0
+    decimals, uncertainty = found.groups()
+    if uncertainty:
+        return max(1, int(uncertainty)) / 10 ** len(decimals)
+    return 10.0 ** -max(2, len(decimals.rstrip("0")))
+
+
+def _same_point(points: np.ndarray, other: np.ndarray) -> Bool[np.ndarray, " *shape"]:
     difference = points - other
     return (np.abs(difference - np.rint(difference)) < _SITE_TOLERANCE).all(axis=-1)
 

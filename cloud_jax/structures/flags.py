@@ -11,6 +11,7 @@ FLAGS = {
     "some are missing, or the symmetry is",
     "formula_units_differ": "the cell holds another number of formula units than the "
     "file's _cell_formula_units_Z",
+    "hydrogens_missing": "the file tells of hydrogens whose positions it does not give",
     "isotope": "deuterium or tritium was read as hydrogen",
     "low_dimensional": "its source calls it a layer or a chain, not a bulk crystal",
     "setting_assumed": "the file leaves open which setting (origin, axes) of its space "

@@ -37,12 +37,13 @@ _GROUPS = {
     "N": re.compile(r"NO(?![A-Za-z])"),
     "H": re.compile(rf"Hw|{_ISOTOPE.pattern}"),
 }
-_FULL = 0.995  # sum of occupancies, which CIFs round
+FULL = 0.995  # CIFs round occupancies: three times 0.3333 or 0.3334 is a full site
+MAX_AMOUNT = 1.005
 
 Occupants = tuple[tuple[str, float], ...]  # ((element, occupancy), ...), sorted
 
 
-def element_of(symbol: str, among: Set[str] = _KNOWN) -> str:
+def element_of(symbol: str, among: Set[str] = frozenset()) -> str:
     """Return the element that a site's type symbol or label names.
 
     Charges, site numbers and spins are dropped (`Fe2+`, `Fe1`, `Fe0+,spin=5`), and
@@ -50,18 +51,17 @@ def element_of(symbol: str, among: Set[str] = _KNOWN) -> str:
 
     Args:
         symbol: the text.
-        among: elements of which one is expected, as the formula of a file; others are
-            taken where none of these fits.
+        among: elements of which one is expected, such as those of the file's formula;
+            empty for all. Others are returned where none of these fits.
 
     Raises:
         Rejection: no element up to Lr starts the symbol, or it names several.
     """
-    if symbol in among:
+    expected = _KNOWN.intersection(among) or _KNOWN
+    if symbol in expected:
         return symbol
-    if (
-        _LISTED.match(symbol)
-        or len(among.intersection(_TWO_LETTERS.findall(symbol))) > 1
-    ):
+    several = len(expected.intersection(_TWO_LETTERS.findall(symbol))) > 1
+    if several or _LISTED.match(symbol):
         raise Rejection(
             "unknown_species",
             f"found {symbol!r} on a site, expected one element: list each element of a "
@@ -76,12 +76,12 @@ def element_of(symbol: str, among: Set[str] = _KNOWN) -> str:
             if pattern.match(symbol):
                 return element
         two, one = letters[:2].title(), letters[:1].upper()
-        if two in among and not _WORD.match(letters):
+        if two in expected and not _WORD.match(letters):
             return two
         # A capital and a small letter are one symbol: Bq is not boron.
-        if one in among and not (among is _KNOWN and letters[1:2].islower()):
+        if one in expected and (expected is not _KNOWN or not letters[1:2].islower()):
             return one
-        if among is not _KNOWN:
+        if expected is not _KNOWN:
             return element_of(symbol)
     raise Rejection(
         "unknown_species",
@@ -118,19 +118,18 @@ def occupants_of(
         flags |= marks_of(symbol)
         amounts[element] = amounts.get(element, 0.0) + float(occupancy)
     total = sum(amounts.values())
-    # CIFs round occupancies: three times 0.3334 is still a full site.
-    if not (0 < total <= 1.005) or min(amounts.values()) < 0:
+    if not (0 < total <= MAX_AMOUNT) or min(amounts.values()) < 0:
         raise Rejection(
             "occupancy",
             f"found occupancies {amounts} on one site, expected a sum in (0, 1]: is an "
             "atom listed twice?",
         )
     amounts = {element: n for element, n in amounts.items() if n > 1e-6}
-    if len(amounts) == 1 and total > _FULL:
+    if len(amounts) == 1 and total > FULL:
         return next(iter(amounts))
     return tuple(sorted((e, round(n / max(total, 1.0), 6)) for e, n in amounts.items()))
 
 
 def is_full(kind: str | Occupants) -> bool:
     """Return whether a site is always occupied, by one element or by several."""
-    return isinstance(kind, str) or sum(amount for _, amount in kind) > _FULL
+    return isinstance(kind, str) or sum(amount for _, amount in kind) > FULL
