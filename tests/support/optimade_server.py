@@ -8,7 +8,7 @@ of the file (the mock of MongoDB copies all it has for every page). PLAN is JSON
 URL-safe base64: of each page offset the faults to give before the true page comes,
 `400`, `500`, `429` (with Retry-After), `hang`, `trickle`, `cut` (a truncated body),
 `garbage` (no JSON), `loop` (`next` leads to the first page) or `hidden` (`next` has a
-cursor in place of the offset); a last `*` repeats the fault for ever.
+cursor in place of the offset); a last `*` repeats the fault from then on.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ import warnings
 from pathlib import Path
 from urllib.parse import parse_qs
 
-# Deprecations inside FastAPI, mongomock and pydantic are their makers' affair.
+# Deprecations inside FastAPI, mongomock and pydantic are not ours to mend.
 warnings.simplefilter("ignore")
 ALIASES = {
     "id": "task_id",
@@ -42,7 +42,8 @@ def child(name: str, url: str, **more: str) -> dict:
     return {"id": name, "type": "links", "attributes": values}
 
 
-# An index of two databases and two links that are none, and a server of another age.
+# An index of two databases and entries that are not databases to harvest, and a server
+# of version 0.
 STATIC = {
     "/index/v1/info": json.dumps(
         {"data": {"attributes": {"api_version": "1.1.0", "is_index": True}}}

@@ -1,10 +1,11 @@
 """A harvest of OPTIMADE databases: page by page to disk, several databases at a time.
 
 The client that the consortium maintains (`optimade.client.OptimadeClient`, 1.5) is not
-used because it holds all pages in memory until the last one arrives, starts anew after
-a kill and stops a database at its first HTTP 500 or broken page. Its models are not
-used either: they refuse a page where `scope.optimade` rejects the one wrong crystal,
-and reading an archive would need the package.
+used because it holds all pages in memory until the last one arrives, starts again after
+a kill, stops a database at its first HTTP 500 or broken page, and takes a missing link
+for the end. Its models are not used either: they refuse a page where
+`structures.optimade` rejects the one wrong crystal, and reading an archive would need
+the package.
 """
 
 import datetime
@@ -276,13 +277,13 @@ class _Harvest:
             if number:
                 raise
             if not (error.status and "page_limit" in str(error).lower()):
-                raise SourceError(f"{url}: {error}") from None
+                raise SourceError(f"{shown(url)}: {error}") from None
         # The server grants no pages of this length; it knows what it grants.
         without = self._first_url(page_limit=0)
         try:
             return without, self.web.json(without, listing=True)
         except WebError as error:
-            raise SourceError(f"{without}: {error}") from None
+            raise SourceError(f"{shown(without)}: {error}") from None
 
     def _skip(self, trail: Trail, error: str) -> Page:
         """Log the next page as failed, and return it with the URL after it.

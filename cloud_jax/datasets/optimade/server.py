@@ -121,9 +121,10 @@ def next_link(url: str, answer: dict) -> str | None:
     link = link.get("href") if isinstance(link, dict) else link
     if not link:
         return None
+    here = urlsplit(url)
     try:
-        here, there = urlsplit(url), urlsplit(urljoin(url, str(link)))
-    except ValueError:  # for instance brackets that hold no IPv6 address
+        there = urlsplit(urljoin(url, link))
+    except (ValueError, TypeError, AttributeError):  # brackets without IPv6, a number
         there = urlsplit("")
     if there.scheme not in ("http", "https") or not there.hostname:
         raise SourceError(

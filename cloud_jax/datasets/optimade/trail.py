@@ -136,6 +136,8 @@ class Trail:
             return self.problem
         if self.n_repeated:
             return f"{self.n_repeated:,} of them came again, in the place of others"
+        if self.n_empty_in_a_row >= EMPTY_PAGES_IN_A_ROW:
+            return f"the last {self.n_empty_in_a_row} pages are empty"
         empty = f"; {self.n_empty} page(s) came empty" if self.n_empty else ""
         says = "" if short else ", and says that more are available"
         page = f"page {self.last.number} ({shown(self.last.url)})"
@@ -154,14 +156,14 @@ def page_after(page: Page, before: Page | None) -> str | None:
     """
     parts = urlsplit(page.url)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    number, offset = _whole(query.get("page_number")), _offset(page)
-    if number is not None:
-        n_before = number * (_whole(query.get("page_limit")) or (before or page).n)
+    n_before = None
+    if (number := _whole(query.get("page_number"))) is not None:
         query["page_number"] = str(number + 1)
-    elif offset is not None and (step := _step(page, before)):
+        n_before = number * (_whole(query.get("page_limit")) or (before or page).n)
+    if (offset := _offset(page)) is not None and (step := _step(page, before)):
         n_before = offset + step
         query["page_offset"] = str(n_before)
-    else:
+    if n_before is None:
         raise SourceError(
             f"page {page.number} failed ({page.error}), and only that page has the URL "
             f"of the next one: {shown(page.url)}"
@@ -182,7 +184,8 @@ def _step(page: Page, before: Page | None) -> int:
 def _offset(page: Page) -> int | None:
     """Return the number of entries before a page, None if its URL does not tell."""
     query = dict(parse_qsl(urlsplit(page.url).query))
-    return _whole(query.get("page_offset", "" if page.number else "0"))
+    is_first = page.number == 0 and "page_number" not in query
+    return _whole(query.get("page_offset", "0" if is_first else ""))
 
 
 def _whole(text: str | None) -> int | None:

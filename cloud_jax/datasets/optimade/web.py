@@ -107,6 +107,7 @@ class Web:
         self._limiter, self._policy = limiter, policy
         self._session = requests.Session()
         self._session.headers.update(_HEADERS)
+        self._session.max_redirects = 5  # they do not wait for the server's turn
         self._attempts = Attempts(policy.attempts, policy.backoff_s)
         self.url = ""
 

@@ -1,4 +1,4 @@
-"""A harvest from the reference server, whole whatever the server and the machine do."""
+"""A harvest from the reference server: complete in spite of faults on the way."""
 
 import base64
 import gzip

@@ -50,6 +50,7 @@ def test_half_a_character_in_an_id_stops_no_harvest(tmp_path):
         ("", "page_number=3&page_limit=40", None, "page_number=4&page_limit=40"),
         ("", "page_number=3&page_limit=40", 120, None),
         ("", "page_number=3", 31, "page_number=4"),
+        ("", "page_number=3&page_offset=8", 30, "page_number=4&page_offset=18"),
         ("", "page_number=3", 30, None),
     ],
 )  # fmt: skip
@@ -102,7 +103,14 @@ def test_the_link_to_the_next_page(link, expected):
 
 @pytest.mark.parametrize(
     "link",
-    ["ftp://db.example.org/x", "http://localhost/x", "http://[/x", "//10.0.0.1/x"],
+    [
+        "ftp://db.example.org/x",
+        "http://localhost/x",
+        "http://[/x",
+        "//10.0.0.1/x",
+        7,
+        ["/x"],
+    ],
 )
 def test_a_link_that_is_not_followed(link):
     with pytest.raises(SourceError, match=r"next page is .*expected"):
