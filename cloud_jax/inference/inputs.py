@@ -9,8 +9,15 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from cloud_jax.scope import Cell, Rejection
+from cloud_jax.inference.objects import (
+    cell_of,
+    is_missing,
+    named_structures,
+    refusal,
+)
+from cloud_jax.scope import Rejection
 from cloud_jax.scope.pipeline import Options, Record, Reject, process
+from cloud_jax.structures.columns import value_item
 from cloud_jax.structures.folder import CifSource, matching
 from cloud_jax.structures.source import Piece, RawItem, Source, SourceError
 
@@ -77,56 +84,59 @@ def _text(path: str) -> str:
 
 
 def object_items(structures: Any, ids: Sequence[str] | None = None) -> list[RawItem]:
-    """Return Python objects as items.
+    """Return Python objects as items; what cannot be read is a reject in its place.
 
     Args:
-        structures: one, or an iterable, of pymatgen `Structure`, `Cell`, dictionaries
-            (pymatgen, ASE, JARVIS), structure text, and paths as in `path_items`.
-        ids: one per crystal; by default the path, or for other objects the index in
-            `structures`.
+        structures: one, or several in a list, array, generator, Series or DataFrame, of
+            pymatgen `Structure`, ASE or JARVIS `Atoms`, `Cell`, dictionaries of these,
+            structure text, and paths as in `path_items`.
+        ids: one per crystal; by default the path, the label or id of a Series or
+            DataFrame, or the index in `structures`.
 
     Raises:
-        TypeError: an object of another type.
-        ValueError: the number of ids is not that of the crystals.
+        TypeError: no object is of such a type.
+        ValueError: the number of ids is not that of the crystals, or a DataFrame has no
+            column of structures.
     """
-    if isinstance(structures, str | os.PathLike | dict | Cell) or _is_structure(
-        structures
-    ):
-        structures = [structures]
-    items = [
-        item
-        for index, structure in enumerate(structures)
-        for item in _items_of(structure, str(index))
-    ]
+    items: list[RawItem] = []
+    refused: list[str] = []
+    for name, value in named_structures(structures):
+        found = _items_of(value, name)
+        if found is None:
+            refused.append(refusal(name, value))
+            found = [RawItem(name, ("unknown_type", refused[-1]), "reject")]
+        items += found
+    if refused and len(refused) == len(items):
+        raise TypeError(refused[0])
     if ids is None:
         return items
+    if isinstance(ids, str):
+        raise ValueError(f"ids: found the text {ids!r}, expected a list of them")
     ids = [str(name) for name in ids]
     if len(ids) != len(items):
         raise ValueError(f"ids: found {len(ids)} for {len(items)} structures")
     return [item._replace(id=name) for item, name in zip(items, ids, strict=True)]
 
 
-def _is_structure(value: Any) -> bool:
-    return hasattr(value, "lattice") and hasattr(value, "frac_coords")
-
-
-def _items_of(value: Any, name: str) -> Iterable[RawItem]:
-    if isinstance(value, Cell):
-        return [RawItem(name, value, "cell")]
-    if _is_structure(value):
-        try:
-            return [RawItem(name, Cell.from_structure(value), "cell")]
-        except Rejection as rejection:
-            return [RawItem(name, (rejection.code, rejection.message), "reject")]
-    if isinstance(value, dict) or (isinstance(value, str) and "\n" in value):
-        return [RawItem(name, value, "auto")]
-    if isinstance(value, str | os.PathLike):
-        return path_items([os.fspath(value)])
-    raise TypeError(
-        f"structure {name} has type {type(value).__name__}; expected a pymatgen "
-        "Structure, a cloud_jax.scope.Cell, a dictionary, the text of a structure "
-        "file, or a path"
-    )
+def _items_of(value: Any, name: str) -> list[RawItem] | None:
+    """Return the items of one object, None if it is of an unknown type."""
+    if is_missing(value):
+        problem = f"found {value!r}, expected a structure"
+        return [RawItem(name, ("missing_structure", problem), "reject")]
+    if isinstance(value, str) and "\n" not in value and value.lstrip()[:1] != "{":
+        if value.count("|") == 2 and not os.path.lexists(value):
+            problem = f"found the sentence {value[:80]!r}, expected a structure"
+            return [RawItem(name, ("unreadable", problem), "reject")]
+        return list(path_items([value]))
+    if isinstance(value, str | bytes | dict):
+        return [value_item(name, value)]
+    if isinstance(value, os.PathLike):
+        return list(path_items([os.fspath(value)]))
+    try:
+        cell = cell_of(value)
+    except Rejection as rejection:
+        return [RawItem(name, (rejection.code, rejection.message), "reject")]
+    return None if cell is None else [RawItem(name, cell, "cell")]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from cloud_jax.inference.properties import (
     make_request,
     predict_properties,
 )
-from cloud_jax.inference.tables import COLUMNS, rows
+from cloud_jax.inference.tables import COLUMNS, NO_ROWS, rows
 from cloud_jax.inference.temperatures import check_temperatures
 from cloud_jax.models.folder import Model, check_fields, load_model
 from cloud_jax.scope.pipeline import Options, Reject
@@ -80,14 +80,16 @@ class Predictor:
         """Predict every property that the model has.
 
         Args:
-            structures: one or many of pymatgen `Structure`, `cloud_jax.scope.Cell`,
+            structures: one or many (list, array, generator, Series, DataFrame) of
+                pymatgen `Structure`, ASE or JARVIS `Atoms`, `cloud_jax.scope.Cell`,
                 dictionaries or text of structure files, and paths (files, folders,
                 patterns, archives).
             temperature_k: one or many, at least 0, for a model with a physical law;
                 by default those of the training labels.
             basis: `cell` (primitive), `atom`, `formula` or `gram`; by default that of
                 the training labels.
-            ids: one per crystal; by default paths, or indices in `structures`.
+            ids: one per crystal; by default paths, labels of a Series, ids of a
+                DataFrame, or indices in `structures`.
             workers: number of parsing processes. More than one saves time from
                 hundreds of crystals, and a script needs `if __name__ == "__main__":`.
 
@@ -99,7 +101,9 @@ class Predictor:
 
         Raises:
             PredictionError: the model cannot give this temperature or basis.
-            ValueError: a temperature below 0 or not finite, or not one id per crystal.
+            TypeError: nothing given is a structure.
+            ValueError: a temperature that is not a number from 0 K, or not one id per
+                crystal.
         """
         import pandas as pd
 
@@ -113,7 +117,7 @@ class Predictor:
             rows(chunk, made) for chunk, made in self.properties(crystals, raw, request)
         ]
         columns = {
-            name: np.concatenate([chunk[name] for chunk in chunks]) if chunks else []
+            name: np.concatenate([chunk[name] for chunk in chunks or [NO_ROWS]])
             for name in COLUMNS
         }
         return _with_rejects(pd.DataFrame(columns), rejects + not_finite)

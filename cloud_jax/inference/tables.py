@@ -13,6 +13,10 @@ COLUMNS = (
     "upper", "flags",
 )  # fmt: skip
 _NUMBERS = ("value", "std", "lower", "upper")
+NO_ROWS = {
+    name: np.zeros(0, float if name in ("temperature_k", *_NUMBERS) else object)
+    for name in COLUMNS
+}
 
 
 def rows(

@@ -1,12 +1,14 @@
 """Temperatures as people write them: `300`, `100,200,300` or `0:1000:10`."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from jaxtyping import Float
 
 MAX_TEMPERATURES = 20_000  # per request; more is most likely a typing error
+HOTTEST_K = 1e6  # far above any crystal; output in float32 holds all values up to here
+_EXPECTED = "expected a temperature in kelvin, as a number"
 
 
 def parse_temperatures(text: str) -> Float[np.ndarray, " T"]:
@@ -39,28 +41,48 @@ def parse_temperatures(text: str) -> Float[np.ndarray, " T"]:
 
 def _number(word: str) -> float:
     try:
-        return float(word)
+        # float also reads 1_000 and the digits of every script.
+        return float(word if word.isascii() and "_" not in word else "")
     except ValueError:
-        raise ValueError(f"found {word!r}, expected a temperature in kelvin") from None
+        raise ValueError(f"found {word!r}, {_EXPECTED}") from None
 
 
 def check_temperatures(
-    temperature_k: float | Iterable[float],
+    temperature_k: float | str | Iterable[float],
 ) -> Float[np.ndarray, " T"]:
     """Return one or many temperatures as an array.
 
+    Args:
+        temperature_k: a number, numbers in a sequence or an array of one axis, or text
+            as `parse_temperatures` reads it.
+
     Raises:
-        ValueError: one is negative or not finite, or there are none or too many.
+        ValueError: one is not a number from 0 K, or there are none or too many.
     """
+    if isinstance(temperature_k, str):
+        return parse_temperatures(temperature_k)
     values = temperature_k
-    if isinstance(values, Iterable) and not isinstance(values, np.ndarray):
+    if isinstance(values, Mapping | bytes):
+        raise ValueError(f"found a {type(values).__name__}, {_EXPECTED}")
+    if isinstance(values, Iterable) and not hasattr(values, "__array__"):
         values = list(values)
-    values = np.atleast_1d(np.asarray(values, dtype=float))
-    if values.ndim != 1 or not 1 <= len(values) <= MAX_TEMPERATURES:
+    # numpy would read True as 1, "300" as text and None as NaN.
+    for value in values if isinstance(values, list) else [values]:
+        if isinstance(value, bool | np.bool_ | str | type(None)):
+            raise ValueError(f"found {value!r}, {_EXPECTED}")
+    array = np.atleast_1d(np.asarray(values))
+    if array.size and array.dtype.kind not in "iuf":
+        raise ValueError(f"found {array.ravel()[0]!r}, {_EXPECTED}")
+    if array.ndim != 1 or not 1 <= len(array) <= MAX_TEMPERATURES:
         raise ValueError(
-            f"found {values.size:,} temperatures, expected 1 to {MAX_TEMPERATURES:,}"
+            f"found {array.size:,} temperatures on {array.ndim} axes, expected 1 to "
+            f"{MAX_TEMPERATURES:,} on one axis"
         )
-    bad = values[~(np.isfinite(values) & (values >= 0))]
+    array = array.astype(float) + 0.0  # no minus zero
+    bad = array[~((array >= 0) & (array <= HOTTEST_K))]  # NaN is neither
     if len(bad):
-        raise ValueError(f"found {bad[0]:g} K, expected a temperature of at least 0 K")
-    return values
+        raise ValueError(
+            f"found {bad[0]:g} K, expected a temperature of at least 0 K and at most "
+            f"{HOTTEST_K:,.0f} K"
+        )
+    return array

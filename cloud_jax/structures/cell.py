@@ -113,13 +113,20 @@ class Cell:
         """Build a cell from a pymatgen `Structure`; oxidation states and spins go.
 
         Raises:
-            Rejection: a species that is not an element, or unusable arrays.
+            Rejection: a species that is not an element, unusable arrays, or a lattice
+                that repeats in no direction.
         """
-        return cls.from_sites(
+        pbc = getattr(structure.lattice, "pbc", (True, True, True))
+        if not any(pbc):
+            raise Rejection(
+                "not_periodic", "found a molecule (pbc is false in all directions)"
+            )
+        cell = cls.from_sites(
             structure.lattice.matrix,
             structure.frac_coords,
             [list(site.species.as_dict().items()) for site in structure],
         )
+        return cell if all(pbc) else cell.flagged("low_dimensional")
 
     @classmethod
     def from_sites(
