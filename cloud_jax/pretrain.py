@@ -57,14 +57,16 @@ def execute(arguments: argparse.Namespace) -> int:
         process_id=arguments.process_id,
     )
 
+    from cloud_jax.training import processes
     from cloud_jax.training.errors import InterruptedRunError, NonFiniteLossError
-    from cloud_jax.training.run import is_first_process, prepare, run
+    from cloud_jax.training.run import prepare, run
     from cloud_jax.training.summary import format_summary
 
     try:
-        found = run(prepare(config))
+        with processes.ending_together():
+            found = run(prepare(config))
     except InterruptedRunError as stop:
-        if is_first_process():
+        if processes.is_first():
             print(f"saved step {stop.step} in {folder}; run it again to resume")
         return Exit.RESUMABLE
     except KeyboardInterrupt:  # outside the loop, which handles signals itself
@@ -75,14 +77,20 @@ def execute(arguments: argparse.Namespace) -> int:
     except NonFiniteLossError as error:
         print(f"error: {error}. {workdir.way_forward(folder)}", file=sys.stderr)
         return Exit.DOUBTFUL
-    if is_first_process():
+    if processes.is_first():
         print(format_summary(found, folder))
     return Exit.DONE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return the exit code."""
-    return run_command("pretrain", configure, execute, argv, settings=True)
+    code = Exit.FAILED  # of an error that nobody handles
+    try:
+        code = run_command("pretrain", configure, execute, argv, settings=True)
+    finally:
+        if processes := sys.modules.get("cloud_jax.training.processes"):
+            processes.leave(code)
+    return code
 
 
 if __name__ == "__main__":

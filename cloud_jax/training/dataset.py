@@ -6,17 +6,15 @@ Another process builds it, so that training loads no pymatgen.
 import hashlib
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from cloud_jax.cli import Exit, ResumableStop
 from cloud_jax.data.token_store import DatasetError, TokenStore
+from cloud_jax.training import processes
 
 
-def ensure(
-    path: Path, *, build: Sequence[str], dialect: str, timeout_s: int, active: bool
-) -> None:
+def ensure(path: Path, *, build: Sequence[str], dialect: str, active: bool) -> None:
     """Build a data set unless it is there.
 
     Args:
@@ -24,41 +22,50 @@ def ensure(
         build: arguments of `cloud-jax preprocess`, with `{path}` and `{dialect}` to
             fill in; empty if it cannot be built.
         dialect: `canonical` or `paper`.
-        timeout_s: seconds that the other processes wait for the first, which builds.
-        active: False on all processes but the first.
+        active: False on all processes but the first, which builds; they wait for it.
 
     Raises:
         DatasetError: it is missing and was not built.
     """
     manifest = path / "manifest.json"
-    if manifest.exists():
+    if not active:
+        processes.hear("data set")
+        if not processes.appears(manifest):
+            raise DatasetError(
+                f"there is no {manifest} here, but there is where process 0 runs: put "
+                "the data set on a file system that all processes share"
+            )
         return
+    if not manifest.exists():
+        make(path, build=build, dialect=dialect)
+    processes.tell("data set", "complete")
+
+
+def make(path: Path, *, build: Sequence[str], dialect: str) -> None:
+    """Build a data set in another process.
+
+    Raises:
+        DatasetError: it cannot be built.
+        ResumableStop: a signal stopped the other process, which keeps its work.
+    """
+    manifest = path / "manifest.json"
     if not build:
         raise DatasetError(
             f"there is no data set at {path} (no {manifest}). Make one with "
             "`cloud-jax preprocess`, or give --config.data.path=FOLDER"
         )
-    if active:
-        arguments = [word.format(path=str(path), dialect=dialect) for word in build]
-        words = " ".join(arguments)
-        print(f"building {path}: cloud-jax preprocess {words}", flush=True)
-        command = [sys.executable, "-m", "cloud_jax.preprocess", *arguments]
-        try:
-            code = subprocess.run(command).returncode
-        except KeyboardInterrupt as stop:
-            raise ResumableStop from stop  # preprocessing keeps its work and said so
-        if code == Exit.RESUMABLE:
-            raise ResumableStop
-        if code or not manifest.exists():
-            raise DatasetError(f"building {path} failed, see above")
-    deadline = time.monotonic() + timeout_s
-    while not manifest.exists():
-        if time.monotonic() > deadline:
-            raise DatasetError(
-                f"{manifest} did not appear within {timeout_s} s; is the folder on a "
-                "file system that all hosts share?"
-            )
-        time.sleep(1)
+    arguments = [word.format(path=str(path), dialect=dialect) for word in build]
+    words = " ".join(arguments)
+    print(f"building {path}: cloud-jax preprocess {words}", flush=True)
+    command = [sys.executable, "-m", "cloud_jax.preprocess", *arguments]
+    try:
+        code = subprocess.run(command).returncode
+    except KeyboardInterrupt as stop:
+        raise ResumableStop from stop  # preprocessing keeps its work and said so
+    if code == Exit.RESUMABLE:
+        raise ResumableStop
+    if code or not manifest.exists():
+        raise DatasetError(f"building {path} failed, see above")
 
 
 def open_splits(

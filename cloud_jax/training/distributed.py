@@ -11,6 +11,8 @@ import time
 import jax
 
 MODES = ("auto", "manual", "off")
+# After this silence of a process, killed for instance, jax ends the others.
+HEARTBEAT_S = 30
 
 
 def n_hosts() -> int:
@@ -165,5 +167,6 @@ def initialize(
         num_processes,
         process_id,
         initialization_timeout=timeout_s,
+        heartbeat_timeout_seconds=HEARTBEAT_S,
         cluster_detection_method="deactivate" if mode == "manual" else None,
     )

@@ -23,7 +23,7 @@ from cloud_jax.models.bert import preset, unroll
 from cloud_jax.models.folder import save_model
 from cloud_jax.models.heads import MaskedLanguageModel
 from cloud_jax.progress import progress
-from cloud_jax.training import dataset, optim, sharding
+from cloud_jax.training import dataset, optim, processes, sharding
 from cloud_jax.training.backend import compute_dtype
 from cloud_jax.training.baselines import baseline_means
 from cloud_jax.training.checkpoint import Checkpoints, read_params
@@ -34,7 +34,14 @@ from cloud_jax.training.metrics_log import MetricsLog
 from cloud_jax.training.state import count_parameters
 from cloud_jax.training.steps import Steps, compile_steps
 from cloud_jax.training.summary import results
-from cloud_jax.training.workdir import DIVERGED, claim, environment, refuse_object_store
+from cloud_jax.training.workdir import (
+    DIVERGED,
+    claim,
+    devices,
+    environment,
+    program,
+    refuse_object_store,
+)
 
 MEMORY_ADVICE = (
     "config.data.batch_crystals, take a smaller config.model.preset, or split the "
@@ -68,11 +75,6 @@ class Job(NamedTuple):
     hashes: dict[str, str]
 
 
-def is_first_process() -> bool:
-    """Return whether this process is the one that writes files and messages."""
-    return jax.process_index() == 0
-
-
 def prepare(config: Any) -> Job:
     """Open the data and make the parts of a run.
 
@@ -81,21 +83,24 @@ def prepare(config: Any) -> Job:
     Raises:
         ValueError: settings and data that do not go together.
         OSError: a file that cannot be read.
+        RunMismatchError: the processes of this run differ.
     """
     folder, path = Path(config.workdir), Path(config.data.path)
     refuse_object_store(folder)
+    processes.refuse_differences("settings", config.to_dict() | {"program": program()})
 
     # ---- data: built where it is missing, verified by its hashes ----
     dataset.ensure(
         path,
         build=config.data.build,
         dialect=config.data.dialect,
-        timeout_s=config.distributed.timeout_s,
-        active=is_first_process(),
+        active=processes.is_first(),
     )
     store, validation_store, hashes = dataset.open_splits(
         path, dialect=config.data.dialect, row_length=config.data.row_length
     )
+
+    processes.refuse_differences("data", {"data": hashes} | devices())
 
     # ---- model, and the mesh that divides its heads ----
     model, features = make_model(config, store)
@@ -115,13 +120,14 @@ def run(job: Job) -> dict[str, Any]:
         The content of results.json.
 
     Raises:
+        ProcessError: the processes of this run do not share the work directory.
         RunMismatchError: the work directory belongs to another run.
         InterruptedRunError: a signal stopped the run, and its state is saved.
         MemoryExhaustedError: a smaller batch or model may help.
         NonFiniteLossError: described in nonfinite.json.
         OSError: a file could not be read or written.
     """
-    active = is_first_process()
+    active = processes.is_first()
     # Beside the settings: the data may change behind its path, and the number of rows
     # follows from the devices. A resumed run must see the same batches.
     identity = {"hashes": job.hashes, "rows": job.train.rows}
@@ -131,6 +137,7 @@ def run(job: Job) -> dict[str, Any]:
         claim(job.folder, settings, active=active),
         jax.set_mesh(job.mesh),
     ):
+        processes.refuse_private(job.folder)
         if path.exists():
             found = read_json(path)
             if active:

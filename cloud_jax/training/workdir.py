@@ -1,12 +1,13 @@
 """The work directory of one run: its settings, its environment, its results."""
 
+import hashlib
 import json
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,8 @@ from cloud_jax.config import flatten
 from cloud_jax.files import lock, read_json, write_json
 from cloud_jax.training.errors import RunMismatchError
 
-PACKAGES = (
-    "jax",
-    "jaxlib",
-    "flax",
-    "optax",
-    "orbax-checkpoint",
-    "numpy",
-    "ml_collections",
-    "tensorboardX",
-)
+COMPUTING = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+PACKAGES = (*COMPUTING, "ml_collections", "tensorboardX")
 
 # Keys that may change when a run resumes: where things are and how often they are
 # written, not what is computed. A run knows its data, folds and checkpoint by their
@@ -61,20 +54,22 @@ def claim(workdir: Path, config: dict[str, Any], *, active: bool) -> Iterator[No
     Args:
         workdir: the folder; made if it is missing.
         config: what defines the run: its settings and the hashes of its data.
-        active: False on all processes but the first, which only check.
+        active: False on all processes but the first, which rely on it.
 
     Raises:
         OSError: another process writes the folder, or its config.json is damaged.
         RunMismatchError: with the lines that differ.
     """
-    if active:
-        workdir.mkdir(parents=True, exist_ok=True)
-    with lock(workdir) if active else nullcontext():
+    if not active:
+        yield
+        return
+    workdir.mkdir(parents=True, exist_ok=True)
+    with lock(workdir):
         path = workdir / "config.json"
         config = json.loads(json.dumps(config))  # tuples become lists, as in the file
         if path.exists() and has_saved(workdir):
             old = read_json(path)
-            if active and lowers_rate(workdir, old, config):
+            if lowers_rate(workdir, old, config):
                 accept_rate(workdir, old, config)
             elif lines := differences(old, config):
                 raise RunMismatchError(
@@ -83,25 +78,28 @@ def claim(workdir: Path, config: dict[str, Any], *, active: bool) -> Iterator[No
                     + "\nUse those settings to resume it, or another --workdir for a "
                     "new run"
                 )
-        elif active:
+        else:
             start_over(workdir)
             write_json(path, config)
         yield
 
 
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+def differences(
+    old: dict[str, Any], new: dict[str, Any], *, free: Sequence[str] = RESUMABLE_KEYS
+) -> list[str]:
     """Return `key: old -> new` for each key that differs and may not.
 
     Args:
         old: nested settings.
         new: nested settings.
+        free: keys, or groups of keys, that may differ.
     """
     old, new = flatten(old), flatten(new)
     return [
         f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}"
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
-        and not f"{key}.".startswith(tuple(f"{free}." for free in RESUMABLE_KEYS))
+        and not f"{key}.".startswith(tuple(f"{word}." for word in free))
     ]
 
 
@@ -188,21 +186,44 @@ def git_commit() -> str | None:
         return None
 
 
+def versions(packages: Sequence[str]) -> dict[str, str | None]:
+    """Return the version of each package; None where it is not installed."""
+    found: dict[str, str | None] = dict.fromkeys(packages)
+    for package in packages:
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+def program() -> dict[str, Any]:
+    """Return what decides the compiled programs, apart from settings and devices."""
+    package = Path(__file__).resolve().parents[1]
+    sources = (path.read_bytes() for path in sorted(package.rglob("*.py")))
+    flags = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl",
+             "jax_threefry_partitionable")  # fmt: skip
+    return {
+        "cloud_jax": __version__,
+        "sources": hashlib.sha256(b"".join(sources)).hexdigest(),
+        **versions(COMPUTING),
+        **{flag: getattr(jax.config, flag) for flag in flags},
+    }
+
+
+def devices() -> dict[str, Any]:
+    """Return the kinds of this process's devices, and the number of all devices."""
+    kinds = sorted({device.device_kind for device in jax.local_devices()})
+    return {"devices": {"kinds": kinds, "number": jax.device_count()}}
+
+
 def environment(hashes: dict[str, str]) -> dict[str, Any]:
     """Return versions, devices, commit and data hashes of this process's run."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            versions[package] = None
     return {
         "cloud_jax": __version__,
         "commit": git_commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "command": sys.argv,
-        "versions": versions,
+        "versions": versions(PACKAGES),
         "processes": jax.process_count(),
         "devices": [device.device_kind for device in jax.devices()],
         "hashes": hashes,

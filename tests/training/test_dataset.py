@@ -14,7 +14,6 @@ def build(tmp_path):
         tmp_path / "data",
         build=("embedded", "--output={path}"),
         dialect="canonical",
-        timeout_s=1,
         active=True,
     )
 
