@@ -158,12 +158,10 @@ class Web:
                 self._attempts.answered = True
                 body = _read(answer, end)
                 self.url = answer.url
-        except (requests.ConnectionError, requests.Timeout) as error:
-            raise _AgainError(reason(error)) from None
         except (
             requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError
         ) as error:  # fmt: skip
-            # A truncated or badly compressed body, or an invalid URL.
+            # No connection, a truncated or badly compressed body, or an invalid URL.
             raise _AgainError(reason(error)) from None
         if answer.status_code == 200:
             return body

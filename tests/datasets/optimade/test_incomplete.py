@@ -302,6 +302,19 @@ def gzip_is_cut_once(handler, query, answer):
 
 
 @fault
+def gzip_arrives_in_small_parts(handler, query, answer):
+    body = gzip.compress(json.dumps(answer).encode())
+    handler.send_response(200)
+    handler.send_header("Content-Encoding", "gzip")
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    for part in (body[:3], body[3:10], body[10:11], body[11:-4], body[-4:], b""):
+        handler.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+        handler.wfile.flush()
+    return True
+
+
+@fault
 def chunks_are_cut_once(handler, query, answer):
     if handler.first_time(query):
         handler.send_response(200)
