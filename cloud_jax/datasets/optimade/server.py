@@ -36,10 +36,11 @@ def databases_of(base_url: str, policy: RetryPolicy) -> dict[str, str]:
                 seen.add(url)
                 answer = web.json(url, listing=True)
                 children |= dict(filter(None, map(_child, answer["data"])))
-                url = next_link(web.url, answer)
+                is_end = says_more(answer) is False or not answer["data"]
+                url = None if is_end else next_link(web.url, answer)
         except (WebError, OutOfTimeError) as error:
             raise SourceError(f"{base_url}: {error}") from None
-    if url or says_more(answer):
+    if says_more(answer):
         raise SourceError(
             f"{base_url}: the index ends after {len(children)} databases "
             f"({len(seen)} pages), and says that there are more"

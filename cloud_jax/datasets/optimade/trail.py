@@ -91,31 +91,31 @@ class Trail:
 
     @property
     def limited(self) -> bool:
-        """Whether as many pages as were asked for are there."""
+        """Return whether as many pages as were asked for are there."""
         return bool(self.max_pages) and self.number >= self.max_pages
 
     @property
     def over(self) -> bool:
-        """Whether there is no next page to ask for."""
+        """Return whether there is no next page to ask for."""
         end = self.url is None or self.n_empty_in_a_row >= EMPTY_PAGES_IN_A_ROW
         return end or self.limited
 
     @property
     def has_all(self) -> bool:
-        """Whether no page failed, and no entry is missing from the server's total."""
+        """Return whether no page failed and no entry of the total is missing."""
         enough = self.total is not None and self.n_entries >= self.total
         return enough and not self.failed
 
     @property
     def is_done(self) -> bool:
-        """Whether the server says in one way or another that nothing follows."""
+        """Return whether the server says, in its total or flag, that nothing follows."""
         if self.total is None and not self.failed and self.last is not None:
             return self.last.more is False
         return self.has_all
 
     @property
     def size(self) -> str:
-        """How many entries there are, and how many there should be."""
+        """Return how many entries there are, and how many there should be."""
         total = "an unknown number of" if self.total is None else f"{self.total:,}"
         return f"{self.n_entries:,} of {total} structures"
 

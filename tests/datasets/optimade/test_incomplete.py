@@ -653,20 +653,16 @@ def test_an_archive_with_gaps_is_read_with_a_warning(server, tmp_path, capsys):
     assert archive.count() == 50
 
 
-def test_an_index_that_ends_early_is_an_error(server, tmp_path, monkeypatch):
+@pytest.mark.parametrize("link", [None, "?"])  # the second is a circle
+def test_an_index_that_ends_early_is_an_error(link, server, tmp_path, monkeypatch):
     def index(handler, query, answer):
         child = {"base_url": "http://127.0.0.1:9", "link_type": "child"}
-        handler.send(
-            {
-                "data": [{"id": "a", "type": "links", "attributes": child}],
-                "meta": {"more_data_available": True},
-            }
-        )
-        return True
+        answer["data"] = [{"id": "a", "type": "links", "attributes": child}]
+        answer["links"] = {"next": link}
 
     monkeypatch.setitem(FAULTS, "sound", index)
     monkeypatch.setattr(Handler, "is_index", True)
-    with pytest.raises(SourceError, match=r"index ends after 1 databases \(1 page"):
+    with pytest.raises(SourceError, match=r"index ends after 1 databases \(\d page"):
         source(server, "sound", tmp_path).fetch()
 
 
