@@ -108,7 +108,7 @@ class Trail:
 
     @property
     def is_done(self) -> bool:
-        """Return whether the server says, in its total or flag, that nothing follows."""
+        """Return whether the server's total or its flag says that nothing follows."""
         if self.total is None and not self.failed and self.last is not None:
             return self.last.more is False
         return self.has_all
