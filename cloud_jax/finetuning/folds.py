@@ -73,7 +73,7 @@ def folds_from_column(values: Sequence[str]) -> list[Fold]:
     names = sorted(set(values), key=_natural)
     column = np.array([_fold_word(value) for value in values], dtype=str)
     words = set(column.tolist())
-    found = f"the split column holds {', '.join(names[:6])}"
+    found = f"found {', '.join(names[:6])}"
     if words <= _BOOLEANS:
         raise FoldError(
             f"{found}, which does not say which rows are tested: write test and train, "

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from cloud_jax.finetuning.folds import (
     Fold,
+    FoldError,
     Member,
     folds_from_column,
     folds_from_file,
@@ -133,7 +134,7 @@ def prepare(config: Any, *, reader: Callable[[Any, Start], Table] | None = None)
     amounts = target_amounts(law, targets, table, dialect=start.vocabulary.dialect)
 
     # ---- folds, and the members of each ----
-    folds = make_folds(config.folds, table)
+    folds = make_folds(config, table)
     members = plan_members(
         folds,
         config.members,
@@ -142,7 +143,10 @@ def prepare(config: Any, *, reader: Callable[[Any, Start], Table] | None = None)
         seed=config.folds.seed,
     )
     for member in members:  # constant targets are refused before anything trains
-        fit_scaling(table.targets, member.train, [target.name for target in targets])
+        try:
+            fit_scaling(table.targets, member.train, config.targets.columns)
+        except FoldError as error:
+            raise FoldError(f"fold {folds[member.fold].name}: {error}") from None
     return Job(
         config=config,
         table=table,
@@ -217,16 +221,17 @@ def refuse_own_table(model: Model, table: Table) -> None:
         )
 
 
-def make_folds(settings: Any, table: Table) -> list[Fold]:
+def make_folds(config: Any, table: Table) -> list[Fold]:
     """Return the folds of a table that run.
 
     Args:
-        settings: `config.folds`.
-        table: with a split column if the settings name one.
+        config: of the run.
+        table: with a split column if the configuration names one.
 
     Raises:
         ValueError: not exactly one way to make folds, or rows that make none.
     """
+    settings = config.folds
     ways = [way for way in (settings.column, settings.file, settings.random) if way]
     if len(ways) != 1:
         raise ValueError(
@@ -235,7 +240,11 @@ def make_folds(settings: Any, table: Table) -> list[Fold]:
             f"random={settings.random}"
         )
     if settings.column:
-        folds = folds_from_column(table.split)
+        try:
+            folds = folds_from_column(table.split)
+        except FoldError as error:
+            where = f"{config.data.table}, column {settings.column}"
+            raise FoldError(f"{where}: {error}") from None
     elif settings.file:
         folds = folds_from_file(
             settings.file,

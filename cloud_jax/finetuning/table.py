@@ -21,11 +21,7 @@ from cloud_jax.finetuning.crystals import encode_structures, join_dataset
 from cloud_jax.finetuning.rows import LabelledTable, Row, TableError, open_table
 from cloud_jax.scope import Rejection, Vocabulary, build_vocabulary
 from cloud_jax.scope.options import Options
-from cloud_jax.structures.columns import plain_number
-
-_MISSING = frozenset(
-    ("", "nan", "na", "n/a", "#n/a", "<na>", "nat", "null", "none", "-", "--", "?")
-)
+from cloud_jax.structures.columns import MISSING, plain_number
 
 
 @dataclass(frozen=True)
@@ -235,7 +231,7 @@ def _take_labels(row: Row, values: dict[str, Any], spec: TableSpec) -> None:
         row.n_atoms = _count(values[name], name)
     if name := spec.split_column:
         row.split = _text(values[name], name, "missing_split")
-        if row.split.lower() in _MISSING:
+        if row.split.lower() in MISSING:
             raise Rejection("missing_split", f"{name}: found {row.split!r}")
     if name := spec.group_column:
         row.group = _text(values[name], name, "missing_group")
@@ -259,7 +255,7 @@ def _label(value: Any, column: str) -> float:
         Rejection: `bad_target` or `infinite_target`.
     """
     text = "" if value is None else str(value).strip()
-    if text.lower() in _MISSING:
+    if text.lower() in MISSING:
         return math.nan
     number = plain_number(text)
     if number is None:

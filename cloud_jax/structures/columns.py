@@ -17,6 +17,10 @@ ID_COLUMNS = (
     "mbid",
     "file",
 )
+# A cell that stands for a missing number, lower case.
+MISSING = frozenset(
+    ("", "nan", "na", "n/a", "#n/a", "<na>", "nat", "null", "none", "-", "--", "?")
+)
 # A crystal in several columns has one column of each of these kinds.
 _LATTICES = ("lattice", "cell", "lattice_vectors", "lattice_matrix", "lattice_mat")
 _CARTESIAN = ("positions", "cartesian_site_positions", "cart_coords")

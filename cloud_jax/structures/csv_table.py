@@ -7,12 +7,13 @@ that cell would be lost.
 
 import csv
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import TextIO
 
 from cloud_jax.structures.columns import (
+    MISSING,
     STRUCTURE_COLUMNS,
     column_index,
     id_index,
@@ -64,10 +65,11 @@ def csv_rows(
     csv.field_size_limit(MAX_ITEM_BYTES)
     try:
         with open_text(path) as file:
-            above, line = 1, file.readline()
+            number, line = 1, file.readline()
             while line.startswith("#"):
-                above, line = above + 1, file.readline()
-            header = next(csv.reader([line]), [])
+                number, line = number + 1, file.readline()
+            rows = _rows(chain([line], file), number, path)
+            _, header = next(rows, (number, []))
             if not header:
                 raise SourceError(f"{path}: empty, expected a line of column names")
             if len(header) == 1 and (found := set(header[0]) & set(";\t|")):
@@ -75,31 +77,30 @@ def csv_rows(
                     f"{path}: found the line of column names {line.strip()[:80]!r}, "
                     f"expected commas between columns instead of {min(found)!r}"
                 )
-            yield header, _rows(file, above, len(header), path)
+            yield header, rows
     except (*DAMAGED, UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{path}: cannot be read ({error})") from error
 
 
 def _rows(
-    file: TextIO, above: int, n_columns: int, path: Path
+    text: Iterable[str], begins: int, path: Path
 ) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows below the header and their lines.
+    """Yield the header and the rows, each with the line on which it begins.
 
     Args:
-        file: positioned below the header.
-        above: number of lines that were read.
-        n_columns: of the header.
+        text: lines from the header on.
+        begins: number of the first of them.
         path: for messages.
     """
     lines: list[str] = []  # of the row that is being read
+    n_columns = 0
 
     def read() -> Iterator[str]:
-        for line in file:
+        for line in text:
             lines.append(line)
             yield line
 
     reader = csv.reader(read(), strict=True)
-    begins = above + 1
     while True:
         try:
             row = next(reader, None)
@@ -112,6 +113,7 @@ def _rows(
         if len(lines) > 1 and _hides_rows(lines, row, n_columns):
             raise _unclosed(lines, begins, path, "the lines inside look like rows")
         if row:
+            n_columns = n_columns or len(row)
             yield begins, row
         begins += len(lines)
         lines.clear()
@@ -128,8 +130,8 @@ def _is_open(lines: Sequence[str]) -> bool:
 def _hides_rows(lines: Sequence[str], row: Sequence[str], n_columns: int) -> bool:
     """Return whether every line of a row but the first could be a row by itself.
 
-    It then begins with a cell, has as many as the header, and numbers where the row has
-    them. The lines of a CIF, of a list in brackets or of a remark do not.
+    It then begins with a cell, has as many as the header, and a number or nothing where
+    the row has a number. The lines of a CIF, of a list or of a remark do not.
     """
     if any(line.count(",") < n_columns - 1 for line in lines[1:]):  # mostly the first
         return False
@@ -141,7 +143,11 @@ def _hides_rows(lines: Sequence[str], row: Sequence[str], n_columns: int) -> boo
         return (
             line[0] not in " \t[{(\"'"
             and len(cells) == n_columns
-            and all(plain_number(cells[i]) is not None for i in numbers)
+            and all(
+                cells[i].strip().lower() in MISSING
+                or plain_number(cells[i]) is not None
+                for i in numbers
+            )
         )
 
     return n_columns > 1 and all(map(is_row, lines[1:]))

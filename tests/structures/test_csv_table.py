@@ -32,9 +32,11 @@ def table(n=9, note="ok", **notes):
         (table(c3='"5 inch', c6='6 inch"'), 5, 8),
         (table(c3='"5 inch', c6='"6 inch"'), 5, 8),
         (table(c3='"5 inch', c4='6 inch"'), 5, 6),
+        (table(c3='"5 inch', c5='6 inch"').replace("4.5", "NA"), 5, 7),
         ('id,y\n"a,1\nb,2\nc",3\nd,4\n', 2, 4),
         ('id,y\r\na,1\r\n"b,2\r\nc,3\r\n', 3, 4),
         (f'id,cif,y\na,"5 inch,1\nb,"{CIF}",2\n', 2, 3),
+        ('"id,y\na,1\nb,2\n', 1, 3),
         ('# by hand\nid,y\n\na,1\n"b,2\n', 5, 5),
     ],
 )
@@ -69,6 +71,12 @@ def test_text_with_quotes_and_line_breaks_stays_as_it_is(tmp_path, cell, value):
     assert [row[0] for _, row in rows] == ["c0", "c1", "c2", "c3"]
     assert rows[1] == (3, ["c1", "1.5", value])
     assert rows[2][0] == 4 + cell.count("\n")
+
+
+def test_a_name_of_a_column_may_have_a_line_break(tmp_path):
+    header, rows = read(tmp_path / "t.csv", 'id,"y\n(eV)"\na,1\n')
+    assert header == ["id", "y\n(eV)"]
+    assert rows == [(3, ["a", "1"])]
 
 
 @pytest.mark.parametrize("mark", [";", "\t"])
