@@ -82,6 +82,8 @@ class Cell:
 
     def flagged(self, *flags: str) -> "Cell":
         """Return the same cell with more flags; an empty name is none."""
+        if not any(flags):
+            return self
         return replace(self, flags=tuple(sorted({*self.flags, *filter(None, flags)})))
 
     @classmethod

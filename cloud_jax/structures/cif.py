@@ -75,8 +75,11 @@ def _cell(rows: Rows, operations: Operations, lattice: Lattice, flag: str) -> Ce
     """Return the crystal of one reading, also where all atoms are listed already."""
     try:
         return expand(rows, operations, lattice).flagged(flag)
-    except Rejection:
-        if flag == REPAIRED or not permute(operations, rows.fractional, lattice):
+    except Rejection as rejection:
+        doubled = rejection.code in ("occupancy", "overlapping_sites")
+        if flag == REPAIRED or not doubled:
+            raise
+        if not permute(operations, rows.fractional, lattice):
             raise
         return expand(rows, IDENTITY, lattice).flagged(REPAIRED)
 

@@ -96,7 +96,7 @@ def _checked(document: gemmi.cif.Document) -> gemmi.cif.Document:
 def strings(block: gemmi.cif.Block, tag: str) -> list[str]:
     """Return the values of a tag, in a loop or alone; none where all are ? or a dot."""
     values = block.find_values(tag)
-    if all(gemmi.cif.is_null(value) for value in values):
+    if not len(values) or all(map(gemmi.cif.is_null, values)):
         return []
     return [gemmi.cif.as_string(value) for value in values]
 
@@ -108,4 +108,4 @@ def string(block: gemmi.cif.Block, tag: str) -> str:
 
 def number(block: gemmi.cif.Block, tag: str) -> float:
     """Return the number that a tag gives, in quotes or not; NaN if there is none."""
-    return gemmi.cif.as_number(string(block, tag) or "?")
+    return gemmi.cif.as_number(gemmi.cif.as_string(block.find_value(tag) or "?"))
