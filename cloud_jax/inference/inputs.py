@@ -1,4 +1,4 @@
-"""Files and Python objects to records, in the order given."""
+"""Files and Python objects, read and parsed to records in the order given."""
 
 import os
 import tempfile

@@ -60,7 +60,7 @@ def skipped_members(path: Path) -> list[str]:
 
 
 def members(path: Path) -> Iterator[RawItem]:
-    """Yield the structure files in an archive, or why one was refused.
+    """Yield the structure files in an archive; a refused member is a reject.
 
     Raises:
         SourceError: the archive is damaged.
@@ -95,7 +95,9 @@ def _zip_members(path: Path) -> Iterator[RawItem]:
 
 
 def _tar_members(path: Path) -> Iterator[RawItem]:
-    with tarfile.open(path, "r|*") as archive:  # "|": a stream, never seeks back
+    with tarfile.open(
+        path, "r|*"
+    ) as archive:  # "|": a stream, read once from its start
         for member in archive:
             archive.members = []  # else tarfile keeps every header in memory
             if member.isdir():
@@ -126,7 +128,10 @@ def _refusal(name: str, size: int) -> tuple[str, str] | None:
 
 
 def _bounded(name: str, file: IO[bytes]) -> Iterator[RawItem]:
-    """Read at most the limit: a header may lie about the size."""
+    """Yield the items of a member, or a reject if it exceeds the limit.
+
+    Its header, which may be wrong, has no say.
+    """
     data = file.read(MAX_ITEM_BYTES + 1)
     if len(data) > MAX_ITEM_BYTES:
         problem = ("too_large", f"more than {MAX_ITEM_BYTES} bytes")

@@ -75,7 +75,7 @@ def matching(pattern: str) -> list[str]:
 
 @dataclass(frozen=True)
 class CifSource(PathSource):
-    """Every structure file that the paths lead to, in sorted order.
+    """A source of all structure files that the paths lead to, in sorted order.
 
     `*.cif` and `*.mcif` (each data block with atoms is a crystal), `*.json` (one
     crystal as pymatgen, ASE, JARVIS or OPTIMADE write it), `*.xyz` and `*.extxyz` (each
@@ -117,7 +117,7 @@ class CifSource(PathSource):
                     f"source {self.name}: {path} leads to no structure file "
                     f"({KNOWN_NAMES}) or archive"
                 )
-            # Two roots may hold the same relative name: the later one gets its root's.
+            # Of two equal names from two roots the later one begins with its root's.
             found |= {
                 f"{root.name}/{k}" if k in found else k: matches[k]
                 for k in sorted(matches)
@@ -170,7 +170,7 @@ def _read_file(name: str, path: Path) -> Iterable[RawItem]:
     if path.is_dir() and not os.access(path, os.R_OK | os.X_OK):
         problem = "the folder cannot be listed: permission denied"
         return [RawItem(name, ("unreadable", problem), "reject")]
-    if not path.is_file():  # opening a named pipe would wait for ever
+    if not path.is_file():  # opening a named pipe may never return
         problem = "a folder, pipe, device or broken link, expected a file"
         return [RawItem(name, ("not_a_file", problem), "reject")]
     try:

@@ -1,4 +1,4 @@
-"""JSON files larger than memory, one value at a time.
+"""JSON files larger than memory, read one value at a time.
 
 The published sets are single JSON objects: `{"index": [], "columns": [], "data": []}`
 (MatBench, UnconvBench; pandas calls it split) and `{"material_id": {}, "entry": {}}`
@@ -47,7 +47,8 @@ class JsonStream:
         """Decode the next value.
 
         Raises:
-            SourceError: there is none, or it is longer than any structure.
+            SourceError: the text is damaged, ends, or has a value longer than any
+                structure.
         """
         self.peek()
         size = _BLOCK
@@ -72,7 +73,7 @@ class JsonStream:
             size *= 2
 
     def elements(self) -> Iterator[None]:
-        """Walk a list: at each step the next value is an element, to be taken."""
+        """Yield before each element of a list; the caller reads it with `value`."""
         self._take("[")
         if self.peek() == "]":
             self._at += 1
@@ -82,7 +83,7 @@ class JsonStream:
             yield
 
     def members(self) -> Iterator[str]:
-        """Walk an object: after each key the next value is its own, to be taken."""
+        """Yield each key of an object; the caller then reads its value."""
         self._take("{")
         if self.peek() == "}":
             self._at += 1
@@ -110,7 +111,7 @@ class JsonStream:
 
     def _damaged(self, why: str) -> SourceError:
         return SourceError(
-            f"{self._path}: is damaged or no such JSON ({why}): get it again"
+            f"{self._path}: is damaged, or not JSON of this form ({why}): get it again"
         )
 
 
@@ -119,7 +120,7 @@ def open_json(path: Path) -> Iterator[JsonStream]:
     """Open a JSON file, compressed or not.
 
     Raises:
-        SourceError: it cannot be read, then or later.
+        SourceError: the file cannot be read, at its start or later.
     """
     try:
         with open_text(path) as file:
@@ -135,7 +136,7 @@ def split_rows(path: Path) -> Iterator[dict[str, Any] | ValueError]:
         {column: value}, or a ValueError that says what is wrong with a row.
 
     Raises:
-        SourceError: it is no such file, or is damaged.
+        SourceError: the file is damaged, or of another form.
     """
     with open_json(path) as stream:
         if stream.peek() == "[":
@@ -192,7 +193,7 @@ def line_rows(path: Path) -> Iterator[tuple[int, Any]]:
     """Yield the number of each JSON line and what it holds.
 
     Yields:
-        The number, from 1, and the value, or a ValueError that says why there is none.
+        The number, from 1, and the value, or a ValueError that says what is wrong.
 
     Raises:
         SourceError: the file cannot be read.
@@ -210,7 +211,7 @@ def line_rows(path: Path) -> Iterator[tuple[int, Any]]:
                 try:
                     value = json.loads(line)
                 except (json.JSONDecodeError, RecursionError) as error:
-                    value = ValueError(f"line {number} is no JSON: {error}")
+                    value = ValueError(f"line {number} is not JSON: {error}")
                 yield number, value
 
 
@@ -218,10 +219,10 @@ def column_pairs(path: Path, names: str, values: str) -> Iterator[tuple[str, Any
     """Yield (name, value) of `{names: {row: name}, values: {row: value}}`.
 
     Raises:
-        SourceError: it is no such file, or is damaged.
+        SourceError: the file is damaged, or of another form.
     """
     ids: dict[str, str] = {}
-    for _ in range(2):  # again if the values came before the names
+    for _ in range(2):  # a second pass if the values come before the names
         began = bool(ids)
         with open_json(path) as stream:
             for key in stream.members():

@@ -1,4 +1,4 @@
-"""The interface of a source: it yields raw items and parses nothing."""
+"""The interface of a source, which yields raw items and does not parse them."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -11,13 +11,11 @@ from cloud_jax.files import file_sha256
 MAX_ITEM_BYTES = 16 * 2**20  # of text; the largest CIF of a real crystal is below 2 MB
 
 EXCLUDED = "excluded"  # code of a crystal that exclude_ids names
-
-
 _SHOWN = 10  # names of skipped files in a message
 
 
 class SourceError(ValueError):
-    """A source as a whole cannot be used; the message says which and why."""
+    """The error of a source that cannot be used; the message says which and why."""
 
 
 class RawItem(NamedTuple):
@@ -26,9 +24,9 @@ class RawItem(NamedTuple):
     Attributes:
         id: name of the crystal inside its source.
         payload: text, bytes, dict, arrays or `Cell`; what `kind` says.
-        kind: `cif`, `poscar`, `json`, `auto`, `arrays`, `cell` or `sentence` (see
-            `pipeline.read_cell`), or `reject`: the payload is the (code, message) of
-            something unreadable.
+        kind: `cif`, `poscar`, `json`, `extxyz`, `optimade`, `auto`, `arrays`, `cell` or
+            `sentence` (see `pipeline.read_cell`), or `reject`: the payload is the
+            (code, message) of something unreadable.
     """
 
     id: str
@@ -53,7 +51,7 @@ class Listing(NamedTuple):
 
     Attributes:
         word: how to ask for it on the command line.
-        what: it is, in a few words.
+        what: description in a few words.
         size: structures and bytes, in words.
         licence: of the data.
         citation: DOI, or where to read whom to cite.
@@ -77,7 +75,7 @@ def skipped_line(names: Sequence[str]) -> str:
 
 
 def writable(text: str) -> str:
-    """Return the text with bytes that are not Unicode written out."""
+    """Return the text with escapes for what cannot be written as UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -91,8 +89,8 @@ class Source:
         citation: whom to cite.
         reserved: the crystals of this source must not enter the dataset, nor any
             crystal of another source with the same de-duplication key.
-        exclude_ids: crystals to leave out, as if they were not there; each must be
-            met.
+        exclude_ids: ids of crystals to leave out; one that the source does not have is
+            an error.
     """
 
     name: str
@@ -120,15 +118,15 @@ class Source:
         return []
 
     def fetch(self) -> None:
-        """Bring what is missing onto this machine; nothing is unless a class says so.
+        """Download the files that are missing; by default a source needs none.
 
         Raises:
-            SourceError: it cannot be had; the message says what is wanted where.
+            SourceError: a file cannot be downloaded; the message says where to put it.
         """
 
     @classmethod
     def fetch_all(cls, sources: Sequence["Source"]) -> None:
-        """Bring what is missing of some sources of this class.
+        """Download the files that are missing for some sources of this class.
 
         Raises:
             SourceError: as `fetch`.
@@ -153,7 +151,7 @@ class Source:
         raise NotImplementedError
 
     def count(self) -> int | None:
-        """Return the number of crystals, None if it must be read for that."""
+        """Return the number of crystals, None if only reading them all would tell."""
         return None
 
     def skipped(self) -> list[str]:
@@ -180,11 +178,11 @@ class Source:
             yield item._replace(id=writable(item.id))
 
     def sha256(self) -> str:
-        """Hash of the names and bytes of all files."""
+        """Return the SHA-256 of the names and bytes of all files, in hexadecimal."""
         digest = hashlib.sha256()
         for piece in self.pieces():
             digest.update(writable(piece.name).encode() + b"\0")
-            if piece.path.is_file():  # reading a named pipe would wait for ever
+            if piece.path.is_file():  # reading a named pipe may never end
                 digest.update(bytes.fromhex(file_sha256(piece.path)))
         return digest.hexdigest()
 

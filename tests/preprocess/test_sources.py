@@ -276,8 +276,8 @@ def test_a_bad_row_of_json_costs_that_row_alone(tmp_path):
     (tmp_path / "t.jsonl").write_text("\n".join(lines) + "\n\n")
     found = items(f"table:{tmp_path}/t.jsonl")
     assert groups(found) == [229, "bad_row", "bad_row", "bad_row", 229]
-    assert found[1].payload[1].startswith("line 2 is no JSON: ")
-    assert found[2].payload[1].startswith("line 4 is no JSON: ")
+    assert found[1].payload[1].startswith("line 2 is not JSON: ")
+    assert found[2].payload[1].startswith("line 4 is not JSON: ")
     table = {"columns": ["id", "structure"], "data": [["a", LITHIUM], ["b"], 3]}
     (tmp_path / "t.json").write_text(json.dumps(table))
     found = items(f"table:{tmp_path}/t.json")

@@ -1,4 +1,4 @@
-"""The JSON stream against the standard library, and on what is no JSON."""
+"""The JSON stream against the standard library, and on what is not JSON."""
 
 import gzip
 import io
