@@ -95,9 +95,7 @@ def _zip_members(path: Path) -> Iterator[RawItem]:
 
 
 def _tar_members(path: Path) -> Iterator[RawItem]:
-    with tarfile.open(
-        path, "r|*"
-    ) as archive:  # "|": a stream, read once from its start
+    with tarfile.open(path, "r|*") as archive:  # "|": a stream, read once in order
         for member in archive:
             archive.members = []  # else tarfile keeps every header in memory
             if member.isdir():

@@ -111,7 +111,7 @@ class JsonStream:
 
     def _damaged(self, why: str) -> SourceError:
         return SourceError(
-            f"{self._path}: is damaged, or not JSON of this form ({why}): get it again"
+            f"{self._path}: is damaged or not JSON of this form ({why}): get it again"
         )
 
 
