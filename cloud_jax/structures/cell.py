@@ -82,9 +82,10 @@ class Cell:
 
     def flagged(self, *flags: str) -> "Cell":
         """Return the same cell with more flags; an empty name is none."""
-        if not any(flags):
+        more = {*self.flags, *filter(None, flags)}
+        if len(more) == len(self.flags):
             return self
-        return replace(self, flags=tuple(sorted({*self.flags, *filter(None, flags)})))
+        return replace(self, flags=tuple(sorted(more)))
 
     @classmethod
     def from_arrays(

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import gemmi
 import numpy as np
@@ -28,6 +28,9 @@ _COLUMNS = (
 _HYDROUS = re.compile(r"[Ww]at|H2O|O-?[Hh]|O\d*[Ww]|[NC]H[1-4]?$")
 _HYDROGEN = re.compile(r"[HD](?![a-z])")
 
+T = TypeVar("T")
+Triple = tuple[T, T, T]
+
 
 class Row(NamedTuple):
     """One atom of a CIF, before the symmetry is applied.
@@ -46,8 +49,8 @@ class Row(NamedTuple):
     label: str
     symbol: str
     element: str
-    written: list[str]
-    point: list[float]
+    written: Triple[str]
+    point: Triple[float]
     amount: float
     multiplicity: float
 
@@ -101,37 +104,53 @@ def _listed(block: gemmi.cif.Block) -> Iterator[Row]:
             "too_many_sites",
             f"found {len(table):,} rows of atoms, expected at most {MAX_SITES:,}",
         )
-    columns = [_column(block, name, len(table)) for name in _COLUMNS]
-    if not any(columns[0]) and not any(columns[1]):
+    columns = _columns(block, table)
+    if not any(columns["label"]) and not any(columns["type_symbol"]):
         raise Rejection(
             "unreadable",
             "found neither _atom_site_type_symbol nor _atom_site_label beside the "
             "coordinates",
         )
-    formula = re.findall("[A-Z][a-z]?", string(block, "_chemical_formula_sum"))
-    named = frozenset(formula)
-    for row, (written, label, kind, occupancy, flag, *multiplicities) in enumerate(
-        zip(table, *columns, strict=True), start=1
-    ):
+    named: frozenset[str] = frozenset()
+    if not all(columns["type_symbol"]):  # the formula helps to read labels
+        formula = string(block, "_chemical_formula_sum")
+        named = frozenset(re.findall("[A-Z][a-z]?", formula))
+    for row, values in enumerate(zip(*columns.values(), strict=True), start=1):
+        x, y, z, label, kind, occupancy, flag, *multiplicities = values
         symbol = kind or label
         label = label or f"{kind} in row {row}"
         amount = _occupancy(occupancy, label)
         if amount == 0.0 or flag.lower() == "dum":
             continue
-        point = _coordinates(row, symbol, list(written))
+        point = _coordinates(row, symbol, (x, y, z))
         try:
             element = element_of(symbol, frozenset() if kind else named)
         except Rejection as rejection:
             message = f"row {row} ({label}): {rejection.message}"
             raise Rejection(rejection.code, message) from None
         multiplicity = gemmi.cif.as_number(next(filter(None, multiplicities), "?"))
-        yield Row(label, symbol, element, list(written), point, amount, multiplicity)
+        yield Row(label, symbol, element, (x, y, z), point, amount, multiplicity)
 
 
-def _column(block: gemmi.cif.Block, name: str, n: int) -> list[str]:
-    """Return a column of the table of atoms; empty words where it says nothing."""
-    values = strings(block, f"_atom_site_{name}")
-    return values if len(values) == n else [""] * n
+def _columns(block: gemmi.cif.Block, table: gemmi.cif.Table) -> dict[str, list[str]]:
+    """Return the columns of the table of atoms; coordinates as written, of others text.
+
+    Values that are unknown or that the file does not have are empty words.
+    """
+    loop, n = table.loop, len(table)
+    values = loop.values if loop else []
+    tags = [tag.lower() for tag in loop.tags] if loop else []
+    columns = {}
+    for name in (*_FRACTIONAL, *_COLUMNS):
+        tag = f"_atom_site_{name}"
+        if tag in tags:
+            column = values[tags.index(tag) :: len(tags)]
+        else:
+            column = list(block.find_values(tag))
+        if name not in _FRACTIONAL:
+            column = list(map(gemmi.cif.as_string, column))
+        columns[name] = column if len(column) == n else [""] * n
+    return columns
 
 
 def _occupancy(value: str, label: str) -> float:
@@ -149,18 +168,19 @@ def _lacks_hydrogen(block: gemmi.cif.Block, rows: list[Row]) -> bool:
     attached = strings(block, "_atom_site_attached_hydrogens")
     if any(gemmi.cif.as_number(value) > 0 for value in attached):
         return True
-    return any(
-        _HYDROUS.match(row.label) or _HYDROUS.match(row.symbol) for row in rows
-    ) and not any(row.element == "H" for row in rows)
+    if any(row.element == "H" for row in rows):
+        return False
+    names = {name for row in rows for name in (row.label, row.symbol)}
+    return any(map(_HYDROUS.match, names))
 
 
-def _coordinates(row: int, symbol: str, written: list[str]) -> list[float]:
+def _coordinates(row: int, symbol: str, written: Triple[str]) -> Triple[float]:
     """Return fractional coordinates; NaN for a hydrogen of unknown position."""
-    point = [gemmi.cif.as_number(value) for value in written]
-    if all(abs(value) <= FARTHEST for value in point):  # NaN is not
-        return point
+    x, y, z = map(gemmi.cif.as_number, written)
+    if abs(x) <= FARTHEST and abs(y) <= FARTHEST and abs(z) <= FARTHEST:  # not NaN
+        return x, y, z
     if _HYDROGEN.match(symbol) and all(map(gemmi.cif.is_null, written)):
-        return point
+        return x, y, z
     raise Rejection(
         "bad_coordinates",
         f"atom {row} ({symbol}): found {', '.join(written)}, expected three numbers, "

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -35,50 +36,49 @@ def expand(atoms: Rows, operations: Operations, lattice: Lattice) -> Cell:
     rotations, shifts = operations
     n = len(atoms.rows)
     if len(rotations) == 1 and all(row.amount == 1.0 for row in atoms.rows):
-        return _cell([[row] for row in atoms.rows], atoms.fractional, atoms, lattice)
+        sites, counts = [[row] for row in atoms.rows], [1] * n
+        return _cell(sites, counts, atoms.fractional, atoms.flags, lattice)
     if n * len(rotations) > _MAX_IMAGES:
         raise Rejection(
             "too_many_sites",
             f"found {n:,} rows of atoms and {len(rotations)} operations, expected at "
             f"most {_MAX_IMAGES:,} images",
         )
-    points = np.empty((n, 3))
+    points = np.empty((3, n))
     sites: list[list[Row]] = []
     orbits: list[np.ndarray] = []
     for row, point in zip(
         atoms.rows, _on_special_positions(atoms, operations, lattice), strict=True
     ):
         images = rotations @ point + shifts
-        match = np.flatnonzero(
-            _same_point(images[:, None], points[: len(sites)]).any(axis=0)
-        )
+        seen = points[:, None, : len(sites)]
+        match = np.flatnonzero(_same_point(images.T[:, :, None], seen).any(axis=0))
         if len(match):
             sites[match[0]].append(row)
         else:
-            points[len(sites)] = point
+            points[:, len(sites)] = point
             sites.append([row])
             orbits.append(_distinct(images - np.floor(images)))
-    for site in sites:
-        if len(site) > 1:
-            _check_amounts(site)
-    repeated = [site for site, orbit in zip(sites, orbits, strict=True) for _ in orbit]
-    return _cell(repeated, np.concatenate(orbits), atoms, lattice)
+    counts = [len(orbit) for orbit in orbits]
+    return _cell(sites, counts, np.concatenate(orbits), atoms.flags, lattice)
 
 
 def _cell(
     sites: list[list[Row]],
+    counts: list[int],
     fractional: Float[np.ndarray, "k 3"],
-    atoms: Rows,
+    flags: Iterable[str],
     lattice: Lattice,
 ) -> Cell:
-    """Return the cell of sites, each given by its rows."""
-    cell = Cell.from_sites(
-        lattice,
-        fractional,
-        [[(row.element, row.amount) for row in site] for site in sites],
-        ["/".join(row.label for row in site) for site in sites],
-    )
-    return cell.flagged(*atoms.flags) if atoms.flags else cell
+    """Return the cell of sites, each given by its rows and its number of images."""
+    occupants: list[list[tuple[str, float]]] = []
+    labels: list[str] = []
+    for rows, count in zip(sites, counts, strict=True):
+        if len(rows) > 1:
+            _check_amounts(rows)
+        occupants += [[(row.element, row.amount) for row in rows]] * count
+        labels += ["/".join([row.label for row in rows])] * count
+    return Cell.from_sites(lattice, fractional, occupants, labels).flagged(*flags)
 
 
 def _check_amounts(rows: list[Row]) -> None:
@@ -181,12 +181,17 @@ def _rounding(text: str) -> float:
     return 10.0 ** -max(2, len(decimals.rstrip("0")))
 
 
-def _same_point(points: np.ndarray, other: np.ndarray) -> Bool[np.ndarray, " *shape"]:
+def _same_point(points: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return which points are equal up to whole cells; coordinates along axis 0."""
     difference = points - other
-    return (np.abs(difference - np.rint(difference)) < _SITE_TOLERANCE).all(axis=-1)
+    return (np.abs(difference - np.rint(difference)) < _SITE_TOLERANCE).all(axis=0)
 
 
 def _distinct(points: Float[np.ndarray, "m 3"]) -> Float[np.ndarray, "k 3"]:
     """Drop repeated images, keeping the first of each."""
-    same = _same_point(points[:, None], points[None])
-    return points[~np.triu(same, k=1).any(axis=0)]
+    # Equal ones to the sixth digit first: that needs no table of all pairs.
+    digits = np.rint(points * 10**6 + 0.1).astype(int) % 10**6
+    _, first = np.unique(digits @ [10**12, 10**6, 1], return_index=True)
+    points = points[np.sort(first)]
+    same = _same_point(points.T[:, :, None], points.T[:, None])
+    return points[same.argmax(axis=0) == np.arange(len(points))]

@@ -57,7 +57,7 @@ def element_of(symbol: str, among: Set[str] = frozenset()) -> str:
     Raises:
         Rejection: no element up to Lr starts the symbol, or it names several.
     """
-    expected = _KNOWN.intersection(among) or _KNOWN
+    expected = among & _KNOWN or _KNOWN
     if symbol in expected:
         return symbol
     several = len(expected.intersection(_TWO_LETTERS.findall(symbol))) > 1
