@@ -125,12 +125,14 @@ def _read_pymatgen(values: dict) -> Cell:
         for site in values["sites"]
     ]
     cell = Cell.from_sites(
-        np.array(values["lattice"]["matrix"], dtype=float),
-        np.array([site["abc"] for site in values["sites"]], dtype=float),
+        _array(values["lattice"]["matrix"], float),
+        _array([site["abc"] for site in values["sites"]], float),
         sites,
     )
     decorated = any(
-        s.get("oxidation_state") or s.get("properties") or s.get("spin")
+        s.get("oxidation_state")
+        or s.get("spin")
+        or any(value is not None for value in (s.get("properties") or {}).values())
         for site in values["sites"]
         for s in site["species"]
     )
@@ -144,6 +146,8 @@ def _array(value: Any, dtype: type) -> np.ndarray:
         return np.array(flat, dtype=dtype).reshape(shape)
     if isinstance(value, dict):  # an ASE Cell, or a pymatgen Lattice
         return _array(value["array" if "array" in value else "matrix"], dtype)
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        value = [_array(row, dtype) for row in value]  # pandas nests arrays of Parquet
     return np.array(value, dtype=dtype)
 
 
@@ -168,8 +172,8 @@ def _read_ase(values: dict) -> Cell:
 
 
 def _read_jarvis(values: dict) -> Cell:
-    lattice = np.array(values["lattice_mat"], dtype=float)
-    coordinates = np.array(values["coords"], dtype=float)
+    lattice = _array(values["lattice_mat"], float)
+    coordinates = _array(values["coords"], float)
     if _truth(values.get("cartesian") or False, "cartesian"):
         coordinates = _fractional(lattice, coordinates)
     sites = [[(symbol, 1.0)] for symbol in values["elements"]]

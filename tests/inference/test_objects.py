@@ -88,6 +88,19 @@ def test_several_in_whatever_holds_them(tmp_path):
     assert read(pd.DataFrame({"any": [path.read_text()]})) == {"0": SENTENCE}
 
 
+def test_nested_columns_of_parquet_are_read(tmp_path):
+    structure = SALT.as_dict() | {"properties": None}
+    for site in structure["sites"]:
+        del site["properties"]  # an empty struct, which Parquet does not have
+    atoms = {key: value.tolist() for key, value in ATOMS.todict().items()}
+    names = ("lattice_mat", "coords", "elements", "cartesian")
+    found = {name: getattr(jarvis(cartesian=True), name) for name in names}
+    found |= {name: found[name].tolist() for name in names[:2]}
+    for value in (structure, atoms, found):
+        pd.DataFrame({"structure": [value]}).to_parquet(tmp_path / "t.parquet")
+        assert read(pd.read_parquet(tmp_path / "t.parquet")) == {"0": SENTENCE}
+
+
 def test_a_bad_object_costs_its_row():
     dummy = Structure(SALT.lattice, [DummySpecies("X")], [[0, 0, 0]])
     broken = SimpleNamespace(lattice=1, frac_coords=2)
