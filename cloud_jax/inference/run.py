@@ -95,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
     spent = loaded - started, read - loaded, time.monotonic() - read
     for line in _summary(crystals, rejects, beside, spent, quiet=arguments.quiet):
         print(line, file=sys.stderr)
-    if skipped := skipped_files(arguments.files):
+    if not arguments.quiet and (skipped := skipped_files(arguments.files)):
         print(skipped_line(skipped), file=sys.stderr)
     return 0 if crystals else 1
 

@@ -244,7 +244,8 @@ def execute(arguments: argparse.Namespace) -> int:
         print(json.dumps(facts(manifest, arguments.output, existed), indent=2))
     else:
         print(summary(manifest, arguments.output, existed))
-    _report_skipped(sources)
+    if not arguments.quiet:
+        _report_skipped(sources)
     page = arguments.output / "report.png"
     if not existed or not page.exists():
         draw(report, page)
