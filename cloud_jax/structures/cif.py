@@ -15,6 +15,8 @@ from cloud_jax.structures.cif_text import number, parse
 from cloud_jax.structures.operations import Lattice, Operations, permute
 from cloud_jax.structures.rejection import Rejection
 
+_MOST_ROWS = 500  # of a file for which other readings are tried; with more, for seconds
+
 
 def read_cif(text: str) -> Cell:
     """Read the first data block of a CIF that holds atoms.
@@ -49,6 +51,8 @@ def _read_block(block: gemmi.cif.Block) -> Cell:
     for readings in readings_of(block, lattice):
         if doubtful and not contents.could_be_those_of(doubtful[0]):
             break  # no symmetry adds an element
+        if readings.unique and len(rows.rows) > _MOST_ROWS:
+            break
         agreeing: list[Cell] = []
         for operations in readings.groups:
             try:
@@ -74,7 +78,8 @@ def _read_block(block: gemmi.cif.Block) -> Cell:
 def _cell(rows: Rows, operations: Operations, lattice: Lattice, flag: str) -> Cell:
     """Return the crystal of one reading, also where all atoms are listed already."""
     try:
-        return expand(rows, operations, lattice).flagged(flag)
+        cell = expand(rows, operations, lattice)
+        return cell.flagged(flag) if len(cell.species) > len(rows.rows) else cell
     except Rejection as rejection:
         doubled = rejection.code in ("occupancy", "overlapping_sites")
         if flag == REPAIRED or not doubled:

@@ -84,17 +84,15 @@ def statements_of(block: gemmi.cif.Block) -> Statements:
 def _said(block: gemmi.cif.Block) -> Iterator[tuple[str, str, str]]:
     """Yield tag, kind and value of each statement that has a value."""
     for item in block:
-        tags = [item.pair[0]] if item.pair else item.loop.tags if item.loop else []
-        for tag in tags:
-            if kind := _kind(tag.lower()):
+        pair, loop = item.pair, item.loop
+        for tag in pair[:1] if pair else loop.tags if loop else ():
+            if tag.lower().startswith(_CATEGORIES) and (kind := _kind(tag.lower())):
                 value = string(block, tag).strip(" '")
                 if value not in ("", "?", ".", "0"):
                     yield tag, kind, value
 
 
 def _kind(tag: str) -> str:
-    if not tag.startswith(_CATEGORIES):
-        return ""
     if found := _STATEMENT.fullmatch(tag):
         return "number" if found[2] else found[1] or "h-m"
     if found := _MAGNETIC.fullmatch(tag):

@@ -11,6 +11,7 @@ from cloud_jax.structures.operations import (
     Lattice,
     Operations,
     as_arrays,
+    extend,
     misfit,
     parse_operations,
 )
@@ -69,16 +70,19 @@ def readings_of(block: gemmi.cif.Block, lattice: Lattice) -> Iterator[Readings]:
     tag, listed = _listed(block)
     if listed is None:
         yield from _stated_readings(block, lattice)
-    elif len(listed[0]) == 1:
-        yield from _readings_of_identity(block, lattice, listed)
-    else:
-        problem = misfit(listed, lattice)
-        yield Readings([listed], refusal=problem and f"{tag}: {problem}")
-        known = statements_of(block).known
-        if known:
-            named = _fitting(known[0].groups, lattice)
-            yield Readings(named, REPAIRED, unique=True)
-        yield _other_settings(known, lattice)
+        return
+    statements = statements_of(block)
+    if len(listed[0]) == 1:
+        _refuse_magnetic(statements.magnetic)
+    named = [s for s in statements.known if s.number != 1][:1]
+    groups = _fitting((group for s in named for group in s.groups), lattice)
+    # Programs that know no symmetry list x,y,z alone, others leave out centrings; the
+    # atoms are those of the file that was read, or all of the cell.
+    yield Readings([group for group in groups if extend(group, listed)], REPAIRED)
+    problem = misfit(listed, lattice)
+    yield Readings([listed], refusal=problem and f"{tag}: {problem}")
+    yield Readings(groups, REPAIRED, unique=True)
+    yield _other_settings(statements.known, lattice)
 
 
 def _refuse_modulated(block: gemmi.cif.Block) -> None:
@@ -127,22 +131,6 @@ def _stated_readings(block: gemmi.cif.Block, lattice: Lattice) -> Iterator[Readi
         refusal = f"{stated}: {misfit(usual[0], lattice)}"
         yield Readings([usual[0]], refusal=refusal)
     yield _other_settings(known, lattice)
-
-
-def _readings_of_identity(
-    block: gemmi.cif.Block, lattice: Lattice, identity: Operations
-) -> Iterator[Readings]:
-    """Yield readings of a block that lists x,y,z alone.
-
-    A program that does not know symmetry lists it, with all atoms or with those of the
-    file that it read. Then the group that is named has more.
-    """
-    statements = statements_of(block)
-    if named := [s for s in statements.known if s.number != 1]:
-        yield Readings(_fitting(named[0].groups, lattice), REPAIRED)
-    else:
-        _refuse_magnetic(statements.magnetic)
-    yield Readings([identity])
 
 
 def _refuse_magnetic(found: list[str]) -> None:

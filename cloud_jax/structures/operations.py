@@ -11,7 +11,7 @@ from cloud_jax.structures.cell import SHORTEST_DISTANCE
 from cloud_jax.structures.rejection import Rejection
 
 _MAX_OPERATIONS = 8 * 192  # of the largest groups, in a cell twice as long each way
-_MAX_POINTS = 1000  # of a cell whose atoms are compared with all their images
+_MAX_DISTANCES = 20_000_000  # between points and their images; a second
 _METRIC_TOLERANCE = 0.01  # half a percent of a length, half a degree
 
 Operations = tuple[Float[np.ndarray, "m 3 3"], Float[np.ndarray, "m 3"]]
@@ -33,6 +33,8 @@ def misfit(operations: Operations, lattice: Lattice) -> str:
         lattice: cell vectors in rows, angstrom; rounded ones pass.
     """
     rotations, _ = operations
+    if len(rotations) == 1:  # the identity
+        return ""
     metric = lattice @ lattice.T
     lengths = np.sqrt(metric.diagonal())
     change = rotations.transpose(0, 2, 1) @ metric @ rotations - metric
@@ -44,6 +46,17 @@ def misfit(operations: Operations, lattice: Lattice) -> str:
     return f"{operation} does not fit the cell {cell}; correct the one or the other"
 
 
+def extend(operations: Operations, others: Operations) -> bool:
+    """Return whether operations hold all the others and more."""
+    return len(operations[0]) > len(others[0]) and _set(operations) > _set(others)
+
+
+def _set(operations: Operations) -> set[tuple[int, ...]]:
+    rotations, shifts = operations
+    parts = np.concatenate([rotations.reshape(-1, 9), shifts % 1], axis=1)
+    return set(map(tuple, np.rint(parts * gemmi.Op.DEN).astype(int).tolist()))
+
+
 def permute(
     operations: Operations, points: Float[np.ndarray, "n 3"], lattice: Lattice
 ) -> bool:
@@ -51,10 +64,10 @@ def permute(
 
     Args:
         operations: rotations and shifts, fractional.
-        points: fractional coordinates; if there are many, the answer is no.
+        points: fractional coordinates; of too many, the answer is no.
         lattice: cell vectors in rows, angstrom.
     """
-    if len(points) > _MAX_POINTS:
+    if len(points) ** 2 * len(operations[0]) > _MAX_DISTANCES:
         return False
     for rotation, shift in zip(*operations, strict=True):
         steps = (points @ rotation.T + shift)[:, None] - points
