@@ -164,12 +164,14 @@ def _occupancy(value: str, label: str) -> float:
 
 
 def _lacks_hydrogen(block: gemmi.cif.Block, rows: list[Row]) -> bool:
-    """Return whether rows stand for groups whose hydrogens have no row."""
+    """Return whether labels or the formula tell of hydrogens that have no row."""
     attached = strings(block, "_atom_site_attached_hydrogens")
     if any(gemmi.cif.as_number(value) > 0 for value in attached):
         return True
     if any(row.element == "H" for row in rows):
         return False
+    if _HYDROGEN.search(string(block, "_chemical_formula_sum")):
+        return True
     names = {name for row in rows for name in (row.label, row.symbol)}
     return any(map(_HYDROUS.match, names))
 

@@ -227,6 +227,18 @@ def test_hydrogens_without_a_position_are_flagged(rows, columns, flags):
     assert [flag for flag in cell.flags if flag != "decorated"] == flags
 
 
+@pytest.mark.parametrize(
+    ("formula", "missing"),
+    [("Ca O2 H2", True), ("Ca D2 O2", True), ("Ca O2", False), ("Hg O2", False)],
+)
+def test_a_formula_tells_of_hydrogens(formula, missing):
+    head = f"_chemical_formula_sum '{formula}'"
+    cell = read_cif(
+        cif("Ca Ca 0 0 0\nO1 O .5 .5 0\nO2 O .5 0 .5", cell=CUBIC, head=head)
+    )
+    assert ("hydrogens_missing" in cell.flags) == missing
+
+
 def test_an_atom_without_a_position_is_refused():
     assert rejection(cif("Hf1 Hf ? ? ?")).code == "bad_coordinates"
     assert rejection(cif("H1 H ? ? ?")).code == "no_atoms"
