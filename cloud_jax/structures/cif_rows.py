@@ -12,7 +12,7 @@ from jaxtyping import Float
 from cloud_jax.structures.cell import FARTHEST, MAX_SITES
 from cloud_jax.structures.cif_text import string, strings
 from cloud_jax.structures.rejection import Rejection
-from cloud_jax.structures.species import element_of, marks_of
+from cloud_jax.structures.species import MAX_AMOUNT, element_of, marks_of
 
 _FRACTION_TOLERANCE = 1e-4  # 0.3333 is meant as 1/3 when this close, relative
 _FRACTIONAL = ["fract_x", "fract_y", "fract_z"]
@@ -155,7 +155,7 @@ def _columns(block: gemmi.cif.Block, table: gemmi.cif.Table) -> dict[str, list[s
 
 def _occupancy(value: str, label: str) -> float:
     amount = gemmi.cif.as_number(value) if value else 1.0
-    if not 0 <= amount <= 1.005:  # NaN neither; rounded sums may pass one a little
+    if not 0 <= amount <= MAX_AMOUNT:  # NaN neither
         raise Rejection(
             "occupancy",
             f"{label}: found occupancy {value}, expected a number from 0 to 1",

@@ -37,7 +37,8 @@ _GROUPS = {
     "N": re.compile(r"NO(?![A-Za-z])"),
     "H": re.compile(rf"Hw|{_ISOTOPE.pattern}"),
 }
-FULL = 0.995  # CIFs round occupancies: three times 0.3333 or 0.3334 is a full site
+# CIFs round occupancies: three times 0.3333 or 0.3334 is a full site.
+FULL = 0.995
 MAX_AMOUNT = 1.005
 
 Occupants = tuple[tuple[str, float], ...]  # ((element, occupancy), ...), sorted
