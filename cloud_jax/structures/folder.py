@@ -37,7 +37,7 @@ def folders_below(folder: str) -> Iterator[tuple[str, list[str]]]:
     """
     seen: set[tuple[int, int]] = set()
     starts = [folder]
-    for start in starts:
+    for start in starts:  # links are added while it runs
         refused: list[OSError] = []
         for place, folders, files in os.walk(start, onerror=refused.append):
             status = os.stat(place)
@@ -51,6 +51,16 @@ def folders_below(folder: str) -> Iterator[tuple[str, list[str]]]:
         for error in refused:
             parent, name = os.path.split(error.filename)
             yield parent, [name]
+
+
+def _files_below(root: Path) -> dict[str, Path]:
+    """Return the files in a folder and below it, by their names relative to it."""
+    files = {}
+    for place, names in folders_below(str(root)):
+        inside = Path(place).relative_to(root).as_posix()
+        prefix = "" if inside == "." else f"{inside}/"
+        files |= {prefix + name: Path(place, name) for name in names}
+    return files
 
 
 def matching(pattern: str) -> list[str]:
@@ -98,11 +108,7 @@ class CifSource(PathSource):
         for path in self.paths:
             root = Path(path)
             if root.is_dir():
-                files = {
-                    Path(place, name).relative_to(root).as_posix(): Path(place, name)
-                    for place, names in folders_below(path)
-                    for name in names
-                }
+                files = _files_below(root)
                 matches = {k: p for k, p in files.items() if kind_of(p.name)}
                 matches |= {k: p for k, p in files.items() if p.is_dir()}
                 skipped += sorted(files.keys() - matches.keys())

@@ -1,6 +1,7 @@
 """One structure in the JSON of pymatgen, ASE, JARVIS or OPTIMADE to a cell."""
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ def _is_low_dimensional(values: dict) -> bool:
     if pbc is None:
         return False
     if isinstance(pbc, str):
-        pbc = pbc.split()
+        pbc = re.findall(r"[\w.]+", pbc)
     repeats = [_truth(x, "pbc") for x in np.atleast_1d(_array(pbc, object)).tolist()]
     if len(repeats) not in (1, 3):
         raise Rejection(

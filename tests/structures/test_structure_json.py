@@ -49,6 +49,7 @@ def test_what_is_neither_true_nor_false_is_refused(word):
         (["True", "True", "False"], ("low_dimensional",)),
         ([1, 0, 0], ("low_dimensional",)),
         ("T T F", ("low_dimensional",)),
+        ("[True, True, False]", ("low_dimensional",)),
         ({"__ndarray__": [[3], "bool", [False, True, True]]}, ("low_dimensional",)),
         (np.array([True, False, True]), ("low_dimensional",)),
         ([True] * 3, ()),
