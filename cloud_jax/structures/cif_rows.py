@@ -22,7 +22,8 @@ _COLUMNS = (
     "occupancy",
     "calc_flag",
     "site_symmetry_multiplicity",
-    "symmetry_multiplicity",  # the same in older dictionaries
+    "site_symmetry_order",
+    "symmetry_multiplicity",  # either of them, in older files
 )
 # Names of water, hydroxyl, ammonium and methyl: their hydrogens should have rows too.
 _HYDROUS = re.compile(r"[Ww]at|H2O|O-?[Hh]|O\d*[Ww]|[NC]H[1-4]?$")
@@ -42,8 +43,8 @@ class Row(NamedTuple):
         written: fractional coordinates as the file has them.
         point: fractional coordinates; NaN where a hydrogen has no position.
         amount: occupancy, above 0.
-        multiplicity: how many atoms of the cell it stands for, as the file says; NaN
-            where it does not.
+        multiplicity: atoms of the cell that it stands for, or operations that keep it
+            in place: files differ in what they call so. NaN where none is given.
     """
 
     label: str
@@ -105,6 +106,8 @@ def _listed(block: gemmi.cif.Block) -> Iterator[Row]:
             f"found {len(table):,} rows of atoms, expected at most {MAX_SITES:,}",
         )
     columns = _columns(block, table)
+    if all(gemmi.cif.is_null(x) for name in _FRACTIONAL for x in columns[name]):
+        raise Rejection("no_atoms", "found rows of atoms, but no coordinates in them")
     if not any(columns["label"]) and not any(columns["type_symbol"]):
         raise Rejection(
             "unreadable",

@@ -14,6 +14,7 @@ from cloud_jax.structures.rejection import Rejection
 from cloud_jax.structures.species import FULL, MAX_AMOUNT
 
 _SITE_TOLERANCE = 1e-4  # fractional; images closer than this are one site, as pymatgen
+_COINCIDENT = 0.01  # angstrom; images that no symmetry search tells apart
 _SPLIT_DISTANCE = 0.1  # angstrom; half-occupied images further apart are alternatives
 _MAX_IMAGES = 100_000  # rows times operations, before equal images are merged
 _DECIMALS = re.compile(r"[+-]?\d*\.?(\d*)(?:\((\d+)\))?")
@@ -151,14 +152,17 @@ def _special_position(
     """
     same = (np.abs(moves) < _SITE_TOLERANCE).all(axis=-1)
     near = distances < SHORTEST_DISTANCE
-    if row.multiplicity * near.sum() != len(moves):  # unless the file confirms it
-        change = rotations - np.eye(3)
-        reach = np.abs(change) @ [_rounding(text) for text in row.written]
-        near &= same | (np.abs(moves) <= reach + 1e-9).all(axis=-1)
-        if amount <= 0.5 and row.multiplicity * same.sum() == len(moves):
-            near = same
-        elif amount <= 0.5:
+    split = amount <= 0.5  # into alternatives, where the images may be told apart
+    if split and _confirmed(row, same):
+        near = same
+    elif not _confirmed(row, near):
+        change = np.abs(rotations - np.eye(3))
+        reach = change @ [_last_digit(text) for text in row.written]
+        if split:  # a half of the last digit is rounding; more is cutting off, or split
+            reach /= 2
             near &= same | (distances < _SPLIT_DISTANCE)
+        rounded = (np.abs(moves) <= reach + 1e-9).all(axis=-1)
+        near &= same | rounded | (distances < _COINCIDENT)
     shift = moves[near].mean(axis=0)
     left = moves[near] + (rotations[near] - np.eye(3)) @ shift
     if (np.abs(left) < _SITE_TOLERANCE).all():
@@ -166,8 +170,13 @@ def _special_position(
     return np.zeros(3), same
 
 
-def _rounding(text: str) -> float:
-    """Return by how much a coordinate may be off, from its digits.
+def _confirmed(row: Row, here: Bool[np.ndarray, " m"]) -> bool:
+    """Return whether a row says that these operations keep it in place."""
+    return row.multiplicity in (here.sum(), len(here) / here.sum())
+
+
+def _last_digit(text: str) -> float:
+    """Return the place value of the last digit of a coordinate, or its uncertainty.
 
     Zeros at the end are not digits, as tables are printed with columns of one width;
     with an uncertainty, `0.3330(2)`, they are. 0 and 0.5 have two digits at least.

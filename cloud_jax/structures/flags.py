@@ -14,6 +14,8 @@ FLAGS = {
     "hydrogens_missing": "the file tells of hydrogens whose positions it does not give",
     "isotope": "deuterium or tritium was read as hydrogen",
     "low_dimensional": "its source calls it a layer or a chain, not a bulk crystal",
+    "occupancies_scaled": "the occupancies of a site sum to more than one, up to 1.05, "
+    "and were scaled to it",
     "setting_assumed": "the file leaves open which setting (origin, axes) of its space "
     "group it means; the usual one was used",
     "symmetry_repaired": "the symmetry that the file gives contradicts its cell, its "

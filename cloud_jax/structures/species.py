@@ -29,7 +29,7 @@ _NOT_ATOMS = frozenset(
     ("va", "vac", "vacancy", "x", "xx", "n/a", "du", "dum", "dummy", "bq", "lp", "cent")
 )
 # T1 is a tetrahedral place, not tritium.
-_ISOTOPE = re.compile(r"[23]H$|T[+-]?$|D(?![a-zY])")
+_ISOTOPE = re.compile(r"[23]H$|T[+-]?$|D(?![iyY])")
 # Water, hydroxyl and nitrate would read as W, H, - and No. A small letter after O names
 # a place (`Ob1`), but for osmium and oganesson.
 _GROUPS = {
@@ -37,9 +37,11 @@ _GROUPS = {
     "N": re.compile(r"NO(?![A-Za-z])"),
     "H": re.compile(rf"Hw|{_ISOTOPE.pattern}"),
 }
-# CIFs round occupancies: three times 0.3333 or 0.3334 is a full site.
+# CIFs round occupancies: three times 0.3333 or 0.3334 is a full site; sums of several
+# that were refined may pass one a little more.
 FULL = 0.995
-MAX_AMOUNT = 1.005
+_ROUNDED_FULL = 1.005
+MAX_AMOUNT = 1.05
 
 Occupants = tuple[tuple[str, float], ...]  # ((element, occupancy), ...), sorted
 
@@ -108,7 +110,7 @@ def occupants_of(
 
     Args:
         site: (symbol, occupancy) pairs, symbols as `element_of` reads them.
-        flags: `isotope` and `decorated` are added to it where symbols say so.
+        flags: `isotope`, `decorated` and `occupancies_scaled` are added to it.
 
     Raises:
         Rejection: an unknown species, or occupancies that do not sum to (0, 1].
@@ -125,6 +127,8 @@ def occupants_of(
             f"found occupancies {amounts} on one site, expected a sum in (0, 1]: is an "
             "atom listed twice?",
         )
+    if total > _ROUNDED_FULL:
+        flags.add("occupancies_scaled")
     amounts = {element: n for element, n in amounts.items() if n > 1e-6}
     if len(amounts) == 1 and total > FULL:
         return next(iter(amounts))

@@ -96,8 +96,13 @@ def test_mixed_rows_are_rounded_together():
         ("O1 O 0.01 0.1 0.2 0.5 ?", 8),
         ("O1 O 0.01 0.1 0.2 0.5 8", 8),
         ("O1 O 0.01 0.1 0.2 0.5 4", 4),
-        ("O1 O 0.001 0.1 0.2 0.5 ?", 4),
+        ("O1 O 0.001 0.1 0.2 0.5 ?", 8),
+        ("O1 O 0.001 0.1 0.2 0.5 4", 4),
+        ("O1 O 0.0004 0.1 0.2 0.5 ?", 4),
         ("O1 O 0.001 0.1 0.2 0.5 8", 8),
+        # Older files have the order of the site symmetry in this column.
+        ("O1 O 0.0123456 0.1 0.2 1.0 2", 4),
+        ("O1 O 0.01 0.1 0.2 0.5 1", 8),
         # Calculated, not rounded, but the file counts the atoms.
         ("O1 O 0.0123456 0.1 0.2 1.0 4", 4),
     ],
@@ -166,6 +171,7 @@ def test_hydrogen_molecules_and_alternatives_may_be_near():
         ("O2- X1", "", "O"),
         ("Ti+4 X1", "", "Ti"),
         ("D D1", "", "H"),
+        ("? Dw", "", "H"),
         ("? D1", "", "H"),
         ("2H H1", "", "H"),
         ("T H1", "", "H"),
@@ -239,8 +245,31 @@ def test_a_formula_tells_of_hydrogens(formula, missing):
     assert ("hydrogens_missing" in cell.flags) == missing
 
 
+def test_occupancies_that_pass_one_a_little_are_scaled():
+    rows = "V1 V 0 0 0 0.549\nW1 W 0 0 0 0.463\nO1 O .5 .5 .5 1.02"
+    cell = read_cif(cif(rows, columns="occupancy", cell=CUBIC))
+    assert cell.species == ((("V", 0.54249), ("W", 0.45751)), "O")
+    assert cell.flags == ("occupancies_scaled",)
+    more = rows.replace("0.549", "0.649")
+    assert rejection(cif(more, columns="occupancy", cell=CUBIC)).code == "occupancy"
+
+
+def test_rows_without_any_coordinates_are_not_atoms():
+    found = rejection(cif("Na1 Na ? ? ?\nCl1 Cl . . ."))
+    assert (found.code, found.message[:13]) == ("no_atoms", "found rows of")
+
+
+def test_split_sites_are_not_merged_beyond_rounding():
+    # 0.462 would be twice 0.231, but it is 0.464: two of the last digit.
+    head = group("P 63 m c")
+    rows = "O1 O 0.23100 0.46400 0.703 0.07"
+    text = cif(rows, columns="occupancy", cell=(5.3, 5.3, 12.8, 90, 90, 120), head=head)
+    assert len(read_cif(text).species) == 12
+    assert len(read_cif(text.replace("0.46400", "0.46100")).species) == 6
+
+
 def test_an_atom_without_a_position_is_refused():
-    assert rejection(cif("Hf1 Hf ? ? ?")).code == "bad_coordinates"
+    assert rejection(cif("O1 O 0 0 0\nHf1 Hf ? ? ?")).code == "bad_coordinates"
     assert rejection(cif("H1 H ? ? ?")).code == "no_atoms"
 
 
