@@ -26,7 +26,7 @@ _COLUMNS = (
     "symmetry_multiplicity",  # either of them, in older files
 )
 # Names of water, hydroxyl, ammonium and methyl: their hydrogens should have rows too.
-_HYDROUS = re.compile(r"[Ww]at|H2O|O-?[Hh]|O\d*[Ww]|[NC]H[1-4]?$")
+_HYDROUS = re.compile(r"[Ww]at|H2O$|O-?[Hh]|O\d*[Ww]|[NC]H[1-4]?$")
 _HYDROGEN = re.compile(r"[HD](?![a-z])")
 
 T = TypeVar("T")

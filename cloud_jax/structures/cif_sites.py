@@ -100,7 +100,7 @@ def _check_amounts(rows: list[Row]) -> None:
     raise Rejection(
         "overlapping_sites",
         f"rows {names} fall on one point, occupied {total:g} times, expected at most "
-        "once: are all atoms of the cell listed beside the operations?",
+        "once: list an atom without its images, or all atoms without operations",
     )
 
 

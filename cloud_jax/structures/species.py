@@ -33,7 +33,7 @@ _ISOTOPE = re.compile(r"[23]H$|T[+-]?$|D(?![iyY])")
 # Water, hydroxyl and nitrate would read as W, H, - and No. A small letter after O names
 # a place (`Ob1`), but for osmium and oganesson.
 _GROUPS = {
-    "O": re.compile(r"[Ww]at|H2O|OH|O[a-fh-rt-z]"),
+    "O": re.compile(r"[Ww]at|H2O$|OH|O[a-fh-rt-z]"),
     "N": re.compile(r"NO(?![A-Za-z])"),
     "H": re.compile(rf"Hw|{_ISOTOPE.pattern}"),
 }

@@ -157,6 +157,8 @@ def test_hydrogen_molecules_and_alternatives_may_be_near():
         ("? Ob1", "", "O"),
         ("? OH1", "", "O"),
         ("? O1W", "", "O"),
+        ("H2O Wat", "", "O"),
+        ("? H2O3w", "", "H"),
         ("? Cx", "C H4", "C"),
         ("? Ca1", "C12 H22 O11", "C"),
         ("? Ca1", "Ca O", "Ca"),
