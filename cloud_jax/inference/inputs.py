@@ -14,6 +14,7 @@ from cloud_jax.inference.objects import (
     is_missing,
     named_structures,
     refusal,
+    without_arrays,
 )
 from cloud_jax.scope import Rejection
 from cloud_jax.scope.pipeline import Options, Record, Reject, process
@@ -129,7 +130,7 @@ def _items_of(value: Any, name: str) -> list[RawItem] | None:
             return [RawItem(name, ("unreadable", problem), "reject")]
         return list(path_items([value]))
     if isinstance(value, str | bytes | dict):
-        return [value_item(name, value)]
+        return [value_item(name, without_arrays(value))]
     if isinstance(value, os.PathLike):
         return list(path_items([os.fspath(value)]))
     try:

@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from cloud_jax.scope import Cell, Rejection
 from cloud_jax.structures.columns import ID_COLUMNS, STRUCTURE_COLUMNS
 from cloud_jax.structures.structure_json import read_json
@@ -76,6 +78,15 @@ def is_missing(value: Any) -> bool:
     if isinstance(value, float):
         return math.isnan(value)
     return value is None or type(value).__name__ in ("NAType", "NaTType")
+
+
+def without_arrays(value: Any) -> Any:
+    """Return a dictionary with lists in place of arrays, which pandas may nest."""
+    if isinstance(value, dict):
+        return {key: without_arrays(one) for key, one in value.items()}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    return [without_arrays(one) for one in value] if isinstance(value, list) else value
 
 
 def cell_of(value: Any) -> Cell | None:

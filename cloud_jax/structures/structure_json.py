@@ -147,8 +147,6 @@ def _array(value: Any, dtype: type) -> np.ndarray:
         return np.array(flat, dtype=dtype).reshape(shape)
     if isinstance(value, dict):  # an ASE Cell, or a pymatgen Lattice
         return _array(value["array" if "array" in value else "matrix"], dtype)
-    if isinstance(value, np.ndarray) and value.dtype == object:
-        value = [_array(row, dtype) for row in value]  # pandas nests arrays of Parquet
     return np.array(value, dtype=dtype)
 
 

@@ -96,7 +96,12 @@ def test_nested_columns_of_parquet_are_read(tmp_path):
     names = ("lattice_mat", "coords", "elements", "cartesian")
     found = {name: getattr(jarvis(cartesian=True), name) for name in names}
     found |= {name: found[name].tolist() for name in names[:2]}
-    for value in (structure, atoms, found):
+    entry = {
+        "lattice_vectors": SALT.lattice.matrix.tolist(),
+        "cartesian_site_positions": SALT.cart_coords.tolist(),
+        "species_at_sites": found["elements"],
+    }
+    for value in (structure, atoms, found, entry, {"attributes": entry}):
         pd.DataFrame({"structure": [value]}).to_parquet(tmp_path / "t.parquet")
         assert read(pd.read_parquet(tmp_path / "t.parquet")) == {"0": SENTENCE}
 
