@@ -22,7 +22,8 @@ _SUPERHEAVY = ("Rf", "Db", "Sg", "Bh", "Hs", "Mt", "Ds", "Rg", "Cn", "Nh", "Fl",
 _KNOWN = frozenset(ELEMENTS)
 _LETTERS = re.compile(r"[A-Za-z]*")
 _TWO_LETTERS = re.compile(r"[A-Z][a-z]")
-_LISTED = re.compile(r"[A-Z][a-z]?[\d.]*\s*[,/;&|]\s*[A-Z]")  # `Nb,Zr` or `Si / Al`
+# `Nb,Zr`, `Si / Al` or `Na0.5K0.5`
+_LISTED = re.compile(r"[A-Z][a-z]?([\d.]*\s*[,/;&|]|\d*\.\d+)\s*[A-Z]")
 _WORD = re.compile(r"[A-Z][a-z]{3}|[a-z]{4}")  # `Cent` is not cerium; `Fea` is iron
 _CHARGE = re.compile(r"[+-]\d?$")
 _NOT_ATOMS = frozenset(

@@ -190,6 +190,7 @@ def test_a_name_stands_for_an_element(name, formula, element):
     "name",
     [
         *("'Nb,Zr' M1", "Nb/Zr M1", "NbZr M1", "Nb0.5Zr0.5 M1", "'Si / Al' T1"),
+        "Na0.5K0.5 M1",
         *(
             "? NbZr1",
             "? T1",
