@@ -24,7 +24,7 @@ from crystal_table import (
 from jax.experimental.compilation_cache import compilation_cache
 
 import cloud_jax
-from cloud_jax import finetune
+from cloud_jax import finetune, predict
 from cloud_jax.cli import Exit
 from cloud_jax.config import finetuning, load_config
 from cloud_jax.finetuning.groups import group_name
@@ -291,12 +291,16 @@ def test_an_offset_of_the_labels_changes_nothing_but_the_offset(command, place):
         assert command(f"--workdir={name}", *arguments) == 0
         rows = read(place / name / "predictions.csv")
         results = json.loads((place / name / "results.json").read_text())
-        structures = [structure for _, structure in crystals(40)[:1]]
-        frame = cloud_jax.load(place / name).predict(structures)
+        (place / "one.json").write_text(json.dumps(crystals(40)[0][1]))
+        asked = (f"--checkpoint={name}", "--output=one.csv", "one.json")
+        assert predict.main([*asked, "--quiet"]) == 0
+        (text,) = read(place / "one.csv")
+        frame = cloud_jax.load(place / name).predict([crystals(40)[0][1]])
         found[offset] = (
             [float(row["true"]) - offset for row in rows],
             [float(row["predicted"]) - offset for row in rows],
             [frame.value[0] - offset, frame.upper[0] - frame.value[0]],
+            [float(text["value"]) - offset, float(text["upper"]) - offset],
             [results["ensemble"]["y"]["mae"]["mean"]],
         )
     for small, large in zip(*found.values(), strict=True):

@@ -173,8 +173,8 @@ def folds_from_file(
         ]
         if twofold:
             raise FoldError(
-                f"{path}: {what}: {len(twofold)} of {len(names)} numbers may be an id "
-                f"or the number of another row, such as {twofold[0]}: write ids as "
+                f"{path}: {what}: {len(twofold)} of {len(names)} numbers are "
+                f"ambiguous: {twofold[0]} is an id or the number of another row; write ids as "
                 f'text, "{twofold[0]}", or give the table ids that are not numbers'
             )
         return np.array(sorted({places[n] for n in names if n in places}), dtype=int)

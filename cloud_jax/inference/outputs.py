@@ -13,15 +13,15 @@ from jaxtyping import Float
 from cloud_jax.files import atomic_open
 from cloud_jax.inference.crystals import Crystal
 from cloud_jax.inference.properties import PropertyValues
-from cloud_jax.inference.tables import COLUMNS, objects, rows
+from cloud_jax.inference.tables import COLUMNS, needs_double, objects, rows
 from cloud_jax.scope.pipeline import Reject
 
 
 class CsvWriter:
     """Writes predictions as rows of a CSV file.
 
-    Numbers have the digits of float32, the precision of the network; NaN is an empty
-    field.
+    Numbers have the digits of float32, the precision of the network, unless a property
+    needs more; NaN is an empty field.
     """
 
     def __init__(self, file: IO[bytes]):
@@ -32,8 +32,9 @@ class CsvWriter:
         self, crystals: Sequence[Crystal], properties: Sequence[PropertyValues]
     ) -> None:
         """Append the rows of some crystals."""
+        to_texts = _double_texts if needs_double(properties) else _shortest_texts
         texts = [
-            _shortest_texts(values) if values.dtype == float else values.tolist()
+            to_texts(values) if values.dtype == float else values.tolist()
             for values in rows(crystals, properties).values()
         ]
         lines = io.StringIO()
@@ -53,6 +54,11 @@ class JsonWriter:
         """Append the objects of some crystals."""
         for value in objects(crystals, properties):
             self._file.write((json.dumps(value) + "\n").encode())
+
+
+def _double_texts(values: Float[np.ndarray, " n"]) -> list[str]:
+    """Return each number with 15 digits, empty for NaN."""
+    return ["" if np.isnan(value) else f"{value:.15g}" for value in values]
 
 
 def _shortest_texts(values: Float[np.ndarray, " n"]) -> list[str]:

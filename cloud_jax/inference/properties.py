@@ -43,6 +43,8 @@ class PropertyValues(NamedTuple):
         std: standard deviation over the members; NaN where there is one member.
         lower: end of the interval, NaN where the model has none.
         upper: end of the interval.
+        double: whether the numbers have more digits than float32, as a small number
+            beside a large offset has.
     """
 
     property: str
@@ -53,6 +55,7 @@ class PropertyValues(NamedTuple):
     std: Float[np.ndarray, "N T"]
     lower: Float[np.ndarray, "N T"]
     upper: Float[np.ndarray, "N T"]
+    double: bool = False
 
 
 class PredictionRequest(NamedTuple):
@@ -214,6 +217,7 @@ def _regression(
         basis or "",
         np.array([np.nan if at is None else at]),
         *(column[:, None] for column in columns),
+        double=(target["mean"], target["scale"]) != (0, 1),
     )
 
 

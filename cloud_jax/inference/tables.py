@@ -57,13 +57,20 @@ def rows(
     return {name: columns[name] for name in COLUMNS}
 
 
+def needs_double(properties: Sequence[PropertyValues]) -> bool:
+    """Return whether float32 has too few digits for the numbers of some property."""
+    return any(one.double for one in properties)
+
+
 def objects(
     crystals: Sequence[Crystal], properties: Sequence[PropertyValues]
 ) -> Iterator[dict[str, Any]]:
     """Yield one object per crystal, with its description and all properties.
 
-    Numbers have the digits of float32; None stands for NaN.
+    Numbers have the digits of float32, unless a property needs more; None stands for
+    NaN.
     """
+    kind = np.float64 if needs_double(properties) else np.float32
     for i, crystal in enumerate(crystals):
         yield {
             "id": crystal.id,
@@ -77,15 +84,15 @@ def objects(
                     "property": one.property,
                     "unit": one.unit,
                     "basis": one.basis,
-                    "temperature_k": _plain(one.temperature_k),
-                    **{name: _plain(getattr(one, name)[i]) for name in _NUMBERS},
+                    "temperature_k": _plain(one.temperature_k, kind),
+                    **{name: _plain(getattr(one, name)[i], kind) for name in _NUMBERS},
                 }
                 for one in properties
             ],
         }
 
 
-def _plain(values: np.ndarray) -> list[float | None]:
-    """Return numbers for JSON, rounded to the shortest text of float32."""
-    texts = values.astype(np.float32).astype(str)
+def _plain(values: np.ndarray, kind: type[np.floating]) -> list[float | None]:
+    """Return numbers for JSON, rounded to the shortest text of a kind of float."""
+    texts = values.astype(kind).astype(str)
     return [None if text == "nan" else float(text) for text in texts]

@@ -142,7 +142,7 @@ def test_a_number_that_may_be_an_id_or_another_row_is_refused(
 ):
     path = tmp_path / "folds.json"
     path.write_text(json.dumps({"f0": numbers}))
-    with pytest.raises(FoldError, match=f"{count} numbers may be an id or"):
+    with pytest.raises(FoldError, match=f"{count} numbers are ambiguous"):
         folds_from_file(path, ids, rejected=rejected)
 
 
