@@ -159,24 +159,7 @@ def folds_from_file(
     known = {*places, *rejected, *range(len(ids) + len(rejected))}
 
     def indices(names: list, what: str) -> np.ndarray:
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise FoldError(
-                f"{path}: {what}: {len(unknown)} of {len(names)} rows are not in the "
-                f"table: {', '.join(map(repr, unknown[:5]))}; the table's ids are like "
-                f"{ids[0]!r}, and numbers count its rows from 0"
-            )
-        twofold = [
-            name
-            for name in names
-            if str(name) in known and places.get(name) != places.get(str(name))
-        ]
-        if twofold:
-            raise FoldError(
-                f"{path}: {what}: {len(twofold)} of {len(names)} numbers are "
-                f"ambiguous: {twofold[0]} is an id or the number of another row; write ids as "
-                f'text, "{twofold[0]}", or give the table ids that are not numbers'
-            )
+        _refuse_rows(names, known, places, f"{path}: {what}")
         return np.array(sorted({places[n] for n in names if n in places}), dtype=int)
 
     folds = []
@@ -188,6 +171,40 @@ def folds_from_file(
             fold = fold._replace(train=indices(sides["train"], f"{name}, train"))
         folds.append(fold)
     return _checked(folds)
+
+
+def _refuse_rows(
+    names: list[str | int],
+    known: set[str | int],
+    places: dict[str | int, int],
+    where: str,
+) -> None:
+    """Raise FoldError for rows that the table never had, or that may be two.
+
+    Args:
+        names: ids and row numbers.
+        known: all of the table, also of rows that were set aside.
+        places: the index of each usable row.
+        where: for the message.
+    """
+    if unknown := [name for name in names if name not in known]:
+        example = next(name for name in places if isinstance(name, str))
+        raise FoldError(
+            f"{where}: {len(unknown)} of {len(names)} rows are not in the table: "
+            f"{', '.join(map(repr, unknown[:5]))}; the table's ids are text like "
+            f"{example!r}, and numbers count its rows from 0"
+        )
+    twofold = [
+        name
+        for name in names
+        if str(name) in known and places.get(name) != places.get(str(name))
+    ]
+    if twofold:
+        raise FoldError(
+            f"{where}: {len(twofold)} of {len(names)} numbers are ambiguous: "
+            f"{twofold[0]} is an id or the number of another row; write ids as text, "
+            f'"{twofold[0]}", or give the table ids that are not numbers'
+        )
 
 
 def _read_folds(path: Path) -> dict:
