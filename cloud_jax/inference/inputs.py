@@ -126,7 +126,10 @@ def _items_of(value: Any, name: str) -> list[RawItem] | None:
         return [RawItem(name, ("missing_structure", problem), "reject")]
     if isinstance(value, str) and "\n" not in value and value.lstrip()[:1] != "{":
         if value.count("|") == 2 and not os.path.lexists(value):
-            problem = f"found the sentence {value[:80]!r}, expected a structure"
+            problem = (
+                f"found the sentence {value[:80]!r}, expected a structure: an object, "
+                "the text of a file or its path"
+            )
             return [RawItem(name, ("unreadable", problem), "reject")]
         return list(path_items([value]))
     if isinstance(value, str | bytes | dict):

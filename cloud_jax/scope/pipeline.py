@@ -6,6 +6,7 @@ depend on how the work was distributed.
 
 import ast
 import json
+import re
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -22,6 +23,8 @@ from cloud_jax.structures import readers
 from cloud_jax.structures.source import RawItem, writable
 
 _POSCAR_LINES = 8  # the fewest, with one atom
+_CIF = re.compile(r"_cell[._]length_a|^[ \t]*data_", re.IGNORECASE | re.MULTILINE)
+_XYZ = re.compile(r"\d+\s*\n.*\bLattice=")  # a count of atoms, and the keys of a frame
 
 
 @dataclass(frozen=True)
@@ -130,8 +133,10 @@ def read_cell(item: RawItem) -> Cell:
     text = payload.lstrip()
     if text.startswith("{"):
         return readers.read_json(_parse_object(text))
-    if "_cell_length_a" in text or text.startswith("data_"):
+    if _CIF.search(text):
         return readers.read_cif(payload)
+    if _XYZ.match(text):
+        return readers.read_extxyz(payload)
     if text.count("\n") < _POSCAR_LINES - 1:
         raise Rejection(
             "unreadable", f"found {text[:40]!r}, expected CIF, POSCAR or JSON"

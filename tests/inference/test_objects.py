@@ -165,6 +165,16 @@ def test_an_archive_without_structures_is_no_item(tmp_path):
     assert read([tmp_path / "a.zip", SALT]) == {"1": SENTENCE}
 
 
+def test_the_text_of_each_format_is_known_by_its_content():
+    cif = SALT.to(fmt="cif")
+    dotted = "# made by hand\n" + cif.replace("_cell_", "_cell.")
+    xyz = '2\nLattice="4 0 0 0 4 0 0 0 4" pbc="T T T"\nCs 0 0 0\nCl 2 2 2\n'
+    poscar = SALT.to(fmt="poscar").replace("Li4 F4", "8")
+    found = read([cif, dotted, poscar, SALT.to_json(), xyz])
+    assert list(found.values())[:4] == [SENTENCE] * 4
+    assert found["4"].endswith("| Cs 1a Cl 1b | Cs 1 Cl 1")
+
+
 def test_text_that_is_neither_a_path_nor_a_structure():
     found = read([SENTENCE, "nowhere.cif", "a\0b", "x" * 5000, "{}"])
     codes = ["unreadable", "not_found", "not_found", "not_found", "unreadable"]
