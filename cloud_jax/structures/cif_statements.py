@@ -113,7 +113,8 @@ def _read_hall(name: str, choice: str) -> tuple[int, tuple[Operations, ...]]:
 
 @lru_cache(maxsize=512)
 def _read_name(name: str, choice: str) -> tuple[int, tuple[Operations, ...]]:
-    settings = of_choice(settings_of_name(name), choice)
+    settings = settings_of_name(name)
+    settings = of_choice(settings, choice) or settings
     return settings[0].number if settings else 0, groups_of(settings)
 
 
@@ -121,7 +122,9 @@ def _read_name(name: str, choice: str) -> tuple[int, tuple[Operations, ...]]:
 def _read_number(text: str, choice: str) -> tuple[int, tuple[Operations, ...]]:
     found = _NUMBER.fullmatch(text)
     settings = settings_of_number(int(found[1])) if found else ()
-    settings = of_choice(settings, (found[2] if found else "") or choice)
+    if found and found[2]:
+        settings = of_choice(settings, found[2])
+    settings = of_choice(settings, choice) or settings
     return settings[0].number if settings else 0, groups_of(settings)
 
 

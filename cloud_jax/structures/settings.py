@@ -14,15 +14,19 @@ _SUFFIXES = (
     (r":\s*(-?[abc][1-9]?|(?:-?[abc]){3})", ""),
     (r"(?:origin\s*choice|origin|choice|setting|:|\bo)\W*([12])", ""),
     (r"\W*(?:hexagonal|hex|h)(?:\s*(?:axes|setting))?", "h"),
-    (r"\W*(?:rhombohedral|rhomb?|rs?)(?:\s*(?:axes|setting))?", "r"),
-    (r"\s*s", "1"),
-    (r"\s*z", "2"),
+    (r"\W*(?:rhombohedral|rhomb?|(?<!h)rs?)(?:\s*(?:axes|setting))?", "r"),
+    (r"\s*s", "s"),
+    (r"\s*z", "z"),
 )
 _MARKUP = re.compile(r"[_~$]|<[^>]*>")  # P2~1~/c, P6<sub>3</sub>/mmc
 # Words that say nothing of the setting: (No. 225), #225, (standard setting).
 _REMARK = re.compile(
-    r"\s*(?:[,(]?\s*(?:no\.?|#)\s*\d{1,3}\s*\)?|[(\[{][^)\]}]*[)\]}])\W*$"
+    r"\s*(?:[,(]?\s*(?:no\.?|#)\s*\d{1,3}\s*\)?|\(\d{2,3}\)|[(\[{]\W*[a-z]{3}.*)\W*$"
 )
+# Full names: F 4/m -3 2/m is F m -3 m, and P 42/m 21/n 2/c is P 42/m n c.
+_FULL = ((re.compile(r"^(.)[24][123]?/([a-z])-3"), r"\1\2-3"),)
+_FULL += ((re.compile(r"(?<!4)21?/([a-z])"), r"\1"),)
+_CONVENTIONAL = 530  # settings in the International Tables; they begin gemmi's table
 
 Settings = tuple[gemmi.SpaceGroup, ...]
 
@@ -51,23 +55,21 @@ def settings_of_name(name: str) -> Settings:
 def of_choice(settings: Settings, choice: str) -> Settings:
     """Return the settings that a code such as `2`, `H`, `b1` or `cab` selects.
 
-    Where it selects none, as in groups of one setting, all are returned.
+    They may be others of the same group; without a code they are all that are given.
     """
     if not settings or not choice:
         return settings
     for candidates in (settings, settings_of_number(settings[0].number)):
         if found := [s for s in candidates if choice.lower() in _codes(s)]:
             return tuple(found)
-    return settings
+    return ()
 
 
 def _codes(setting: gemmi.SpaceGroup) -> tuple[str, ...]:
+    origin = setting.ext.strip("\0").lower()
+    letter = {"1": "s", "2": "z"}.get(origin, origin)
     axes = setting.qualifier  # b1: unique axis b, cell choice 1
-    return _code(setting), setting.ext.strip("\0").lower(), axes, axes.removesuffix("1")
-
-
-def _code(setting: gemmi.SpaceGroup) -> str:
-    return (setting.ext.strip("\0") + setting.qualifier).lower()
+    return origin or "1", letter, axes, axes.removesuffix("1"), origin + axes
 
 
 def _without_suffix(text: str) -> tuple[str, str]:
@@ -82,12 +84,20 @@ def _without_suffix(text: str) -> tuple[str, str]:
 
 def _lookup(text: str) -> Settings:
     for name in (text, _REMARK.sub("", text)):
-        if found := _names().get(_key(name)):
-            return found
-        # Gemmi knows names with e for a double glide plane, and old ones.
-        if group := gemmi.find_spacegroup_by_name(name):
-            return tuple(s for s in gemmi.spacegroup_table() if s.hm == group.hm)
+        key = _key(name)
+        for short in (key, _without_slashes(key)):
+            if found := _names().get(short):
+                return found
+            # Gemmi knows names with e for a double glide plane, and old ones.
+            if group := gemmi.find_spacegroup_by_name(short):
+                return tuple(s for s in gemmi.spacegroup_table() if s.hm == group.hm)
     return ()
+
+
+def _without_slashes(key: str) -> str:
+    for pattern, replacement in _FULL:
+        key = pattern.sub(replacement, key)
+    return key
 
 
 def _without_axes(setting: gemmi.SpaceGroup) -> str:
@@ -97,35 +107,26 @@ def _without_axes(setting: gemmi.SpaceGroup) -> str:
 
 
 def _key(name: str) -> str:
-    return re.sub(r"[\s_()]", "", name).lower()
+    return re.sub(r"[\s()]", "", name).lower()
 
 
 @cache
 def _conventional() -> Settings:
-    """Return the 530 settings of the International Tables."""
-    table = {(s.number, _code(s)): s for s in reversed([*gemmi.spacegroup_table()])}
-    return tuple(table[t.number, t.choice.lower()] for t in _types())
-
-
-@cache
-def _types() -> tuple:
-    import spglib  # it takes a while to load, and few files need it
-
-    return tuple(spglib.get_spacegroup_type(hall) for hall in range(1, 531))
+    return tuple(gemmi.spacegroup_table())[:_CONVENTIONAL]
 
 
 @cache
 def _names() -> dict[str, Settings]:
-    """Return the settings of each name: short, full, Schoenflies."""
+    """Return the settings of each name: Hermann-Mauguin with old forms, Schoenflies."""
+    import spglib  # it takes a while to load, and few files need it
+
     names: dict[str, dict[str, gemmi.SpaceGroup]] = defaultdict(dict)
-    for setting in (*_conventional(), *gemmi.spacegroup_table()):
+    for setting in gemmi.spacegroup_table():
         for name in (setting.hm, setting.short_name(), _without_axes(setting)):
             names[_key(name)][setting.xhm()] = setting
         if setting.number >= 195 and "-3" in setting.hm:  # F m 3 m, before 1983
             names[_key(setting.hm.replace("-3", "3"))][setting.xhm()] = setting
-    for kind, setting in zip(_types(), _conventional(), strict=True):
-        # P 2_1/c = P 1 1 2_1/b = P 2_1/b: the first is of another setting.
-        own = kind.international.split("=")[1:]
-        for name in (kind.international_full, kind.schoenflies, *own):
-            names[_key(name)][setting.xhm()] = setting
+    for hall, setting in enumerate(_conventional(), start=1):
+        name = spglib.get_spacegroup_type(hall).schoenflies
+        names[_key(name)][setting.xhm()] = setting
     return {name: tuple(settings.values()) for name, settings in names.items()}
