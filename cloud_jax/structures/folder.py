@@ -24,8 +24,8 @@ from cloud_jax.structures.source import (
     SourceError,
 )
 
-_ANY_FOLDERS = re.compile(r"(?:^|(?<=/))\*\*(?:/|$)")
-_HIDDEN = re.compile(r"(?:^|/)\.")
+_ANY_FOLDERS = re.compile(r"(?:^|(?<=[/\\]))\*\*(?:[/\\]|$)")
+_HIDDEN = re.compile(r"(?:^|[/\\])\.")
 _MANY_CRYSTALS = 2**20  # bytes; a CIF of one crystal seldom has more
 
 
@@ -77,9 +77,9 @@ def matching(pattern: str) -> list[str]:
         for place, _ in folders_below(root):
             inside = os.path.relpath(place, root)
             if inside == "." or not _HIDDEN.search(inside):
-                start = os.path.join(place if head else inside, "")
-                start = start.removeprefix("" if head else "./")
-                found.update(matching(glob.escape(start) + (tail[0] or "*")))
+                start = place if head else inside.removeprefix(".")
+                start = glob.escape(os.path.join(start, ""))
+                found.update(matching(start + (tail[0] or "*")))
     return sorted(found)
 
 

@@ -7,9 +7,10 @@ class Rejection(ValueError):
     Attributes:
         code: machine-readable reason. Codes of this package: `unreadable`, `no_atoms`,
             `bad_lattice`, `bad_coordinates`, `bad_symmetry`, `unknown_species`,
-            `occupancy`, `ambiguous`, `too_many_sites`, `disordered`,
-            `overlapping_sites`, `symmetry_failed`, `composition`, `vocabulary`; later
-            stages have codes of their own.
+            `occupancy`, `ambiguous`, `too_many_sites`, `disordered`, `binary`,
+            `too_large`, `not_periodic`, `unknown_positions`, `overlapping_sites`,
+            `symmetry_failed`, `composition`, `vocabulary`; later stages have codes of
+            their own.
         message: what was found, what was expected, in words; long ones are cut.
     """
 
