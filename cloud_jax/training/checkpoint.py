@@ -10,6 +10,7 @@ import logging
 import math
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -127,6 +128,11 @@ class Checkpoints:
                 best_mode="min",
                 cleanup_tmp_directories=True,
                 enable_async_checkpointing=True,
+                # Otherwise a process that cannot make one learns of it only when all
+                # have waited for each other for twenty minutes.
+                async_options=ocp.options.AsyncOptions(
+                    create_directories_asynchronously=False
+                ),
             ),
         )
 
@@ -159,6 +165,7 @@ class Checkpoints:
         # A loss tells of the parameters before its update, not of those after it.
         if not all_finite((state.params, state.opt_state)):
             raise NonFiniteLossError(step, "the update made the state infinite or NaN")
+        self._settle()
         _check_space(self.directory, state)
         with _explained(self.directory):
             self._manager.save(
@@ -200,9 +207,21 @@ class Checkpoints:
         Raises:
             OSError: it failed.
         """
+        self._settle()
         with _explained(self.directory):
             self._manager.wait_until_finished()
             self._manager.check_for_errors()
+
+    def _settle(self) -> None:
+        """Wait until no write is in progress, and raise its error at once.
+
+        Orbax would tell of the error only after all processes have finished writing,
+        which those without an error never do.
+        """
+        with _explained(self.directory):
+            while self._manager.is_saving_in_progress():
+                self._manager.check_for_errors()
+                time.sleep(0.02)
 
     def close(self) -> None:
         """Finish the last write and end the threads."""

@@ -37,9 +37,11 @@ _POLL_S = 0.5
 _LINGER_S = 4 * _POLL_S
 # How long a file may take to appear on a network file system.
 _APPEAR_S = 10
+# How long a process that failed may take to clean up and to report it.
+_REPORT_S = 10
 _FAILED = "cloud_jax/failed"
 
-_failed = False  # whether a failure of this process was announced
+_failed = False  # whether this process has failed, and the others know
 
 
 class ProcessError(OSError):
@@ -161,36 +163,50 @@ def refuse_private(folder: Path) -> None:
 def ending_together() -> Iterator[None]:
     """End all processes of the run soon after one of them fails in this block.
 
-    Without it the others would wait in their next collective operation. All processes
-    meet a signal, or a loss that is not finite, at the same step: that is left alone.
+    Without it the others would wait in their next collective operation.
     """
     if not global_state.client:
         yield
         return
     done = threading.Event()
     threading.Thread(target=_watch, args=(done,), daemon=True).start()
+    with announcing():
+        try:
+            yield
+        finally:
+            done.set()
+
+
+@contextmanager
+def announcing() -> Iterator[None]:
+    """Tell the other processes of an error before the blocks around this one end.
+
+    Those may wait for the others, to finish a checkpoint for instance. All processes
+    meet a signal or a loss that is not finite at the same step: it is not announced.
+
+    Raises:
+        ProcessError: instead of the error, where another process had failed before.
+    """
+    global _failed
     try:
         yield
     except (InterruptedRunError, DivergedError):
         raise
     except BaseException as error:
-        done.set()
-        # Mostly because that process has left: then its reason says more than ours.
-        if problem := _announced():
-            _remember_failure()
+        if _failed or not global_state.client:
+            raise
+        _failed = True
+        problem = _announced()
+        if not problem:
+            reason = str(error) or type(error).__name__
+            text = f"process {global_state.process_id} ended this run: {reason}"
+            with suppress(JaxRuntimeError):  # process 0 may be gone
+                global_state.client.key_value_set(_FAILED, text)
+        if is_first():
+            time.sleep(_LINGER_S)
+        if problem:  # the cause of ours
             raise ProcessError(problem) from error
-        _announce(str(error) or type(error).__name__)
         raise
-    finally:
-        done.set()
-
-
-def _announce(reason: str) -> None:
-    """Tell the other processes that this one fails."""
-    text = f"process {global_state.process_id} ended this run: {reason}"
-    with suppress(JaxRuntimeError):  # another one was first, or process 0 is gone
-        global_state.client.key_value_set(_FAILED, text)
-    _remember_failure()
 
 
 def _announced() -> str:
@@ -201,21 +217,16 @@ def _announced() -> str:
         return ""
 
 
-def _remember_failure() -> None:
-    """Let `leave` end this process, which may take the store with it."""
-    global _failed
-    _failed = True
-    if is_first():
-        time.sleep(_LINGER_S)
-
-
 def _watch(done: threading.Event) -> None:
-    """End this process when another one announces its failure.
+    """End this process when one announces its failure.
 
     Where a process ends without a word, jax ends the others after a while.
     """
     while not done.wait(_POLL_S):
-        if (problem := _announced()) and not done.is_set():
+        if problem := _announced():
+            # Its own failure it reports itself, unless it waits for the others first.
+            if done.wait(_REPORT_S if _failed else 0):
+                return
             print(f"error: {problem}", file=sys.stderr, flush=True)
             if is_first():
                 time.sleep(_LINGER_S)

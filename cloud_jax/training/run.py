@@ -190,7 +190,10 @@ def train(job: Job, *, active: bool) -> dict[str, Any]:
     evaluate_params = partial(evaluate, ahead=ahead, **fixed)
 
     checkpoint_dir = job.folder / "checkpoints"
-    with closing(Checkpoints(checkpoint_dir, keep=config.checkpoint.keep)) as saved:
+    with (
+        closing(Checkpoints(checkpoint_dir, keep=config.checkpoint.keep)) as saved,
+        processes.announcing(),
+    ):
         # ---- state: read onto the mesh, or initialised on it ----
         done = saved.latest() or 0
         if done:

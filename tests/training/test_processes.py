@@ -145,6 +145,34 @@ process_allgather(np.array(0))
         assert f"error: process {failing} ended this run: the disk is full" in other
 
 
+def test_a_checkpoint_that_cannot_be_written_ends_both(tmp_path):
+    folder = tmp_path / "checkpoints"
+    part = f"""
+from contextlib import closing
+import jax, jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
+from cloud_jax.training.checkpoint import Checkpoints
+from cloud_jax.training.state import TrainState
+everywhere = NamedSharding(jax.make_mesh((2,), "x"), PartitionSpec())
+array = jax.jit(lambda: jnp.zeros(4), out_shardings=everywhere)()
+folder = Path({str(folder)!r})
+with closing(Checkpoints(folder, keep=2)) as saved, processes.announcing():
+    saved.save(TrainState(array, array, array), {{}}, step=1)
+    saved.wait()
+    process_allgather(np.array(0))
+    if process == 0:
+        folder.rename(folder.with_name("gone"))
+        folder.touch()
+    process_allgather(np.array(0))
+    saved.save(TrainState(array, array, array), {{}}, step=2)
+    saved.wait()
+"""
+    for code, error in ends(start_parts(part)):
+        assert code == 1
+        assert f"{folder}: writing a checkpoint failed" in error.splitlines()[-1]
+    assert sorted(path.name for path in (tmp_path / "gone").iterdir()) == ["1"]
+
+
 def test_an_error_that_nobody_expects_shows_where_it_arose():
     part = """
 if process == 1:
