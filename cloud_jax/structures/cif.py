@@ -21,8 +21,8 @@ _MOST_ROWS = 500  # of a file for which other readings are tried; with more, for
 def read_cif(text: str) -> Cell:
     """Read the first data block of a CIF that holds atoms.
 
-    Where there are more, the cell is flagged `first_of_several`; where the atoms are
-    not those of `_chemical_formula_sum`, `formula_differs`.
+    Where there are more, the cell is flagged `first_of_several`. Symmetry must fit the
+    lattice, and the atoms the formula and Z; `flags.FLAGS` says what else is flagged.
 
     The result is what pymatgen's parser gives: sites are expanded by the listed
     operations, images closer than 1e-4 merged, and coordinates within 1e-4 of 1/3 or
