@@ -6,7 +6,7 @@ from typing import NamedTuple
 from cloud_jax.models.folder import DESCRIPTION, Model, ModelFolderError
 from cloud_jax.scope import Rejection, tables
 from cloud_jax.scope.pipeline import Options, Record, Reject
-from cloud_jax.scope.symmetry import finder
+from cloud_jax.scope.search import finder
 
 # Generator letters follow from the space group, which has a flag of its own.
 _ROLES = ("element", "wyckoff", "count", "fraction")

@@ -92,7 +92,11 @@ def _describe(file: str, vocabulary, symprec: float) -> dict:
             f"found {path.stat().st_size / 2**20:.0f} MB, expected a structure file of "
             f"at most {MAX_BYTES // 2**20} MB",
         )
-    scope = encode(read_file(path.read_bytes(), path.name), symprec=symprec)
+    scope = encode(
+        read_file(path.read_bytes(), path.name),
+        symprec=symprec,
+        as_given=vocabulary.dialect == "paper",
+    )
     text = sentence(scope, vocabulary.dialect)
     ids = vocabulary.encode(text)
     return {

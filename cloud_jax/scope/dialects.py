@@ -11,8 +11,9 @@ element; fractions of the composition rounded to two decimals, half to even.
 (element, Wyckoff symbol) pair and repeated orbits are kept; pairs are sorted and, of
 all relabelings by the Euclidean normaliser (choices of origin and of axes), the
 smallest list is taken; the composition is exact integer counts in order of
-electronegativity. The sentence is the same whatever the atom order, cell, origin or
-oxidation labels of the input.
+electronegativity. The sentence is the same whatever the atom order, cell, origin, hand
+or oxidation labels of the input: of two enantiomorphic space groups it names the one
+with the lower number.
 """
 
 from functools import cache, lru_cache
@@ -21,7 +22,7 @@ import numpy as np
 
 from cloud_jax.scope.canonical import canonical_composition, canonical_orbits
 from cloud_jax.scope.record import Scope
-from cloud_jax.scope.space_groups import generator_string
+from cloud_jax.scope.space_groups import generator_string, without_hand
 
 DIALECTS = ("paper", "canonical")
 
@@ -35,13 +36,15 @@ def sentence(scope: Scope, dialect: str) -> str:
     Raises:
         ValueError: an unknown dialect.
     """
+    group = scope.space_group
     if dialect == "paper":
         parts = _paper_orbits(scope), _paper_composition(scope)
     elif dialect == "canonical":
+        group = without_hand(group)
         parts = canonical_orbits(scope), canonical_composition(scope)
     else:
         raise ValueError(f"dialect {dialect!r}: expected one of {DIALECTS}")
-    return " | ".join((_generators(scope.space_group), *parts))
+    return " | ".join((_generators(group), *parts))
 
 
 @cache

@@ -92,8 +92,9 @@ def find(
         return None
     return Sites(
         space_group=dataset.number,
+        n_primitive=max(dataset.mapping_std_prim) + 1,
         letters=dataset.wyckoffs,
         orbits=dataset.orbits,
-        n_primitive=max(dataset.mapping_std_prim) + 1,
         symprec=dataset.symprec,
+        angle_tolerance=angle_tolerance,
     )

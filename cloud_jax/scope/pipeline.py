@@ -8,7 +8,7 @@ import ast
 import json
 import re
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 
 from cloud_jax.scope import (
     Cell,
@@ -158,20 +158,24 @@ def _parse_object(text: str) -> dict:
 
 
 def _from_cell(cell: Cell, options: Options) -> dict:
-    scope = encode(
+    encode_as = partial(
+        encode,
         cell,
         symprec=options.symprec,
         angle_tolerance=options.angle_tolerance,
         disorder=options.disorder,
         symmetry=options.symmetry,
     )
+    scope = given = encode_as()
+    if "symmetry_uncertain" in scope.flags:
+        given = encode_as(as_given=True)
     return {
         "formula": scope.formula,
         "space_group": scope.space_group,
         "n_atoms": scope.n_atoms,
         "volume_per_atom": float(scope.volume_per_atom),
         "flags": list(scope.flags),
-        "paper": sentence(scope, "paper"),
+        "paper": sentence(given, "paper"),
         "canonical": sentence(scope, "canonical"),
     }
 

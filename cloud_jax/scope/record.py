@@ -32,17 +32,21 @@ class Sites(NamedTuple):
 
     Attributes:
         space_group: number, 1 to 230.
+        n_primitive: atoms in the primitive cell.
         letters: Wyckoff letter of each site.
         orbits: one number per site, equal for the sites of one orbit.
-        n_primitive: atoms in the primitive cell.
         symprec: distance tolerance that gave the space group, angstrom.
+        angle_tolerance: that gave it, degrees; -1 where the distance alone decided.
+        uncertain: whether another description of the crystal may give another group.
     """
 
     space_group: int
+    n_primitive: int
     letters: Sequence[str]
     orbits: Sequence[int]
-    n_primitive: int
     symprec: float
+    angle_tolerance: float
+    uncertain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class Scope:
         n_atoms: atoms in the primitive cell.
         volume_per_atom: angstrom^3.
         symprec: distance tolerance that gave the space group, angstrom.
-        angle_tolerance: degrees.
+        angle_tolerance: that gave it, degrees; -1 where the distance alone decided.
         finder: package that gave the space group and its version, `spglib 2.8.0`.
         flags: names of `structures.flags.FLAGS`, sorted.
     """

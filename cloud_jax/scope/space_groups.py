@@ -42,6 +42,13 @@ def point_group(number: int) -> str:
 
 
 @cache
+def point_group_order(number: int) -> int:
+    """Return the number of rotations and rotoinversions of a space group."""
+    points = {"P": 1, "R": 3, "F": 4}.get(hermann_mauguin(number)[0], 2)
+    return max(wyckoff_multiplicities(number).values()) // points
+
+
+@cache
 def _type_of(number: int):
     """Return spglib's type of a space group in its default setting."""
     import spglib
@@ -53,6 +60,19 @@ def _type_of(number: int):
 def wyckoff_multiplicities(number: int) -> dict[str, int]:
     """Return {Wyckoff letter: multiplicity in the conventional cell}."""
     return space_group_table("multiplicities")[str(number)]
+
+
+# The lower number of each enantiomorphic pair, by the higher one. Both groups have the
+# same Wyckoff letters, and a mirror image keeps them up to a relabeling.
+_ENANTIOMORPHS = {
+    78: 76, 95: 91, 96: 92, 145: 144, 153: 151, 154: 152, 170: 169, 172: 171, 179: 178,
+    181: 180, 213: 212,
+}  # fmt: skip
+
+
+def without_hand(number: int) -> int:
+    """Return the number of a space group, of an enantiomorphic pair the lower one."""
+    return _ENANTIOMORPHS.get(number, number)
 
 
 @cache

@@ -6,20 +6,19 @@ from fractions import Fraction
 from functools import cache, cmp_to_key
 
 import numpy as np
-import spglib
 from jaxtyping import Float
 
-from cloud_jax.scope import moyo, tables
+from cloud_jax.scope import tables
+from cloud_jax.scope.guard import find_guarded
 from cloud_jax.scope.record import MAX_COUNT, Orbit, Scope, Sites
+from cloud_jax.scope.search import Search, finder
 from cloud_jax.scope.space_groups import wyckoff_multiplicities
 from cloud_jax.structures.cell import SHORTEST_DISTANCE, Cell
 from cloud_jax.structures.rejection import Rejection
 from cloud_jax.structures.species import Occupants, is_full
 
 DISORDER_POLICIES = ("majority", "reject")
-FINDERS = ("spglib", "moyopy")
 _SORTED = "sorted by electronegativity"
-_LADDER = (1.0, 0.1, 0.01)  # factors on symprec, tried until a group is found
 _MAX_DENOMINATOR = 100  # makes occupancies such as 1/3, 0.05 and 0.98 exact
 _EXACT_DENOMINATOR = 10**6  # occupancies are rounded to six decimals
 
@@ -31,6 +30,7 @@ def encode(
     angle_tolerance: float = 5.0,
     disorder: str = "majority",
     symmetry: str = "spglib",
+    as_given: bool = False,
 ) -> Scope:
     """Find the symmetry of a cell and return its record.
 
@@ -39,14 +39,21 @@ def encode(
         symprec: distance tolerance of the symmetry search, angstrom. Where no group is
             found, a tenth and a hundredth are tried and the record is flagged
             `symprec_lowered`.
-        angle_tolerance: degrees; -1 leaves it to the package that searches.
+        angle_tolerance: degrees; -1 leaves it to the package that searches. Where the
+            lattice symmetries within it form no group, spglib gets -1 and the record is
+            flagged `angle_tolerance_lowered`.
         disorder: what to do with a partially occupied site: `majority` names the
             orbit by its most abundant element and flags the record `disordered`,
             `reject` refuses.
         symmetry: package that searches, `spglib` or `moyopy`.
+        as_given: search the description given, as the reference of the paper dialect
+            does, also where another one of the same crystal gives another group. By
+            default one standard description then decides, and the record is flagged
+            `symmetry_uncertain`.
 
     Raises:
-        Rejection: disordered (policy), overlapping atoms, or no symmetry found.
+        Rejection: disordered (policy), overlapping atoms, no symmetry found, or the
+            search of a large cell takes too long.
         ValueError: an unknown policy or search.
         ModuleNotFoundError: moyopy is not installed.
     """
@@ -56,18 +63,23 @@ def encode(
         raise Rejection("disordered", "a site is partially occupied")
     order = _electronegativity_order(cell.species)
     species = [cell.species[i] for i in order]
-    numbers = {kind: i + 1 for i, kind in enumerate(dict.fromkeys(species))}
-    kinds = [numbers[kind] for kind in species]
+    numbers = {kind: i + 1 for i, kind in enumerate(sorted(set(species), key=str))}
+    kinds = np.array([numbers[kind] for kind in species])
     fractional = cell.fractional[order]
     names = [cell.labels[i] for i in order] if cell.labels else []
     _check_distances(cell.lattice, fractional, species, names, symprec)
     name = finder(symmetry)
-    sites = _search(symmetry, cell.lattice, fractional, kinds, symprec, angle_tolerance)
+    search = Search(symmetry, symprec, angle_tolerance, as_given)
+    sites = find_guarded(cell.lattice, fractional, kinds, search)
     flags = set(cell.flags)
     if cell.is_disordered:
         flags.add("disordered")
     if sites.symprec < symprec:
         flags.add("symprec_lowered")
+    if sites.angle_tolerance < angle_tolerance:
+        flags.add("angle_tolerance_lowered")
+    if sites.uncertain and not as_given:
+        flags.add("symmetry_uncertain")
     composition = _reduced_composition(species)
     if max(count for _, count in composition) > MAX_COUNT:
         flags.add("composition_rounded")
@@ -78,67 +90,9 @@ def encode(
         n_atoms=sites.n_primitive,
         volume_per_atom=cell.volume / len(species),
         symprec=sites.symprec,
-        angle_tolerance=angle_tolerance,
+        angle_tolerance=sites.angle_tolerance,
         finder=name,
         flags=tuple(sorted(flags)),
-    )
-
-
-@cache
-def finder(symmetry: str) -> str:
-    """Return name and version of the package that searches, as `spglib 2.8.0`.
-
-    Raises:
-        ValueError: neither `spglib` nor `moyopy`.
-        ModuleNotFoundError: it is not installed; the message says how to install it.
-    """
-    if symmetry not in FINDERS:
-        raise ValueError(f"symmetry={symmetry!r}: expected one of {FINDERS}")
-    package = spglib if symmetry == "spglib" else moyo.moyopy()
-    return f"{symmetry} {package.__version__}"
-
-
-def _search(
-    symmetry: str,
-    lattice: Float[np.ndarray, "3 3"],
-    fractional: Float[np.ndarray, "n 3"],
-    kinds: list[int],
-    symprec: float,
-    angle_tolerance: float,
-) -> Sites:
-    find = _spglib if symmetry == "spglib" else moyo.find
-    for factor in _LADDER:
-        sites = find(lattice, fractional, kinds, symprec * factor, angle_tolerance)
-        if sites is not None:
-            return sites
-    raise Rejection(
-        "symmetry_failed",
-        f"{symmetry} finds no space group at symprec {symprec}, "
-        f"{symprec * _LADDER[1]:g} or {symprec * _LADDER[2]:g}",
-    )
-
-
-def _spglib(
-    lattice: Float[np.ndarray, "3 3"],
-    fractional: Float[np.ndarray, "n 3"],
-    kinds: list[int],
-    symprec: float,
-    angle_tolerance: float,
-) -> Sites | None:
-    try:
-        dataset = spglib.get_symmetry_dataset(
-            (lattice, fractional, kinds), symprec, angle_tolerance
-        )
-    except spglib.SpglibError:
-        return None
-    if dataset is None or not dataset.number:
-        return None
-    return Sites(
-        space_group=int(dataset.number),
-        letters=dataset.wyckoffs,
-        orbits=dataset.crystallographic_orbits.tolist(),
-        n_primitive=int(dataset.mapping_to_primitive.max()) + 1,
-        symprec=symprec,
     )
 
 
@@ -157,16 +111,17 @@ def _check_distances(
     n = len(fractional)
     reach = np.where([is_full(kind) for kind in species], SHORTEST_DISTANCE, 0.0)
     reach = np.maximum(reach, symprec)
+    farthest = reach.max() ** 2
     step = max(1, 2**16 // n)  # bounds the memory of large cells
     for start in range(0, n, step):
         rows = slice(start, start + step)
         difference = fractional[rows, None] - fractional
         difference -= np.rint(difference)
         distance = np.square(difference @ lattice).sum(axis=-1)
+        if np.count_nonzero(distance < farthest) <= len(distance):
+            continue  # each atom with itself
         limit = np.minimum.outer(reach[rows], reach)
-        close = distance < limit**2
-        if np.count_nonzero(close) > len(close):  # more than each atom with itself
-            i, j = np.argwhere(np.triu(close, k=start + 1))[0]
+        for i, j in np.argwhere(np.triu(distance < limit**2, k=start + 1)):
             a, b = start + i, j
             of = f"{names[a]} and {names[b]} of the file" if names else _SORTED
             raise Rejection(
@@ -214,7 +169,8 @@ def _electronegativity_order(species: tuple[str | Occupants, ...]) -> np.ndarray
             return (name > other) - (name < other)
 
         return np.array(sorted(range(len(species)), key=cmp_to_key(compare)))
-    return np.array(sorted(range(len(species)), key=lambda i: keys[species[i]]))
+    ranks = {key: rank for rank, key in enumerate(sorted(set(keys.values())))}
+    return np.argsort([ranks[keys[kind]] for kind in species], kind="stable")
 
 
 def _majority(kind: str | Occupants) -> str:
@@ -228,6 +184,9 @@ def _reduced_composition(
 ) -> tuple[tuple[str, int], ...]:
     """Return the integers of the reduced formula, elements in order of first site."""
     sites = Counter(species)
+    if all(isinstance(kind, str) for kind in sites):
+        divisor = math.gcd(*sites.values())
+        return tuple((kind, count // divisor) for kind, count in sites.items())
     counts = _integers(sites, _MAX_DENOMINATOR)
     if 0 in counts.values() or max(counts.values()) > MAX_COUNT:
         counts = _integers(sites, _EXACT_DENOMINATOR)  # the decimals as written

@@ -17,7 +17,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -149,8 +149,7 @@ def _tag(sentence: str, dialect: str) -> list[str]:
             f"found {sentence!r}, expected generators | Wyckoff symbols | composition",
         )
     symmetry, orbits, composition = parts
-    tags = _symmetry_roles(symmetry)
-    tags.append("|")
+    tags = [*_symmetry_roles(tuple(symmetry)), "|"]
     if dialect == "paper":
         tags += [f"wyckoff:{word}" for word in orbits]
         amount = "fraction"
@@ -161,7 +160,8 @@ def _tag(sentence: str, dialect: str) -> list[str]:
     return tags + _pairs(composition, "element", amount)
 
 
-def _symmetry_roles(words: list[str]) -> list[str]:
+@lru_cache(maxsize=512)  # 230 space groups
+def _symmetry_roles(words: tuple[str, ...]) -> list[str]:
     if len(words) < 3 or not re.fullmatch(r"\d", words[1]):
         raise Rejection(
             "vocabulary",

@@ -2,6 +2,8 @@
 
 # By name, in words that a user reads below a sentence.
 FLAGS = {
+    "angle_tolerance_lowered": "the lattice is strained so that the angle tolerance "
+    "contradicts itself; the distance tolerance alone decided",
     "composition_rounded": "the sentence has the nearest ratios of amounts that its "
     "vocabulary has",
     "decorated": "oxidation states or spins were removed before the symmetry search",
@@ -21,6 +23,9 @@ FLAGS = {
     "symmetry_repaired": "the symmetry that the file gives contradicts its cell, its "
     "formula or itself; the one reading without contradiction was used",
     "symbols_from_comment": "the elements stand in the comment of the POSCAR alone",
+    "symmetry_uncertain": "atoms are about as far from symmetric places as the "
+    "tolerance allows, so that their order would decide the space group; a standard "
+    "description decided",
     "symprec_lowered": "no group was found at the tolerance asked for; a smaller one "
     "was used",
 }

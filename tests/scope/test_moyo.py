@@ -8,7 +8,7 @@ import spglib
 from pymatgen.core import Lattice
 
 from cloud_jax.datasets.embedded import EmbeddedSource
-from cloud_jax.scope import Cell, encode, moyo, sentence, symmetry
+from cloud_jax.scope import Cell, encode, moyo, search, sentence
 from cloud_jax.scope.pipeline import read_cell
 
 # Coordinates that obey the higher of two symmetries to 0.01 angstrom and not much
@@ -34,7 +34,7 @@ def test_both_searches_make_one_canonical_sentence_of_the_embedded_crystals():
         if index % 4 and item.id not in BORDERLINE:
             continue
         cell = read_cell(item)
-        scopes = [encode(cell, symmetry=name) for name in symmetry.FINDERS]
+        scopes = [encode(cell, symmetry=name) for name in search.FINDERS]
         texts = [sentence(scope, "canonical") for scope in scopes]
         total += 1
         if texts[0] != texts[1]:
@@ -57,7 +57,7 @@ def test_the_record_names_the_package_that_searched():
     assert encode(cell, symmetry="moyopy").finder == f"moyopy {moyopy.__version__}"
 
 
-@pytest.mark.parametrize("name", symmetry.FINDERS)
+@pytest.mark.parametrize("name", search.FINDERS)
 def test_the_angle_tolerance_is_in_degrees(name):
     rhombic = one_atom(4, 4, 5, 90, 90, 90.8)
     assert encode(rhombic, symmetry=name).space_group == 123
@@ -94,7 +94,7 @@ print(encode(cell, symmetry="moyopy", angle_tolerance=5.0).space_group)
 
 def test_a_missing_package_is_an_error_that_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "moyopy", None)
-    for cached in (moyo.moyopy, symmetry.finder):
+    for cached in (moyo.moyopy, search.finder):
         cached.cache_clear()
     with pytest.raises(ModuleNotFoundError, match="pip install moyopy"):
         encode(one_atom(3, 3, 3, 90, 90, 90), symmetry="moyopy")
