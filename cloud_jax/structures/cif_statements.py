@@ -63,7 +63,7 @@ class Statements(NamedTuple):
 
 def statements_of(block: gemmi.cif.Block) -> Statements:
     """Return what a block states of its space group."""
-    known: list[tuple[int, Statement]] = []
+    known: list[tuple[tuple[int, int], Statement]] = []
     others: dict[str, list[str]] = {"unknown": [], "magnetic": [], "parent": []}
     choice = string(block, "_space_group_IT_coordinate_system_code")
     for tag, kind, value in _said(block):
@@ -73,7 +73,7 @@ def statements_of(block: gemmi.cif.Block) -> Statements:
             continue
         number, groups = _READERS[kind](value, choice)
         if groups:
-            rank = list(_READERS).index(kind)
+            rank = len(groups), list(_READERS).index(kind)
             known.append((rank, Statement(f"{tag} {value!r}", number, groups)))
         else:
             others["unknown"].append(f"{tag}: found {value!r}")
@@ -138,7 +138,7 @@ def _group(hall: str) -> Operations:
     return as_arrays(gemmi.symops_from_hall(hall))
 
 
-# The most exact statement first.
+# The most exact first; of two statements the one with fewer settings goes before.
 _READERS = {
     "hall": _read_hall,
     "h-m": _read_name,

@@ -59,8 +59,8 @@ class Readings(NamedTuple):
 def readings_of(block: gemmi.cif.Block, lattice: Lattice) -> Iterator[Readings]:
     """Yield the operations that a block may mean, those that it says first.
 
-    All of them fit the lattice. What a file lists goes before a Hall name, that before
-    other names, and these before a number.
+    All of them fit the lattice. What a file lists goes before what it names or numbers;
+    of names and numbers, the one that leaves the fewest settings open goes first.
 
     Raises:
         Rejection: the symmetry is unknown, contradicts itself or the lattice, or is
@@ -121,7 +121,8 @@ def _stated_readings(block: gemmi.cif.Block, lattice: Lattice) -> Iterator[Readi
     stated = " and ".join(statement.text for statement in known)
     usual = known[0].groups
     if len({s.number for s in known if s.number}) > 1:
-        yield Readings([usual[0]], refusal=f"{stated} are not one space group")
+        refusal = f"{stated} are not one space group; correct one of them"
+        yield Readings([usual[0]], refusal=refusal)
         groups = [group for statement in known for group in statement.groups]
         yield Readings(_fitting(groups, lattice), REPAIRED, unique=True)
     elif fitting := _fitting(usual, lattice):

@@ -86,6 +86,11 @@ def refusal(text: str) -> str:
             f"{NUMBER} 227\n_space_group_IT_coordinate_system_code 2",
             "227 Mg 8a Al 16d O 32e",
         ),
+        (
+            SPINEL,
+            f"{NAME} 'F d -3 m'\n_space_group_name_H-M_full 'F 41/d -3 2/m :2'",
+            "227 Mg 8a Al 16d O 32e",
+        ),
         (ARSENIC, f"{NUMBER} '166'", "166 As 6c"),
         (ARSENIC, f"{NAME} 'R -3 m'", "166 As 6c"),
         (ARSENIC, f"{NAME} 'R -3 m H'", "166 As 6c"),
