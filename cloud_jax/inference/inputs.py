@@ -124,7 +124,7 @@ def _items_of(value: Any, name: str) -> list[RawItem] | None:
     if is_missing(value):
         problem = f"found {value!r}, expected a structure"
         return [RawItem(name, ("missing_structure", problem), "reject")]
-    if isinstance(value, str) and "\n" not in value and value.lstrip()[:1] != "{":
+    if isinstance(value, str) and not _is_content(value):
         if value.count("|") == 2 and not os.path.lexists(value):
             problem = (
                 f"found the sentence {value[:80]!r}, expected a structure: an object, "
@@ -141,6 +141,11 @@ def _items_of(value: Any, name: str) -> list[RawItem] | None:
     except Rejection as rejection:
         return [RawItem(name, (rejection.code, rejection.message), "reject")]
     return None if cell is None else [RawItem(name, cell, "cell")]
+
+
+def _is_content(text: str) -> bool:
+    """Return whether text is that of a structure file, not a path or a sentence."""
+    return "\n" in text or text.lstrip().startswith(("{", "[{"))
 
 
 @dataclass(frozen=True)

@@ -176,9 +176,10 @@ def test_the_text_of_each_format_is_known_by_its_content():
 
 
 def test_text_that_is_neither_a_path_nor_a_structure():
-    found = read([SENTENCE, "nowhere.cif", "a\0b", "x" * 5000, "{}"])
-    codes = ["unreadable", "not_found", "not_found", "not_found", "unreadable"]
+    found = read([SENTENCE, "nowhere.cif", "a\0b", "x" * 5000, "{}", "[{}]"])
+    codes = ["unreadable", *["not_found"] * 3, *["unreadable"] * 2]
     assert list(found.values()) == codes
+    assert "5" in found
     (item,) = object_items(SENTENCE)
     assert item.payload[1].startswith("found the sentence '1 6 a O")
 
