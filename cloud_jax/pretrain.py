@@ -88,6 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = run_command("pretrain", configure, execute, argv, settings=True)
     finally:
+        # Loaded, with jax, only once the arguments are right.
         if processes := sys.modules.get("cloud_jax.training.processes"):
             processes.leave(code)
     return code

@@ -198,7 +198,8 @@ def announcing() -> Iterator[None]:
         _failed = True
         problem = _announced()
         if not problem:
-            reason = str(error) or type(error).__name__
+            stopped = isinstance(error, KeyboardInterrupt)
+            reason = "stopped" if stopped else str(error) or type(error).__name__
             text = f"process {global_state.process_id} ended this run: {reason}"
             with suppress(JaxRuntimeError):  # process 0 may be gone
                 global_state.client.key_value_set(_FAILED, text)

@@ -185,8 +185,11 @@ process_allgather(np.array(0))
     assert "Traceback" in second[1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=str)
-@pytest.mark.parametrize("killed", [0, 1])
+@pytest.mark.parametrize(
+    ("killed", "number"),
+    [(0, signal.SIGKILL), (1, signal.SIGKILL), (1, signal.SIGSTOP)],
+    ids=["first_killed", "second_killed", "second_frozen"],
+)
 def test_a_process_that_is_gone_without_a_word_ends_the_other(tmp_path, killed, number):
     ready = tmp_path / "ready"
     part = f"""
