@@ -119,7 +119,7 @@ def _read_fast(path: Path) -> tuple[dict, Pairs, Pairs]:
         }
         words = [(int(i), str(token)) for token, i in content["model"]["vocab"].items()]
         entries = content.get("added_tokens") or []
-        added = [(int(entry["id"]), str(entry["content"])) for entry in entries]
+        added = [(int(entry["id"]), _content(entry)) for entry in entries]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path}: model.vocab or added_tokens is not the expected table of tokens "
@@ -148,13 +148,20 @@ def _added_tokens(folder: Path, config: dict) -> Pairs:
     decoder = config.get("added_tokens_decoder", {})
     try:
         pairs = [(int(i), str(token)) for token, i in named.items()]
-        pairs += [(int(i), str(entry["content"])) for i, entry in decoder.items()]
+        pairs += [(int(i), _content(entry)) for i, entry in decoder.items()]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{folder}: added_tokens.json or added_tokens_decoder of "
             f"tokenizer_config.json is not a table of tokens and ids ({error!r})"
         ) from None
     return pairs
+
+
+def _content(entry: dict) -> str:
+    """Return the text of an added token, which is cut out wherever it stands."""
+    if entry.get("single_word"):
+        raise ValueError(f"single_word: found True for {entry['content']!r}")
+    return str(entry["content"])
 
 
 def _merge(folder: Path, words: Pairs, added: Pairs) -> tuple[str, ...]:

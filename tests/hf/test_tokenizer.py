@@ -107,6 +107,11 @@ def test_three_space_groups_are_looked_up_under_the_authors_strings(vocabulary):
         ("tokenizer_config.json", {"do_lower_case": True}, "do_lower_case: found True"),
         ("tokenizer_config.json", {"cls_token": "<s>"}, "cls_token: found '<s>'"),
         ("tokenizer_config.json", {"tokenizer_class": "X"}, "tokenizer_class: found"),
+        (
+            "tokenizer_config.json",
+            {"added_tokens_decoder": {"219": {"content": "2l", "single_word": True}}},
+            "single_word: found True for '2l'",
+        ),
         ("added_tokens.json", {"0.5": 9000}, "up to 9000, .* no gap"),
         ("added_tokens.json", {"new": 3}, r"id 3 is '\[UNK\]' and 'new'"),
         ("added_tokens.json", {"new": "x"}, "not a table of tokens and ids"),
@@ -120,6 +125,9 @@ def test_an_unsupported_tokenizer_is_an_error_that_names_it(
     with pytest.raises(ValueError, match=message) as caught:
         read_tokenizer(folder)
     assert str(folder) in str(caught.value)
+
+
+SINGLE = {"id": 219, "content": "2l", "single_word": True}
 
 
 def write_fast(folder, **sections):
@@ -140,7 +148,8 @@ def write_fast(folder, **sections):
         },
     }
     for name, fields in sections.items():
-        content[name] = (content[name] or {}) | fields
+        old = content[name]
+        content[name] = old + fields if isinstance(old, list) else (old or {}) | fields
     (folder / "tokenizer.json").write_text(json.dumps(content))
 
 
@@ -171,6 +180,10 @@ def test_tokenizer_json_alone_gives_the_same_vocabulary(folder, vocabulary):
         ({"model": {"continuing_subword_prefix": "@@"}}, "_prefix: found '@@'"),
         ({"model": {"vocab": [["a", 0.0]]}}, "is not the expected table of tokens"),
         ({"model": {"vocab": {"[CLS]": 0, "a": 9}}}, "ids from 0 up to 218, .* no gap"),
+        (
+            {"added_tokens": [SINGLE]},
+            "single_word: found True for '2l'",
+        ),
         ({"normalizer": {"lowercase": True}}, "normalizer.lowercase: found True"),
         ({"normalizer": {"type": "Sequence"}}, "normalizer.type: found 'Sequence'"),
         ({"pre_tokenizer": {"type": "ByteLevel"}}, "found 'ByteLevel', expected 'Bert"),
