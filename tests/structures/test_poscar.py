@@ -140,7 +140,7 @@ def test_the_comment_of_vasp_4_names_the_elements_and_is_flagged():
         ("x\n-9\n4 0 0\n4 0 0\n0 0 4\nNa\n1\nD\n0 0 0\n", "unreadable", "no volume"),
     ],
 )
-def test_what_is_no_poscar_is_rejected_with_the_reason(text, code, message):
+def test_what_is_not_a_poscar_is_rejected_with_the_reason(text, code, message):
     with pytest.raises(Rejection) as stop:
         read_poscar(text)
     assert stop.value.code == code

@@ -160,7 +160,7 @@ x+1/2,y+1/2,z,-1
     assert len(read_cif(CIF + loops).species) == 4
 
 
-def test_a_byte_order_mark_is_no_part_of_a_file():
+def test_a_byte_order_mark_is_not_part_of_a_file():
     assert read_cif("\ufeff" + CIF).species == ("Cs", "Cl")
 
 
@@ -203,7 +203,7 @@ def test_a_poscar_without_element_symbols_is_rejected():
     assert code_of(lambda: read_text(text, "POSCAR")) == "unreadable"
 
 
-def test_json_that_is_no_structure_says_what_is_expected():
+def test_json_that_is_not_a_structure_says_what_is_expected():
     for text in ("{}", "[1, 2]", "not json", '{"numbers": [1]}'):
         assert code_of(lambda text=text: read_json(text)) == "unreadable"
     with pytest.raises(Rejection, match=r"found a file named 'a\.txt', expected"):

@@ -217,7 +217,7 @@ def test_a_damaged_row_of_a_database_costs_itself_alone(tmp_path, monkeypatch):
     assert groups(found) == [221, "bad_row", 221, 221, 221, 221, "bad_row"]
 
 
-def test_what_is_no_database_says_so(tmp_path):
+def test_what_is_not_a_database_says_so(tmp_path):
     (tmp_path / "t.db").write_text("no database")
     with pytest.raises(SourceError, match=r"t\.db: not an SQLite database"):
         items(f"table:{tmp_path}/t.db")
