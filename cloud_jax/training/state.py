@@ -29,10 +29,15 @@ def init_state(
 
 
 @jax.jit
-def all_finite(tree: PyTree) -> Bool[Array, ""]:
+def _is_finite(leaf: Array) -> Bool[Array, ""]:
+    return jnp.isfinite(leaf).all()
+
+
+def all_finite(tree: PyTree) -> bool:
     """Return whether no number of a tree is infinite or NaN."""
-    finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]
-    return jnp.stack(finite).all()
+    # A program per shape of a leaf compiles in a fraction of the time of one for all.
+    finite = [_is_finite(leaf) for leaf in jax.tree.leaves(tree)]
+    return all(map(bool, finite))
 
 
 def count_parameters(params: PyTree) -> dict[str, int]:
