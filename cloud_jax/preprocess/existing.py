@@ -76,10 +76,11 @@ def find_finished(
             f"{output}: holds a dataset of another request; choose another folder or "
             "remove it. found -> asked:\n  " + "\n  ".join(difference)
         )
+    # The first versions of dialects had no number.
     changed = [
-        f"made with {name} {made.get(name)}, this is {now}"
+        f"made with {name} {made.get(name, '1')}, this is {now}"
         for name, now in versions(options).items()
-        if made.get(name) != now
+        if made.get(name, "1") != now
     ]
     if made_limits.pop("n_rejected") and made_limits != limits._asdict():
         changed.append(f"made with limits {made_limits}, which rejected crystals")

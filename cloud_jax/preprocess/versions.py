@@ -6,19 +6,21 @@ from importlib.metadata import version
 from pathlib import Path
 
 import cloud_jax
+from cloud_jax.scope.dialects import VERSIONS
 from cloud_jax.scope.options import Options
 
 _LIBRARIES = ("spglib", "pymatgen", "gemmi", "ase", "numpy")
 
 
 def versions(options: Options) -> dict[str, str]:
-    """Return the versions of the libraries that results depend on.
+    """Return the versions of the dialect and of the libraries that results depend on.
 
     Raises:
         PackageNotFoundError: the symmetry search asked for is not installed.
     """
     searches = () if options.symmetry == "spglib" else (options.symmetry,)
-    return {name: version(name) for name in (*_LIBRARIES, *searches)}
+    dialect = {f"{options.dialect} dialect": str(VERSIONS[options.dialect])}
+    return dialect | {name: version(name) for name in (*_LIBRARIES, *searches)}
 
 
 def fingerprint(options: Options) -> str:

@@ -24,7 +24,10 @@ from cloud_jax.scope.canonical import canonical_composition, canonical_orbits
 from cloud_jax.scope.record import Scope
 from cloud_jax.scope.space_groups import generator_string, without_hand
 
-DIALECTS = ("paper", "canonical")
+# Of each dialect the version of its sentences: 2 of canonical is the first that depends
+# neither on the order of noisy atoms nor on hand.
+VERSIONS = {"paper": 1, "canonical": 2}
+DIALECTS = tuple(VERSIONS)
 
 
 def sentence(scope: Scope, dialect: str) -> str:

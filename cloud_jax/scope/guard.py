@@ -26,13 +26,22 @@ def find_guarded(
     kinds: Int[np.ndarray, " n"],
     search: Search,
 ) -> Sites:
-    """Find the symmetry of a cell as `find_sites` does, within a time limit.
+    """Find the symmetry of a cell as `find_sites` does, of a large one elsewhere."""
+    find = find_sites if len(kinds) < GUARDED_FROM else find_elsewhere
+    return find(lattice, fractional, kinds, search)
+
+
+def find_elsewhere(
+    lattice: Float[np.ndarray, "3 3"],
+    fractional: Float[np.ndarray, "n 3"],
+    kinds: Int[np.ndarray, " n"],
+    search: Search,
+) -> Sites:
+    """Find the symmetry of a cell as `find_sites` does, in a process with a time limit.
 
     Raises:
-        Rejection: as `find_sites`, or `timeout`.
+        Rejection: as `find_sites`; `timeout`; or `crashed`, the process ended early.
     """
-    if len(kinds) < GUARDED_FROM:
-        return find_sites(lattice, fractional, kinds, search)
     try:
         done = subprocess.run(
             [sys.executable, "-m", "cloud_jax.scope.guard"],

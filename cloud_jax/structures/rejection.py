@@ -9,8 +9,8 @@ class Rejection(ValueError):
             `bad_lattice`, `bad_coordinates`, `bad_symmetry`, `unknown_species`,
             `occupancy`, `ambiguous`, `too_many_sites`, `disordered`, `binary`,
             `too_large`, `not_periodic`, `unknown_positions`, `overlapping_sites`,
-            `symmetry_failed`, `composition`, `vocabulary`; later stages have codes of
-            their own.
+            `symmetry_failed`, `timeout`, `crashed`, `composition`, `vocabulary`; later
+            stages have codes of their own.
         message: what was found, what was expected, in words; long ones are cut.
     """
 
