@@ -104,7 +104,7 @@ def _kind(tag: str) -> str:
 def _read_hall(name: str, choice: str) -> tuple[int, tuple[Operations, ...]]:
     del choice  # the name has it
     try:
-        operations = gemmi.symops_from_hall(name)
+        operations = gemmi.symops_from_hall(re.sub(r"\s+([\"'*])", r"\1", name))
     except (RuntimeError, ValueError):
         return 0, ()
     setting = gemmi.find_spacegroup_by_ops(operations)

@@ -93,6 +93,8 @@ def refusal(text: str) -> str:
         ),
         (ARSENIC, f"{NUMBER} '166'", "166 As 6c"),
         (ARSENIC, f"{NAME} 'R -3 m'", "166 As 6c"),
+        (ARSENIC, "_space_group_name_Hall '-R 3 2\"'", "166 As 6c"),
+        (ARSENIC, "_space_group_name_Hall '-R 3 2 \"'", "166 As 6c"),
         (ARSENIC, f"{NAME} 'R -3 m H'", "166 As 6c"),
         (ARSENIC, f"{NAME} 'H -3 m'", "166 As 6c"),
         (RHOMBOHEDRAL, f"{NUMBER} 166", "166 As 6c"),
