@@ -147,8 +147,7 @@ def run(job: Job) -> dict[str, Any]:
                 write_json(job.folder / "environment.json", environment(job.hashes))
                 job.store.vocabulary.save(job.folder / "vocabulary.json")
             try:
-                with memory_explained(MEMORY_ADVICE):
-                    found = train(job, active=active)
+                found = train(job, active=active)
             except NonFiniteLossError as error:
                 if active:
                     write_json(job.folder / DIVERGED, error.to_json())
@@ -193,6 +192,7 @@ def train(job: Job, *, active: bool) -> dict[str, Any]:
     with (
         closing(Checkpoints(checkpoint_dir, keep=config.checkpoint.keep)) as saved,
         processes.announcing(),
+        memory_explained(MEMORY_ADVICE),
     ):
         # ---- state: read onto the mesh, or initialised on it ----
         done = saved.latest() or 0
