@@ -17,7 +17,7 @@ _LENGTHS = (0.1, 1e4)  # of cell vectors, angstrom
 FARTHEST = 1e3  # fractional coordinate: beyond it the last digits are lost
 # Angstrom: below every bond, also H-H of 0.74 and X-H as X-rays see it, 0.6 and more.
 SHORTEST_DISTANCE = 0.5
-_LEAST_VOLUME = 0.5  # angstrom^3 an atom; hydrogen at 500 GPa has 1.2
+_LEAST_VOLUME = 0.5  # angstrom^3 per atom; hydrogen at 500 GPa has 1.2
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Cell:
         if self.volume < _LEAST_VOLUME * len(self.species):
             raise Rejection(
                 "bad_lattice",
-                f"the cell has {self.volume / len(self.species):.3g} A^3 an atom, "
+                f"the cell has {self.volume / len(self.species):.3g} A^3 per atom, "
                 f"expected at least {_LEAST_VOLUME:g}: is it in nm?",
             )
 

@@ -9,7 +9,7 @@ class Rejection(ValueError):
             `bad_lattice`, `bad_coordinates`, `bad_symmetry`, `unknown_species`,
             `occupancy`, `ambiguous`, `too_many_sites`, `disordered`, `binary`,
             `too_large`, `not_periodic`, `unknown_positions`, `overlapping_sites`,
-            `symmetry_failed`, `timeout`, `crashed`, `composition`, `vocabulary`; later
+            `symmetry_failed`, `timeout`, `crashed`, `vocabulary`; later
             stages have codes of their own.
         message: what was found, what was expected, in words; long ones are cut.
     """

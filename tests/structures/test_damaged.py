@@ -52,7 +52,7 @@ WORDS = {
     "gzip_bytes": "gzip-compressed data (gunzip it)",
     "comma_length": "_cell_length_a: found 4,2, expected a positive number",
     "tiny_lengths": "found cell vectors of 0.0001 0.0001 0.0001 A, expected 0.1 to",
-    "flat_cell": "A^3 an atom",
+    "flat_cell": "A^3 per atom",
     "missing_operation": "the 47 operations are no group: -y,x,z after -y,x,-z is",
     "singular_operation": "x,x,z changes the volume",
     "unknown_name": "found 'Q 7/m', which is no space group we know",
