@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 _VECTORS = np.array([v for v in product((-1, 0, 1), repeat=3) if any(v)])  # [26, 3]
 _EDGES = [_VECTORS.tolist().index(row) for row in np.eye(3, dtype=int).tolist()]
 # Few, and of no plane or axis that a symmetry might leave in place.
-_REFLECTIONS = np.array([[1, 1, 1], [2, 1, 1], [1, 2, 1], [1, 1, 2], [1, 2, 3]])
+_REFLECTIONS = np.array([[1, 1, 1], [2, 1, 1], [1, 2, 1], [1, 2, 3]])
 _MOST = 48  # symmetries of a cubic lattice
 _NONE = np.empty((0, 3, 3), dtype=int), np.empty(0, dtype=bool)
 
@@ -39,17 +39,18 @@ def symmetries(
         Matrices that act on the rows of the basis, and whether one moves the end of a
         vector by more than the distance tolerance.
     """
-    vectors = _VECTORS @ basis
-    gram = (vectors @ vectors.T).tolist()
     # Plain numbers: most lattices have few vectors of equal length to compare.
-    length = [math.sqrt(row[i]) for i, row in enumerate(gram)]
+    vectors = (_VECTORS @ basis).tolist()
+    length = [math.hypot(*vector) for vector in vectors]
     like = [
         [v for v, other in enumerate(length) if abs(other - length[edge]) < symprec]
         for edge in _EDGES
     ]
 
     def angle(u: int, v: int) -> float:
-        return math.acos(max(-1.0, min(1.0, gram[u][v] / (length[u] * length[v]))))
+        (a, b, c), (x, y, z) = vectors[u], vectors[v]
+        cosine = (a * x + b * y + c * z) / (length[u] * length[v])
+        return math.acos(max(-1.0, min(1.0, cosine)))
 
     def allowed(i: int, j: int) -> dict[tuple[int, int], bool]:
         a, b = _EDGES[i], _EDGES[j]

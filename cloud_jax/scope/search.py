@@ -179,7 +179,9 @@ def _is_uncertain(
     matrices, _ = lattice_symmetry.symmetries(basis, symprec, angle)
     own = {rotation.tobytes() for rotation in dataset.rotations}
     own |= {(-rotation).tobytes() for rotation in dataset.rotations}
-    return _n_kept(matrices, basis, cell, symprec) > len(own)
+    return len(own) < len(matrices) and len(own) < _n_kept(
+        matrices, basis, cell, symprec
+    )
 
 
 def _dataset(
