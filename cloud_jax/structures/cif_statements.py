@@ -86,13 +86,17 @@ def _said(block: gemmi.cif.Block) -> Iterator[tuple[str, str, str]]:
     for item in block:
         pair, loop = item.pair, item.loop
         for tag in pair[:1] if pair else loop.tags if loop else ():
-            if tag.lower().startswith(_CATEGORIES) and (kind := _kind(tag.lower())):
+            if kind := _kind(tag):
                 value = string(block, tag).strip(" '")
                 if value not in ("", "?", ".", "0"):
                     yield tag, kind, value
 
 
+@lru_cache(maxsize=4096)  # files have much the same tags
 def _kind(tag: str) -> str:
+    tag = tag.lower()
+    if not tag.startswith(_CATEGORIES):
+        return ""
     if found := _STATEMENT.fullmatch(tag):
         return "number" if found[2] else found[1] or "h-m"
     if found := _MAGNETIC.fullmatch(tag):
