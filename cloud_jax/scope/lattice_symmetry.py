@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 _VECTORS = np.array([v for v in product((-1, 0, 1), repeat=3) if any(v)])  # [26, 3]
-_EDGES = [_VECTORS.tolist().index(row) for row in np.eye(3, dtype=int).tolist()]
+_EDGES = np.array([_VECTORS.tolist().index(row) for row in np.eye(3).tolist()])
+_PAIRS = np.array([[0, 0, 1], [1, 2, 2]])  # of edges: the three corners
 # Few, and of no plane or axis that a symmetry might leave in place.
 _REFLECTIONS = np.array([[1, 1, 1], [2, 1, 1], [1, 2, 1], [1, 2, 3]])
 _MOST = 48  # symmetries of a cubic lattice
@@ -39,38 +40,27 @@ def symmetries(
         Matrices that act on the rows of the basis, and whether one moves the end of a
         vector by more than the distance tolerance.
     """
-    # Plain numbers: most lattices have few vectors of equal length to compare.
-    vectors = (_VECTORS @ basis).tolist()
-    length = [math.hypot(*vector) for vector in vectors]
-    like = [
-        [v for v, other in enumerate(length) if abs(other - length[edge]) < symprec]
-        for edge in _EDGES
-    ]
-
-    def angle(u: int, v: int) -> float:
-        (a, b, c), (x, y, z) = vectors[u], vectors[v]
-        cosine = (a * x + b * y + c * z) / (length[u] * length[v])
-        return math.acos(max(-1.0, min(1.0, cosine)))
-
-    def allowed(i: int, j: int) -> dict[tuple[int, int], bool]:
-        a, b = _EDGES[i], _EDGES[j]
-        corner, near = angle(a, b), 2 * symprec / (length[a] + length[b])
-        limit = math.radians(angle_tolerance) if angle_tolerance > 0 else near
-        turned = {(u, v): abs(angle(u, v) - corner) for u in like[i] for v in like[j]}
-        return {pair: turn >= near for pair, turn in turned.items() if turn < limit}
-
-    ab, ac, bc = allowed(0, 1), allowed(0, 2), allowed(1, 2)
-    if if_strained and not any(any(pairs.values()) for pairs in (ab, ac, bc)):
+    vectors = _VECTORS @ basis
+    products = vectors @ vectors.T
+    length = np.sqrt(products.diagonal())
+    cosine = products / np.multiply.outer(length, length)
+    angle = np.arccos(np.minimum(np.maximum(cosine, -1.0), 1.0))
+    like = np.abs(length - length[_EDGES, None]) < symprec  # [3, 26]
+    first, second = _EDGES[_PAIRS]
+    turn = np.abs(angle - angle[first, second][:, None, None])  # [3, 26, 26]
+    near = (2 * symprec / (length[first] + length[second]))[:, None, None]
+    limit = math.radians(angle_tolerance) if angle_tolerance > 0 else near
+    fits = like[_PAIRS[0], :, None] & like[_PAIRS[1], None] & (turn < limit)
+    strains = fits & (turn >= near)
+    if if_strained and not strains.any():
         return _NONE
-    found = [
-        ((u, v, w), strained or ac[u, w] or bc[v, w])
-        for (u, v), strained in ab.items()
-        for w in like[2]
-        if (u, w) in ac and (v, w) in bc
-    ]
-    matrices = _VECTORS[[rows for rows, _ in found]]
+    ab, ac, bc = fits
+    found = np.argwhere(ab[:, :, None] & ac[:, None] & bc)
+    u, v, w = found.T
+    strained = strains[0, u, v] | strains[1, u, w] | strains[2, v, w]
+    matrices = _VECTORS[found]
     proper = np.abs(np.rint(np.linalg.det(matrices))) == 1
-    return matrices[proper], np.array([strained for _, strained in found])[proper]
+    return matrices[proper], strained[proper]
 
 
 def is_group(matrices: Int[np.ndarray, "m 3 3"]) -> bool:

@@ -109,26 +109,33 @@ def _check_distances(
     spglib compares only atoms of one kind.
     """
     n = len(fractional)
-    reach = np.where([is_full(kind) for kind in species], SHORTEST_DISTANCE, 0.0)
-    reach = np.maximum(reach, symprec)
-    farthest = reach.max() ** 2
+    farthest = max(SHORTEST_DISTANCE, symprec)
     step = max(1, 2**16 // n)  # bounds the memory of large cells
     for start in range(0, n, step):
-        rows = slice(start, start + step)
-        difference = fractional[rows, None] - fractional
+        difference = fractional[start : start + step, None] - fractional
         difference -= np.rint(difference)
-        distance = np.square(difference @ lattice).sum(axis=-1)
-        if np.count_nonzero(distance < farthest) <= len(distance):
-            continue  # each atom with itself
-        limit = np.minimum.outer(reach[rows], reach)
-        for i, j in np.argwhere(np.triu(distance < limit**2, k=start + 1)):
-            a, b = start + i, j
-            of = f"{names[a]} and {names[b]} of the file" if names else _SORTED
-            raise Rejection(
-                "overlapping_sites",
-                f"atoms {a + 1} and {b + 1} ({of}) are {np.sqrt(distance[i, j]):.4f} A "
-                f"apart, expected at least {limit[i, j]:g} A",
-            )
+        difference = difference @ lattice
+        square = np.einsum("ijk,ijk->ij", difference, difference)
+        close = square < farthest**2
+        if np.count_nonzero(close) > len(close):  # more than each atom with itself
+            for i, j in np.argwhere(np.triu(close, k=start + 1)):
+                pair = (start + i, j)
+                full = all(is_full(species[k]) for k in pair)
+                least = farthest if full else symprec
+                if square[i, j] < least**2:
+                    _refuse_pair(pair, names, np.sqrt(square[i, j]), least)
+
+
+def _refuse_pair(
+    pair: tuple[int, int], names: list[str], distance: float, least: float
+) -> None:
+    a, b = pair
+    of = f"{names[a]} and {names[b]} of the file" if names else _SORTED
+    raise Rejection(
+        "overlapping_sites",
+        f"atoms {a + 1} and {b + 1} ({of}) are {distance:.4f} A apart, expected at "
+        f"least {least:g} A",
+    )
 
 
 def _orbits(sites: Sites, species: list[str | Occupants]) -> tuple[Orbit, ...]:

@@ -1,13 +1,12 @@
 """The rows of atoms that a CIF lists: species, occupancies and coordinates."""
 
-import math
 import re
 from collections.abc import Iterator
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import gemmi
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from cloud_jax.structures.cell import FARTHEST, MAX_SITES
 from cloud_jax.structures.cif_text import string, strings
@@ -29,9 +28,6 @@ _COLUMNS = (
 _HYDROUS = re.compile(r"[Ww]at|H2O$|O-?[Hh]|O\d*[Ww]|[NC]H[1-4]?$")
 _HYDROGEN = re.compile(r"[HD](?![a-z])")
 
-T = TypeVar("T")
-Triple = tuple[T, T, T]
-
 
 class Row(NamedTuple):
     """One atom of a CIF, before the symmetry is applied.
@@ -41,7 +37,6 @@ class Row(NamedTuple):
         symbol: what names its species: the type symbol, or else the label.
         element: chemical symbol.
         written: fractional coordinates as the file has them.
-        point: fractional coordinates; NaN where a hydrogen has no position.
         amount: occupancy, above 0.
         multiplicity: atoms of the cell that it stands for, or operations that keep it
             in place: files differ in what they call so. NaN where none is given.
@@ -50,8 +45,7 @@ class Row(NamedTuple):
     label: str
     symbol: str
     element: str
-    written: Triple[str]
-    point: Triple[float]
+    written: tuple[str, str, str]
     amount: float
     multiplicity: float
 
@@ -84,63 +78,35 @@ def read_rows(block: gemmi.cif.Block) -> Rows:
     Raises:
         Rejection: too many, none, or values that are not atoms.
     """
-    listed = list(_listed(block))
-    rows = [row for row in listed if not math.isnan(row.point[0])]
+    columns = _columns(block)
+    points = _points(columns)
+    placed = (np.abs(points) <= FARTHEST).all(axis=1)  # False for NaN
+    listed = list(_listed(block, columns, placed))
+    rows = [row for index, row in listed if placed[index]]
     if not rows:
         raise Rejection("no_atoms", "found only dummies and atoms of occupancy 0")
-    flags = set().union(*map(marks_of, {row.symbol for row in listed}))
+    flags = set().union(*map(marks_of, {row.symbol for _, row in listed}))
     if len(rows) < len(listed) or _lacks_hydrogen(block, rows):
         flags.add("hydrogens_missing")
-    fractional = np.array([row.point for row in rows])
+    fractional = points[[index for index, _ in listed if placed[index]]]
     for ideal in (1 / 3, 2 / 3):
         fractional[np.abs(fractional / ideal - 1) <= _FRACTION_TOLERANCE] = ideal
     return Rows(rows, fractional, frozenset(flags))
 
 
-def _listed(block: gemmi.cif.Block) -> Iterator[Row]:
-    """Yield the rows that say that an atom is there."""
-    table = atom_table(block)
-    if len(table) > MAX_SITES:
-        raise Rejection(
-            "too_many_sites",
-            f"found {len(table):,} rows of atoms, expected at most {MAX_SITES:,}",
-        )
-    columns = _columns(block, table)
-    if all(gemmi.cif.is_null(x) for name in _FRACTIONAL for x in columns[name]):
-        raise Rejection("no_atoms", "found rows of atoms, but no coordinates in them")
-    if not any(columns["label"]) and not any(columns["type_symbol"]):
-        raise Rejection(
-            "unreadable",
-            "found neither _atom_site_type_symbol nor _atom_site_label beside the "
-            "coordinates",
-        )
-    named: frozenset[str] = frozenset()
-    if not all(columns["type_symbol"]):  # the formula helps to read labels
-        formula = string(block, "_chemical_formula_sum")
-        named = frozenset(re.findall("[A-Z][a-z]?", formula))
-    for row, values in enumerate(zip(*columns.values(), strict=True), start=1):
-        x, y, z, label, kind, occupancy, flag, *multiplicities = values
-        symbol = kind or label
-        label = label or f"{kind} in row {row}"
-        amount = _occupancy(occupancy, label)
-        if amount == 0.0 or flag.lower() == "dum":
-            continue
-        point = _coordinates(row, symbol, (x, y, z))
-        try:
-            element = element_of(symbol, frozenset() if kind else named)
-        except Rejection as rejection:
-            message = f"row {row} ({label}): {rejection.message}"
-            raise Rejection(rejection.code, message) from None
-        multiplicity = gemmi.cif.as_number(next(filter(None, multiplicities), "?"))
-        yield Row(label, symbol, element, (x, y, z), point, amount, multiplicity)
-
-
-def _columns(block: gemmi.cif.Block, table: gemmi.cif.Table) -> dict[str, list[str]]:
+def _columns(block: gemmi.cif.Block) -> dict[str, list[str]]:
     """Return the columns of the table of atoms; coordinates as written, of others text.
 
     Values that are unknown or that the file does not have are empty words.
     """
-    loop, n = table.loop, len(table)
+    table = atom_table(block)
+    n = len(table)
+    if n > MAX_SITES:
+        raise Rejection(
+            "too_many_sites",
+            f"found {n:,} rows of atoms, expected at most {MAX_SITES:,}",
+        )
+    loop = table.loop
     values = loop.values if loop else []
     tags = [tag.lower() for tag in loop.tags] if loop else []
     columns = {}
@@ -153,7 +119,51 @@ def _columns(block: gemmi.cif.Block, table: gemmi.cif.Table) -> dict[str, list[s
         if name not in _FRACTIONAL:
             column = list(map(gemmi.cif.as_string, column))
         columns[name] = column if len(column) == n else [""] * n
+    if all(gemmi.cif.is_null(x) for name in _FRACTIONAL for x in columns[name]):
+        raise Rejection("no_atoms", "found rows of atoms, but no coordinates in them")
+    if not any(columns["label"]) and not any(columns["type_symbol"]):
+        raise Rejection(
+            "unreadable",
+            "found neither _atom_site_type_symbol nor _atom_site_label beside the "
+            "coordinates",
+        )
     return columns
+
+
+def _points(columns: dict[str, list[str]]) -> Float[np.ndarray, "n 3"]:
+    """Return fractional coordinates; NaN where there is no number."""
+    return np.array(
+        [list(map(gemmi.cif.as_number, columns[name])) for name in _FRACTIONAL]
+    ).T
+
+
+def _listed(
+    block: gemmi.cif.Block,
+    columns: dict[str, list[str]],
+    placed: Bool[np.ndarray, " n"],
+) -> Iterator[tuple[int, Row]]:
+    """Yield index and content of the rows that say that an atom is there."""
+    named: frozenset[str] = frozenset()
+    if not all(columns["type_symbol"]):  # the formula helps to read labels
+        formula = string(block, "_chemical_formula_sum")
+        named = frozenset(re.findall("[A-Z][a-z]?", formula))
+    rows = zip(placed.tolist(), *columns.values(), strict=True)
+    for i, (known, x, y, z, label, kind, occupancy, flag, *counts) in enumerate(rows):
+        symbol = kind or label
+        label = label or f"{kind} in row {i + 1}"
+        amount = _occupancy(occupancy, label)
+        if amount == 0.0 or flag.lower() == "dum":
+            continue
+        if not known:
+            _check_hydrogen(i + 1, symbol, (x, y, z))
+        try:
+            element = element_of(symbol, frozenset() if kind else named)
+        except Rejection as rejection:
+            message = f"row {i + 1} ({label}): {rejection.message}"
+            raise Rejection(rejection.code, message) from None
+        count = next(filter(None, counts), "?")
+        multiplicity = gemmi.cif.as_number(count)
+        yield i, Row(label, symbol, element, (x, y, z), amount, multiplicity)
 
 
 def _occupancy(value: str, label: str) -> float:
@@ -179,13 +189,10 @@ def _lacks_hydrogen(block: gemmi.cif.Block, rows: list[Row]) -> bool:
     return any(map(_HYDROUS.match, names))
 
 
-def _coordinates(row: int, symbol: str, written: Triple[str]) -> Triple[float]:
-    """Return fractional coordinates; NaN for a hydrogen of unknown position."""
-    x, y, z = map(gemmi.cif.as_number, written)
-    if abs(x) <= FARTHEST and abs(y) <= FARTHEST and abs(z) <= FARTHEST:  # not NaN
-        return x, y, z
+def _check_hydrogen(row: int, symbol: str, written: tuple[str, str, str]) -> None:
+    """Reject an atom without a position, unless it is hydrogen of an unknown one."""
     if _HYDROGEN.match(symbol) and all(map(gemmi.cif.is_null, written)):
-        return x, y, z
+        return
     raise Rejection(
         "bad_coordinates",
         f"atom {row} ({symbol}): found {', '.join(written)}, expected three numbers, "
