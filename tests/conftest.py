@@ -20,3 +20,8 @@ def aflow_prototypes() -> list[dict]:
     """The 288 AFLOW prototypes that pymatgen ships, as pymatgen dictionaries."""
     path = resources.files("pymatgen.analysis") / "prototypes/aflow_prototypes.json.gz"
     return [row["snl"] for row in json.loads(gzip.decompress(path.read_bytes()))]
+
+
+@pytest.fixture(autouse=True)
+def _quiet_ends_with_its_test(monkeypatch):
+    monkeypatch.setenv("CLOUD_JAX_QUIET", "")

@@ -163,7 +163,7 @@ class Checkpoints:
             OSError: the disk has no room, or the write before this one failed.
         """
         # A loss tells of the parameters before its update, not of those after it.
-        if not all_finite((state.params, state.opt_state)):
+        if not all_finite(state):
             raise NonFiniteLossError(step, "the update made the state infinite or NaN")
         self._settle()
         _check_space(self.directory, state)
@@ -197,7 +197,7 @@ class Checkpoints:
                 ),
             )
             state = found["state"]
-            if not all_finite((state.params, state.opt_state)):
+            if not all_finite(state):
                 raise ValueError("its parameters are infinite or NaN")
         return state, found["progress"]
 

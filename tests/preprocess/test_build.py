@@ -194,7 +194,6 @@ def test_a_log_gets_a_line_now_and_then_not_one_per_chunk(tmp_path, capfd, monke
 
 
 def test_quiet_shows_no_progress(tmp_path, capfd, monkeypatch):
-    monkeypatch.setenv("CLOUD_JAX_QUIET", "")  # taken back at the end of the test
     words = (f"strings:{write_strings(tmp_path / 's.csv')}", "--dialect", "paper")
     assert run(tmp_path / "out", *words, "--quiet") == 0
     assert not capfd.readouterr().err

@@ -311,6 +311,5 @@ def test_wrong_arguments(arguments, capsys):
 
 @pytest.mark.parametrize("words", [["--quiet", "fit"], ["fit", "--quiet"]])
 def test_quiet_may_stand_on_either_side_of_the_subcommand(points, words, monkeypatch):
-    monkeypatch.setenv("CLOUD_JAX_QUIET", "")
     assert scaling.main([*words, str(points), "--json"]) == 0
     assert os.environ["CLOUD_JAX_QUIET"] == "1"
