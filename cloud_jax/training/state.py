@@ -37,7 +37,9 @@ def all_finite(tree: PyTree) -> bool:
     """Return whether no number of a tree is infinite or NaN."""
     # A program per shape of a leaf compiles in a fraction of the time of one for all.
     numbers = (x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.inexact))
-    return all(map(bool, [_is_finite(leaf) for leaf in numbers]))
+    # Each is waited for: on CPU devices, which share the threads of a few cores, the
+    # reductions of several programs at once wait for each other for ever.
+    return all(bool(_is_finite(leaf)) for leaf in numbers)
 
 
 def count_parameters(params: PyTree) -> dict[str, int]:
