@@ -50,8 +50,10 @@ def named_structures(structures: Any) -> list[tuple[str, Any]]:
 
 def _is_one(value: Any) -> bool:
     known = isinstance(value, str | bytes | os.PathLike | dict | Cell)
-    # pymatgen's and ASE's structures can be iterated too, over their sites.
-    return known or hasattr(value, "cart_coords") or hasattr(value, "get_positions")
+    # pymatgen's and ASE's structures can be iterated too, over their sites, and open
+    # files over their lines.
+    names = ("cart_coords", "get_positions", "readlines")
+    return known or any(hasattr(value, name) for name in names)
 
 
 def _columns(frame: Any) -> tuple[Iterable[Any], Iterable[Any]]:

@@ -150,7 +150,7 @@ def _listed(
     rows = zip(placed.tolist(), *columns.values(), strict=True)
     for i, (known, x, y, z, label, kind, occupancy, flag, *counts) in enumerate(rows):
         symbol = kind or label
-        label = label or f"{kind} in row {i + 1}"
+        label = label or f"{kind or 'atom'} in row {i + 1}"
         amount = _occupancy(occupancy, label)
         if amount == 0.0 or flag.lower() == "dum":
             continue

@@ -28,6 +28,7 @@ _OPERATIONS = (
 )
 _MODULATED = (
     "_cell_wave_vector_x",
+    "_atom_site_fourier_wave_vector_x",
     "_cell_subsystems_number",
     "_space_group_ssg_name",
     "_space_group_ssg_name_IT",

@@ -128,5 +128,6 @@ def _names() -> dict[str, Settings]:
             names[_key(setting.hm.replace("-3", "3"))][setting.xhm()] = setting
     for hall, setting in enumerate(_conventional(), start=1):
         name = spglib.get_spacegroup_type(hall).schoenflies
-        names[_key(name)][setting.xhm()] = setting
+        for form in (name, name.replace("^", ".")):  # D6h^4, D6h.4 of core CIF
+            names[_key(form)][setting.xhm()] = setting
     return {name: tuple(settings.values()) for name, settings in names.items()}

@@ -43,6 +43,7 @@ _GROUPS = {
 FULL = 0.995
 _ROUNDED_FULL = 1.005
 MAX_AMOUNT = 1.05
+_LEAST_AMOUNT = 1e-6  # of which nothing is left in six decimals
 
 Occupants = tuple[tuple[str, float], ...]  # ((element, occupancy), ...), sorted
 
@@ -114,7 +115,7 @@ def occupants_of(
         flags: `isotope`, `decorated` and `occupancies_scaled` are added to it.
 
     Raises:
-        Rejection: an unknown species, or occupancies that do not sum to (0, 1].
+        Rejection: an unknown species, or occupancies that do not sum to 1e-6 to 1.
     """
     amounts: dict[str, float] = {}
     for symbol, occupancy in site:
@@ -122,15 +123,16 @@ def occupants_of(
         flags |= marks_of(symbol)
         amounts[element] = amounts.get(element, 0.0) + float(occupancy)
     total = sum(amounts.values())
-    if not (0 < total <= MAX_AMOUNT) or min(amounts.values()) < 0:
+    most = max(amounts.values(), default=0.0)
+    if not (most > _LEAST_AMOUNT and total <= MAX_AMOUNT) or min(amounts.values()) < 0:
         raise Rejection(
             "occupancy",
-            f"found occupancies {amounts} on one site, expected a sum in (0, 1]: is an "
-            "atom listed twice?",
+            f"found occupancies {amounts} on one site, expected a sum from "
+            f"{_LEAST_AMOUNT:g} to 1: is an atom listed twice?",
         )
     if total > _ROUNDED_FULL:
         flags.add("occupancies_scaled")
-    amounts = {element: n for element, n in amounts.items() if n > 1e-6}
+    amounts = {element: n for element, n in amounts.items() if n > _LEAST_AMOUNT}
     if len(amounts) == 1 and total > FULL:
         return next(iter(amounts))
     return tuple(sorted((e, round(n / max(total, 1.0), 6)) for e, n in amounts.items()))

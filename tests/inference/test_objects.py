@@ -1,6 +1,7 @@
 """Python objects are read, or refused with what is accepted; one costs its row only."""
 
 import zipfile
+from io import StringIO
 from types import SimpleNamespace
 
 import numpy as np
@@ -133,6 +134,7 @@ def test_a_bad_object_costs_its_row():
         [[SALT]],
         (SALT.lattice.matrix, SALT.frac_coords, [3] * 8),
         ComputedStructureEntry(SALT, 0),
+        StringIO("data_x\n_cell_length_a 4\n"),
     ],
     ids=lambda value: type(value).__name__,
 )

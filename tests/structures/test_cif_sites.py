@@ -211,6 +211,11 @@ def test_a_name_of_no_or_several_elements_is_refused_with_its_row(name):
     assert found.message.startswith(f"row 2 ({label}): found ")
 
 
+def test_a_row_without_a_name_is_refused_by_its_number():
+    found = rejection(cif("O1 O 0.5 0 0\n? . 0 0 0", cell=CUBIC))
+    assert found.message.startswith("row 2 (atom in row 2): found ''")
+
+
 @pytest.mark.parametrize("flag", ["dum", "Dum", "'dum'"])
 def test_dummies_are_not_atoms(flag):
     rows = f"C1 C 0.1 0.2 0.3 d\nCent C 0.5 0.5 0.5 {flag}\nX1 X 0 0 0 {flag}"

@@ -177,6 +177,7 @@ def test_a_file_that_states_no_group_holds_all_atoms(line):
         ),
         ((5, 5, 5, *CUBIC), "_cell_modulation_dimension 1", "modulated"),
         ((5, 5, 5, *CUBIC), "_space_group.ssg_name 'Pnma(0b0)'", "modulated"),
+        ((5, 5, 5, *CUBIC), "_atom_site_Fourier_wave_vector_x 0.3", "modulated"),
     ],
 )
 def test_symmetry_that_cannot_be_right_is_refused(cell, lines, words):
@@ -285,6 +286,7 @@ def test_an_origin_that_nothing_decides_is_assumed_and_flagged(lines):
         ("F 4/m -3 2/m", ["F m -3 m"]),
         ("P -3 2/m 1", ["P -3 m 1"]),
         ("Pbnm", ["P b n m"]),
+        ("D6h.4", ["P 63/m m c"]),
         ("P n m a:cab", ["P b n m"]),
         ("C c c e", ["C c c a:1", "C c c a:2"]),
         ("P n n n O2", ["P n n n:2"]),

@@ -74,6 +74,7 @@ def test_operations_from_the_space_group_name_when_none_are_listed():
         ("loop_", "_symmetry_equiv_pos_as_xyz 'x,y,oops'\nloop_", "bad_symmetry"),
         ("0.5 0.5 0.5 1.0", "0.5 0.5 0.5 1.7", "occupancy"),
         ("0 0 0 1", "0 0 0 half", "occupancy"),
+        ("0 0 0 1", "0 0 0 1e-9", "occupancy"),
         ("data_test", "no block here", "unreadable"),
         (CIF, "", "no_atoms"),
         (CIF, "\x00\x01\x02", "unreadable"),
