@@ -60,6 +60,8 @@ def _read_block(block: gemmi.cif.Block) -> Cell:
                 if readings.refusal:
                     raise Rejection("bad_symmetry", readings.refusal)
             except Rejection as rejection:
+                if readings.refusal and rejection.code == "overlapping_sites":
+                    rejection = Rejection("bad_symmetry", readings.refusal)
                 refused.append(rejection)
                 continue
             agrees, flag = contents.compare(cell)

@@ -184,6 +184,14 @@ def test_symmetry_that_cannot_be_right_is_refused(cell, lines, words):
     assert words in refusal(cif(cell, ONE_ATOM, lines))
 
 
+def test_the_name_is_blamed_for_the_atoms_that_it_doubles():
+    cell = (3.2064, 3.2064, 4.5318, 110.7177, 110.7177, 90)  # primitive, all atoms
+    atoms = "Mo 0 0 0\nSi .3353 .3353 .6706\nSi .6647 .6647 .3294"
+    assert "'I4/mmm': -y,x,z does not fit" in refusal(
+        cif(cell, atoms, f"{NAME} I4/mmm")
+    )
+
+
 def test_a_rounded_cell_keeps_its_symmetry():
     text = cif((5.0, 5.0, 5.02, 90, 90, 90.2), "Po 0 0 0", f"{NAME} 'P m -3 m'")
     assert read_cif(text).flags == ()
