@@ -13,6 +13,7 @@ from cloud_jax.structures.operations import (
     as_arrays,
     extend,
     misfit,
+    n_rotations,
     parse_operations,
 )
 from cloud_jax.structures.rejection import Rejection
@@ -68,7 +69,7 @@ def readings_of(block: gemmi.cif.Block, lattice: Lattice) -> Iterator[Readings]:
             not that of a three-dimensional crystal.
     """
     _refuse_modulated(block)
-    tag, listed = _listed(block)
+    tag, listed, no_group = _listed(block)
     if listed is None:
         yield from _stated_readings(block, lattice)
         return
@@ -79,8 +80,13 @@ def readings_of(block: gemmi.cif.Block, lattice: Lattice) -> Iterator[Readings]:
     groups = _fitting((group for s in named for group in s.groups), lattice)
     # Programs that know no symmetry list x,y,z alone, others leave out centrings; the
     # atoms are those of the file that was read, or all of the cell.
-    yield Readings([group for group in groups if extend(group, listed)], REPAIRED)
-    problem = misfit(listed, lattice)
+    wider = [group for group in groups if extend(group, listed)]
+    if no_group:  # as a list without centrings may be
+        wider = [group for group in wider if n_rotations(group) == len(listed[0])]
+        if not wider:
+            raise Rejection("bad_symmetry", f"{tag}: {no_group}")
+    yield Readings(wider, REPAIRED)
+    problem = no_group or misfit(listed, lattice)
     yield Readings([listed], refusal=problem and f"{tag}: {problem}")
     yield Readings(groups, REPAIRED, unique=True)
     yield _other_settings(statements.known, lattice)
@@ -98,12 +104,13 @@ def _refuse_modulated(block: gemmi.cif.Block) -> None:
         )
 
 
-def _listed(block: gemmi.cif.Block) -> tuple[str, Operations | None]:
+def _listed(block: gemmi.cif.Block) -> tuple[str, Operations | None, str]:
+    """Return tag and operations of a list, and why they are no group."""
     for tag, centring in _OPERATIONS:
         if triplets := strings(block, tag):
             centrings = strings(block, centring) if centring else ()
-            return tag, parse_operations(tag, tuple(triplets), tuple(centrings))
-    return "", None
+            return tag, *parse_operations(tag, tuple(triplets), tuple(centrings))
+    return "", None, ""
 
 
 def _stated_readings(block: gemmi.cif.Block, lattice: Lattice) -> Iterator[Readings]:

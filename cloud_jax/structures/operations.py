@@ -51,6 +51,11 @@ def extend(operations: Operations, others: Operations) -> bool:
     return len(operations[0]) > len(others[0]) and _set(operations) > _set(others)
 
 
+def n_rotations(operations: Operations) -> int:
+    """Return the number of different rotations: operations without centrings."""
+    return len(np.unique(operations[0], axis=0))
+
+
 def _set(operations: Operations) -> set[tuple[int, ...]]:
     rotations, shifts = operations
     parts = np.concatenate([rotations.reshape(-1, 9), shifts % 1], axis=1)
@@ -91,8 +96,12 @@ def _triplet(rotation: Float[np.ndarray, "3 3"]) -> str:
 @lru_cache(maxsize=512)  # the lists of the 230 groups come again and again
 def parse_operations(
     tag: str, triplets: tuple[str, ...], centrings: tuple[str, ...] = ()
-) -> Operations:
-    """Parse listed operations, time reversal dropped, and check that they close."""
+) -> tuple[Operations, str]:
+    """Parse listed operations, time reversal dropped.
+
+    Returns:
+        The operations, and why they are no group; empty if they are one.
+    """
     try:
         operations = [gemmi.Op(",".join(t.split(",")[:3])) for t in triplets]
         shifts = [gemmi.Op(",".join(t.split(",")[:3])) for t in centrings]
@@ -109,11 +118,8 @@ def parse_operations(
     operations = list({op.wrap().triplet(): op for op in operations}.values())
     missing = _not_closed(operations)
     if missing:
-        raise Rejection(
-            "bad_symmetry",
-            f"{tag}: the {len(operations)} operations are no group: {missing}",
-        )
-    return as_arrays(operations)
+        missing = f"the {len(operations)} operations are no group: {missing}"
+    return as_arrays(operations), missing
 
 
 def _not_closed(operations: Sequence[gemmi.Op]) -> str:

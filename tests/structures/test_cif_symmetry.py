@@ -23,6 +23,7 @@ CALCITE = (
 ONE_ATOM = "Si .1 .2 .3"
 UNIQUE_A = (5, 7, 9, 100, 90, 90), ONE_ATOM
 UNIQUE_C = (5, 7, 9, 90, 90, 100), ONE_ATOM
+ANATASE = (3.785, 3.785, 9.514, *CUBIC), "Ti 0 .75 .125\nO 0 .75 .3331"
 NAME = "_symmetry_space_group_name_H-M"
 NUMBER = "_symmetry_Int_Tables_number"
 LIST = "loop_\n_symmetry_equiv_pos_as_xyz"
@@ -39,6 +40,12 @@ def cif(cell, atoms: str, *lines: str) -> str:
 def listed(name: str) -> str:
     """Return the loop of operations of a setting, named as in gemmi's table."""
     operations = gemmi.SpaceGroup(name).operations()
+    return "\n".join((LIST, *(operation.triplet() for operation in operations)))
+
+
+def without_centrings(name: str) -> str:
+    """Return the loop of a setting as SHELX lists it; it may be no group."""
+    operations = gemmi.SpaceGroup(name).operations().sym_ops
     return "\n".join((LIST, *(operation.triplet() for operation in operations)))
 
 
@@ -175,6 +182,11 @@ def test_a_file_that_states_no_group_holds_all_atoms(line):
             f"{LIST}\nx,y,z\n_space_group_magn.name_OG \"P_2c m'm2'\"",
             "without operations",
         ),
+        (
+            (5, 5, 9, *CUBIC),
+            without_centrings("I 41/a m d:2"),
+            "the 16 operations are no group",
+        ),
         ((5, 5, 5, *CUBIC), "_cell_modulation_dimension 1", "modulated"),
         ((5, 5, 5, *CUBIC), "_space_group.ssg_name 'Pnma(0b0)'", "modulated"),
         ((5, 5, 5, *CUBIC), "_atom_site_Fourier_wave_vector_x 0.3", "modulated"),
@@ -226,6 +238,12 @@ def test_formula_and_z_decide_what_the_name_leaves_open(crystal, lines, n_atoms)
         (ROCK_SALT, f"{LIST}\nx,y,z\n{NAME} 'F m -3 m'", ("?", "?"), 8),
         (ROCK_SALT, listed("P m -3 m") + f"\n{NUMBER} 225", ("?", "?"), 8),
         (SPINEL, listed("F d -3 m:1") + f"\n{NAME} 'F d -3 m'", ("?", "?"), 56),
+        (
+            ANATASE,
+            f"{without_centrings('I 41/a m d:2')}\n{NAME} 'I 41/a m d'",
+            ("?", "?"),
+            12,
+        ),
         (RHOMBOHEDRAL, f"{NAME} 'R -3 m H'", ("?", "?"), 2),
         (UNIQUE_C, f"{NAME} 'P 1 2/m 1'", ("?", "?"), 4),
     ],
