@@ -78,9 +78,11 @@ def test_missing_labels_of_several_temperatures_cost_the_label_alone(
     command, place, capsys, law
 ):
     rows = write_thermal(place / "thermal.csv")
-    name = f"thermal_{law}"
+    name = f"thermal {law}"
     assert command(f"--workdir={name}", f"--config.head.law={law}", *THERMAL) == 0
-    assert "rows with a label: cv100 27, cv300 27, s300 16" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "rows with a label: cv100 27, cv300 27, s300 16" in printed
+    assert f"predict --checkpoint 'thermal {law}' FILE..." in printed
     results = json.loads((place / name / "results.json").read_text())
     assert (results["rows_used"], results["rows_rejected"]) == (40, 2)
     assert results["labels"] == {"cv100": 27, "cv300": 27, "s300": 16}

@@ -1,5 +1,6 @@
 """The numbers of a finished run: errors per fold, ensemble and member."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,6 @@ def format_summary(found: dict[str, Any], workdir: Path) -> str:
             )
     lines.append(
         f"\n{workdir}/: results.json, predictions.csv, parity.png\n"
-        f"cloud-jax predict --checkpoint {workdir} FILE..."
+        f"cloud-jax predict --checkpoint {shlex.quote(str(workdir))} FILE..."
     )
     return "\n".join(lines)

@@ -78,7 +78,11 @@ def csv_rows(
                     f"expected commas between columns instead of {min(found)!r}"
                 )
             yield header, rows
-    except (*DAMAGED, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            f"{path}: found text that is not UTF-8 ({error}); save the table as UTF-8"
+        ) from error
+    except (*DAMAGED, csv.Error) as error:
         raise SourceError(f"{path}: cannot be read ({error})") from error
 
 

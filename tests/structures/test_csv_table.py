@@ -95,3 +95,11 @@ def test_a_column_that_is_used_and_there_twice_is_refused(tmp_path, header):
         list(csv_items(path, "", ""))
     path.write_text("id,y,cif,y\na,1,data_x,2\n")
     assert len(list(csv_items(path, "", ""))) == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
+def test_another_encoding_is_refused_with_what_to_do(tmp_path, encoding):
+    path = tmp_path / "excel.csv"
+    path.write_text("id,y\né,1\n", encoding=encoding)
+    with pytest.raises(SourceError, match=r"excel\.csv: .*not UTF-8.*save .* as UTF-8"):
+        list(csv_items(path, "y", "id"))
