@@ -2,15 +2,16 @@
 
     python -m scripts.check_sentences paper FOLDER
     python -m scripts.check_sentences paper LABELS.csv STRUCTURES.csv.gz
-    python -m scripts.check_sentences canonical [--seed 0]
+    python -m scripts.check_sentences canonical [table:wbm.npz] [--every 850] [--seed 0]
     python -m scripts.check_sentences symmetry table:wbm.npz [--limit 1000]
 
 `paper` compares our sentences with strings of the reference pipeline. FOLDER holds
 expected.csv (file, space_group, n_atoms_primitive, scope) and cifs/; the two tables
 have mp_id, scope_paper, n_atoms and mp_id, structure (an ASE dictionary as text).
-`canonical` describes each embedded crystal again: atoms shuffled, as a 2x1x1
-supercell, as spglib's primitive and conventional cell, with a random origin and with
-oxidation states; no sentence may change. `symmetry` counts the crystals for which
+`canonical` describes each crystal again (the embedded ones, or one in so many of other
+sources): atoms shuffled, as a 2x1x1 supercell, as spglib's primitive and conventional
+cell, with a random origin, rotated, with its axes permuted, as its mirror image, and
+with oxidation states; no sentence may change. `symmetry` counts the crystals for which
 spglib and moyopy agree. Each prints every crystal that differs, and the counts.
 """
 
@@ -26,11 +27,11 @@ import pandas as pd
 import spglib
 
 from cloud_jax.datasets.corpus import read_sources
-from cloud_jax.datasets.embedded import EmbeddedSource
 from cloud_jax.scope import Cell, Rejection, encode, sentence
 from cloud_jax.scope.pipeline import read_cell
 from cloud_jax.scope.space_groups import wyckoff_relabelings
 from cloud_jax.structures.readers import read_cif, read_json
+from cloud_jax.structures.source import RawItem
 
 PARTS = ("generators", "Wyckoff symbols", "composition")
 
@@ -86,6 +87,13 @@ def describe_again(cell: Cell, rng: np.random.Generator) -> Iterator[tuple[str, 
     species = tuple(cell.species[i] for i in order)
     yield "shuffled", Cell(cell.lattice, cell.fractional[order], species)
     yield "origin", Cell(cell.lattice, cell.fractional + rng.random(3), cell.species)
+    rotation = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    rotation *= np.linalg.det(rotation)
+    yield "rotated", Cell(cell.lattice @ rotation, cell.fractional, cell.species)
+    mirrored = cell.lattice * [-1, 1, 1]
+    yield "mirror image", Cell(mirrored, cell.fractional, cell.species)
+    axes = rng.permutation(3)
+    yield "axes", Cell(cell.lattice[axes], cell.fractional[:, axes], cell.species)
     doubled = cell.lattice * np.array([[2], [1], [1]])
     halves = [cell.fractional * [0.5, 1, 1] + [shift, 0, 0] for shift in (0, 0.5)]
     yield "2x1x1", Cell(doubled, np.concatenate(halves), cell.species * 2)
@@ -105,10 +113,10 @@ def describe_again(cell: Cell, rng: np.random.Generator) -> Iterator[tuple[str, 
 
 
 def check_canonical(arguments: argparse.Namespace) -> Counter:
-    """Compare the sentences of each embedded crystal, described in several ways."""
+    """Compare the sentences of each crystal, described in several ways."""
     rng = np.random.default_rng(arguments.seed)
     counts: Counter[str] = Counter()
-    for item in EmbeddedSource("embedded").items():
+    for item in every(arguments.sources, arguments.every):
         try:
             cell = read_cell(item)
             expected = encode(cell)
@@ -134,12 +142,16 @@ def check_canonical(arguments: argparse.Namespace) -> Counter:
     return counts
 
 
+def every(sources: list[str], n: int, limit: int | None = None) -> Iterator[RawItem]:
+    """Yield every n-th crystal of the sources."""
+    items = (item for source in read_sources(sources) for item in source.items())
+    return itertools.islice(items, n - 1, limit, n)
+
+
 def check_symmetry(arguments: argparse.Namespace) -> Counter:
     """Compare what the two symmetry searches make of the same crystals."""
     counts: Counter[str] = Counter()
-    sources = read_sources(arguments.sources)
-    items = (item for source in sources for item in source.items())
-    for item in itertools.islice(items, arguments.limit):
+    for item in every(arguments.sources, 1, arguments.limit):
         counts["crystals"] += 1
         try:
             cell = read_cell(item)
@@ -169,6 +181,8 @@ def main() -> None:
     paper.add_argument("paths", type=Path, nargs="+", help="FOLDER, or two tables")
     paper.set_defaults(check=check_paper)
     canonical = commands.add_parser("canonical", help="between descriptions")
+    canonical.add_argument("sources", nargs="*", default=["embedded"])
+    canonical.add_argument("--every", type=int, default=1, help="crystals to one taken")
     canonical.add_argument("--seed", type=int, default=0)
     canonical.set_defaults(check=check_canonical)
     symmetry = commands.add_parser("symmetry", help="between spglib and moyopy")

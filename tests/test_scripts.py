@@ -101,6 +101,13 @@ def test_check_sentences_between_searches(table):
     assert "'same canonical sentence': 5" in out
 
 
+def test_check_sentences_between_descriptions(table):
+    out = run("check_sentences", "canonical", table, "--every=4")
+    assert "'changed': 0" in out
+    n_crystals = int(out.partition("'crystals': ")[2].partition(",")[0])
+    assert n_crystals > 2
+
+
 def test_check_resume_of_preprocessing(table):
     kills = ("--kills=1", "--worker-kills=1", "--seed=1")
     out = run("check_resume", "preprocess", table, *kills, "--workers=1")
