@@ -120,16 +120,13 @@ class Cell:
                 that repeats in no direction.
         """
         pbc = getattr(structure.lattice, "pbc", (True, True, True))
-        if not any(pbc):
-            raise Rejection(
-                "not_periodic", "found a molecule (pbc is false in all directions)"
-            )
+        flag = flag_of_pbc(pbc)
         cell = cls.from_sites(
             structure.lattice.matrix,
             structure.frac_coords,
             [list(site.species.as_dict().items()) for site in structure],
         )
-        return cell if all(pbc) else cell.flagged("low_dimensional")
+        return cell.flagged(flag)
 
     @classmethod
     def from_sites(
@@ -167,6 +164,19 @@ class Cell:
             tuple(sorted(flags)),
             tuple(labels),
         )
+
+
+def flag_of_pbc(pbc: Sequence[bool]) -> str:
+    """Return `low_dimensional` where not all cell vectors repeat, else "".
+
+    Raises:
+        Rejection: none repeats.
+    """
+    if not any(pbc):
+        raise Rejection(
+            "not_periodic", "found a molecule (pbc is false in all directions)"
+        )
+    return "" if all(pbc) else "low_dimensional"
 
 
 def check_lattice(lattice: Float[np.ndarray, "3 3"]) -> None:

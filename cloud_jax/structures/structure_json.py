@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from cloud_jax.structures.cell import Cell
+from cloud_jax.structures.cell import Cell, flag_of_pbc
 from cloud_jax.structures.optimade import read_optimade
 from cloud_jax.structures.rejection import Rejection
 
@@ -56,7 +56,7 @@ def _read_object(values: dict) -> Cell | None:
         return _first(values["data"])
     if "attributes" in values:
         return read_optimade(values)
-    low_dimensional = _is_low_dimensional(values)
+    flag = _flag_of_pbc(values)
     if "sites" in values and "lattice" in values:
         cell = _read_pymatgen(values)
     elif "sites" in values:
@@ -67,7 +67,7 @@ def _read_object(values: dict) -> Cell | None:
         cell = _read_jarvis(values)
     else:
         return None
-    return cell.flagged("low_dimensional") if low_dimensional else cell
+    return cell.flagged(flag)
 
 
 def _first(structures: list[dict] | dict) -> Cell:
@@ -78,8 +78,8 @@ def _first(structures: list[dict] | dict) -> Cell:
     return cell.flagged("first_of_several") if len(structures) > 1 else cell
 
 
-def _is_low_dimensional(values: dict) -> bool:
-    """Return whether some of the cell vectors do not repeat.
+def _flag_of_pbc(values: dict) -> str:
+    """Return `low_dimensional` where some of the cell vectors do not repeat, else "".
 
     Raises:
         Rejection: none repeats, or it cannot be said.
@@ -88,7 +88,7 @@ def _is_low_dimensional(values: dict) -> bool:
     if pbc is None and isinstance(values.get("lattice"), dict):
         pbc = values["lattice"].get("pbc")
     if pbc is None:
-        return False
+        return ""
     if isinstance(pbc, str):
         pbc = re.findall(r"[\w.]+", pbc)
     repeats = [_truth(x, "pbc") for x in np.atleast_1d(_array(pbc, object)).tolist()]
@@ -96,11 +96,7 @@ def _is_low_dimensional(values: dict) -> bool:
         raise Rejection(
             "bad_lattice", f"pbc: found {pbc}, expected three of true, false"
         )
-    if not any(repeats):
-        raise Rejection(
-            "not_periodic", "found a molecule (pbc is false in all directions)"
-        )
-    return not all(repeats)
+    return flag_of_pbc(repeats)
 
 
 def _truth(value: Any, name: str) -> bool:
