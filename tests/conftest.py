@@ -25,3 +25,13 @@ def aflow_prototypes() -> list[dict]:
 @pytest.fixture(autouse=True)
 def _quiet_ends_with_its_test(monkeypatch):
     monkeypatch.setenv("CLOUD_JAX_QUIET", "")
+
+
+@pytest.fixture(scope="module")
+def compile_quickly():
+    """Skip optimisation: most programs of tests run once, and half the time is that."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -25,11 +25,7 @@ from cloud_jax.training.run import write_model
 GOLDEN = Path(__file__).parent / "models/golden/bert_tiny"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 
 @pytest.fixture

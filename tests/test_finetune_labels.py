@@ -3,7 +3,6 @@
 import csv
 import json
 
-import jax
 import numpy as np
 import pytest
 from crystal_table import CONFIG, crystals, debye_temperature, write_table
@@ -12,12 +11,7 @@ import cloud_jax
 from cloud_jax import finetune, predict
 from cloud_jax.models.folder import load_model
 
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 
 @pytest.fixture

@@ -14,13 +14,7 @@ from cloud_jax import pretrain
 from cloud_jax.cli import Exit
 from cloud_jax.training import optim
 
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    """Skip optimisation: most programs of these tests run once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import csv
 import json
 import sqlite3
 
-import jax
 import numpy as np
 import pytest
 from crystal_table import CONFIG, write_table
@@ -59,13 +58,6 @@ def scores(monkeypatch):
 def rows(place):
     with (place / "study" / "trials.csv").open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-@pytest.fixture
-def compile_quickly():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.mark.usefixtures("compile_quickly")

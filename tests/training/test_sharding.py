@@ -32,12 +32,7 @@ MODEL = MaskedLanguageModel(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    """Half the time of these tests is the optimisation of programs that run once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 
 def mesh_of(shape, n_devices=8):

@@ -26,11 +26,7 @@ LENGTHS = (4, 6, 3)  # crystals of one packed row
 STARTS = (0, 4, 10)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 
 def rows():

@@ -5,7 +5,6 @@ import sys
 from itertools import islice
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 from property_model import write_model
@@ -32,11 +31,7 @@ PAPER = SALT + "4a 4b | Na 0.5 Cl 0.5"
 N_CRYSTALS = 16
 
 
-@pytest.fixture(autouse=True, scope="module")
-def quick_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 
 @pytest.fixture(scope="module")
