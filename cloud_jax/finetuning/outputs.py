@@ -21,6 +21,7 @@ from cloud_jax.finetuning.loop import Trained
 from cloud_jax.finetuning.results import fold_predictions
 from cloud_jax.finetuning.steps import Scale
 from cloud_jax.models.folder import save_model
+from cloud_jax.models.seen import pack_sentences
 
 COLUMNS = ("fold", "id", "target", "unit", "true", "predicted", "std")
 COLUMNS += ("space_group", "volume_a3")
@@ -127,6 +128,7 @@ def domain(job: Job) -> dict[str, Any]:
         "token_ids": sorted({token for row in tokens for token in row}),
         "symmetries": sorted({s.partition(" | ")[0] for s in sentences}),
         "longest": max(map(len, tokens)),
+        "sentences": pack_sentences(sentences),
     }
 
 
