@@ -30,7 +30,11 @@ from cloud_jax.studies.phonon.heat_capacity import (
     read_measured,
 )
 from cloud_jax.studies.phonon.known_crystals import KNOWN, formula_atoms
-from cloud_jax.studies.phonon.temperatures import TEMPERATURES_K, at_other_temperatures
+from cloud_jax.studies.phonon.temperatures import (
+    TEMPERATURES_K,
+    at_other_temperatures,
+    in_joules,
+)
 
 LABELS = {"heat_capacity": CV, "internal_energy": U}
 HOTTEST_K = 1000.0  # of the figure
@@ -40,7 +44,9 @@ def intervals(model: Predictor, rows: dict[str, dict], cells: dict[str, dict]) -
     """Return errors and coverage of the 300 K intervals on the test rows."""
     test = [name for name, row in rows.items() if row[FOLD] == "test"]
     structures = [cells[name] for name in test]
-    frame = model.predict(structures, temperature_k=300.0, basis="cell", ids=test)
+    frame = in_joules(
+        model.predict(structures, temperature_k=300.0, basis="cell", ids=test)
+    )
     is_test = np.array([row[FOLD] == "test" for row in rows.values()])
     atoms = np.array([len(cells[name]["numbers"]) for name in rows])
     found = {}

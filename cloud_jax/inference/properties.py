@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from cloud_jax.inference.crystals import Crystal
+from cloud_jax.inference.intervals import log_widths, quantiles
 from cloud_jax.physics.basis import BASES, atoms_per, unit_of
 from cloud_jax.physics.laws import (
     PROPERTIES,
@@ -75,7 +76,8 @@ def make_request(
     Args:
         description: content of model.json.
         temperature_k: [T], for a model with a law; by default those of its targets.
-        basis: one of `BASES`; by default that of the first target.
+        basis: one of `BASES`; by default "formula" for a model with a law, else that
+            of each target.
 
     Raises:
         PredictionError: not something that this model predicts.
@@ -96,7 +98,7 @@ def make_request(
             trained = {t["temperature_k"] for t in targets} - {None}
             temperature_k = sorted(trained) or [298.15]
         return PredictionRequest(
-            np.array(temperature_k, dtype=float), basis or targets[0]["basis"]
+            np.array(temperature_k, dtype=float), basis or "formula"
         )
     if temperature_k is not None:
         names = ", ".join(_with_temperature(target) for target in targets)
@@ -201,7 +203,7 @@ def _regression(
 ) -> PropertyValues:
     values = raw * target["scale"] + target["mean"]
     unit = target["unit"]
-    quantile = _quantiles(description).get(target["name"], np.nan)
+    quantile = quantiles(description).get(target["name"], np.nan)
     if basis != target["basis"]:
         factor = atoms_in_basis(basis, crystals) / atoms_in_basis(
             target["basis"], crystals
@@ -221,62 +223,52 @@ def _regression(
     )
 
 
-def _quantiles(description: dict[str, Any]) -> dict[str, float]:
-    calibration = (description.get("calibration") or {}).get("targets", {})
-    return {name: entry["quantile"] for name, entry in calibration.items()}
-
-
 def _physics(
     description: dict, request: PredictionRequest, crystals: Sequence[Crystal], raw
 ) -> list[PropertyValues]:
-    law = _law_of(description)
-    quantiles = _quantiles(description)
-    widest = max(quantiles.values(), default=np.nan)
-    own: dict[str, float] = {}  # per property, the widest quantile of its targets
-    for target in description["targets"]:
-        of_target = quantiles.get(target["name"], widest)
-        name = target["property"]
-        own[name] = max(own.get(name, of_target), of_target)
-    # ln of the factors on theta: none, then down and up by each quantile
-    shifts = np.array(
-        [0.0, *(sign * q for q in quantiles.values() for sign in (-1, 1))]
-    )
-    variables = _variables(law, raw)
-    made = [_estimate_variable(law, i, variables, widest) for i in range(raw.shape[2])]
-    curves = _curves(law, variables, request.temperature_k, np.exp(shifts))
-    n_atoms = atoms_in_basis(request.basis, crystals)[:, None]
-    for name, values in zip(PROPERTIES, curves, strict=True):
+    law, kelvin = _law_of(description), request.temperature_k
+    widths = log_widths(description, crystals, kelvin)
+    # Properties of one width share its two factors on theta.
+    known = np.nan_to_num(np.stack([widths[name] for name in PROPERTIES]))
+    distinct, width_of = np.unique(known, axis=0, return_inverse=True)
+    logs = np.concatenate([np.zeros_like(distinct[:1]), -distinct, distinct])
+    curves = _curves(law, _variables(law, raw), kelvin, np.exp(logs))
+    made = []
+    for name, i, values in zip(PROPERTIES, width_of, curves, strict=True):
         means = values.mean(axis=1)  # over members, [N, S, T]
-        quantile = own.get(name, widest)
-        within = means[:, np.isclose(np.abs(shifts), quantile) | (shifts == 0)]
-        lower, upper = within.min(axis=1), within.max(axis=1)
-        if np.isnan(quantile):
-            lower = upper = np.full_like(lower, np.nan)
+        within = means[:, [0, 1 + i, 1 + len(distinct) + i]]
+        ends = within.min(axis=1), within.max(axis=1)
+        lower, upper = (np.where(np.isnan(widths[name]), np.nan, e) for e in ends)
         columns = means[:, 0], _spread(values[:, :, 0]), lower, upper
-        made.append(
-            PropertyValues(
-                name,
-                unit_of(name, request.basis),
-                request.basis,
-                request.temperature_k,
-                *(column * n_atoms for column in columns),
-            )
-        )
+        made.append(_in_basis(name, request, crystals, columns))
     return made
 
 
-def _estimate_variable(
-    law: Law, index: int, variables: dict[str, np.ndarray], quantile: float
+def _in_basis(
+    name: str,
+    request: PredictionRequest,
+    crystals: Sequence[Crystal],
+    per_atom: Sequence[Float[np.ndarray, "N T"]],
 ) -> PropertyValues:
-    name, unit, *_ = law.variables[index]
-    values = variables[name]
-    mean = values.mean(axis=1)
-    if unit != "K":  # calibration scales temperatures alone
-        quantile = np.nan
-    ends = mean * np.exp(-quantile), mean * np.exp(quantile)
-    columns = mean, _spread(values), *ends
-    at = np.array([np.nan])
-    return PropertyValues(name, unit, "", at, *(column[:, None] for column in columns))
+    """Return a law's property in the unit and basis that are asked for.
+
+    Args:
+        name: of the property.
+        request: with the basis.
+        crystals: N of them.
+        per_atom: value, std, lower and upper per mol of atoms, in the law's unit.
+    """
+    basis, unit, factor = request.basis, unit_of(name, request.basis), 1.0
+    if "/" not in unit:  # a temperature
+        basis = ""
+    else:
+        factor = atoms_in_basis(basis, crystals)[:, None]
+        if unit in ("J/mol", "J/g"):
+            unit, factor = f"k{unit}", factor / 1000
+    kelvin, columns = request.temperature_k, [column * factor for column in per_atom]
+    if name == "zero_point_energy":
+        kelvin, columns = np.array([np.nan]), [column[:, :1] for column in columns]
+    return PropertyValues(name, unit, basis, kelvin, *columns)
 
 
 def _variables(
@@ -290,21 +282,23 @@ def _curves(
     law: Law,
     variables: dict[str, Float[np.ndarray, "N M"]],
     temperature_k: Float[np.ndarray, " T"],
-    factors: Float[np.ndarray, " S"],
+    factors: Float[np.ndarray, "S N T"],
 ) -> list[Float[np.ndarray, "N M S T"]]:
     """Return every property per mol of atoms, with theta times each of S factors."""
-    shape = (*next(iter(variables.values())).shape, len(factors), len(temperature_k))
+    n, members = next(iter(variables.values())).shape
+    shape = (n, members, len(factors), len(temperature_k))
     spread = {name: values[:, :, None, None] for name, values in variables.items()}
+    factors = factors.transpose(1, 0, 2)[:, None]
     flat = {
         name: np.broadcast_to(values, shape).ravel()
-        for name, values in scale_temperatures(law, spread, factors[:, None]).items()
+        for name, values in scale_temperatures(law, spread, factors).items()
     }
     temperatures = np.broadcast_to(temperature_k, shape).ravel()
     n = len(temperatures)
     results = []
     # In double precision, because U and F are differences of larger numbers.
     with jax.enable_x64(True):
-        for start in range(0, n, _BLOCK):
+        for start in range(0, max(n, 1), _BLOCK):
             part = slice(start, start + _BLOCK)
             block = {name: _filled(values[part]) for name, values in flat.items()}
             results.append(_properties(law, block, _filled(temperatures[part])))

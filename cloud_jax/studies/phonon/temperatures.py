@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float
 
 from cloud_jax.datasets.phonon import Curves, PhononSource
@@ -128,14 +129,26 @@ def _predict_cells(
     found = model.predict(
         list(structures), ids=list(ids), temperature_k=TEMPERATURES_K, basis="cell"
     )
-    wide = found.pivot(
-        index="id", columns=["property", "temperature_k"], values="value"
-    ).reindex(ids)
+    wide = (
+        in_joules(found)
+        .pivot(index="id", columns=["property", "temperature_k"], values="value")
+        .reindex(ids)
+    )
     return {
         (name, kelvin): wide[name, kelvin].to_numpy()
         for name in PROPERTIES
         for kelvin in TEMPERATURES_K
     }
+
+
+def in_joules(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return predictions with energies in J, as the labels are, instead of kJ."""
+    columns = ["value", "std", "lower", "upper"]
+    factor = np.where(frame["unit"].str.startswith("kJ"), 1000.0, 1.0)
+    return frame.assign(
+        unit=frame["unit"].str.removeprefix("k"),
+        **{name: frame[name] * factor for name in columns},
+    )
 
 
 def _debye_at_best(
