@@ -18,6 +18,7 @@ from cloud_jax.datasets.embedded import EmbeddedSource
 from cloud_jax.datasets.matbench import MatbenchSource
 from cloud_jax.datasets.optimade.source import OptimadeSource
 from cloud_jax.datasets.phonon import PhononSource
+from cloud_jax.datasets.thermal import ThermalSource
 from cloud_jax.datasets.unconvbench import UnconvbenchSource
 from cloud_jax.structures.folder import CifSource
 from cloud_jax.structures.source import Source, SourceError
@@ -34,6 +35,7 @@ KINDS: dict[str, type[Source]] = {
     "discovery": DiscoverySource,
     "unconvbench": UnconvbenchSource,
     "phonon": PhononSource,
+    "thermal": ThermalSource,
 }
 
 

@@ -27,6 +27,7 @@ from cloud_jax.datasets.benchmark import (
     where,
 )
 from cloud_jax.datasets.download import RemoteFile
+from cloud_jax.datasets.phonon_density import spectrum, thermal
 from cloud_jax.structures.columns import column_index
 from cloud_jax.structures.csv_table import csv_rows
 from cloud_jax.structures.source import Listing, SourceError
@@ -41,8 +42,8 @@ _CLOUD = "ChangwenXu98/CLOUD"
 _CLOUD_COMMIT = "043de9e2cb71efa454a2a9a167ed77df3d769bda"
 _DOS = "ninarina12/phononDoS_tutorial"
 _DOS_COMMIT = "39baaac815d414ffebff9695c6dcf62270526cb2"
-_LICENCE = "MIT and CC-BY-4.0 (structures, phonons); not stated (labels)"
-_CITATION = "10.1126/sciadv.adi3245, 10.1038/sdata.2018.65, 10.1002/advs.202004214"
+LICENCE = "MIT and CC-BY-4.0 (structures, phonons); not stated (labels)"
+CITATION = "10.1126/sciadv.adi3245, 10.1038/sdata.2018.65, 10.1002/advs.202004214"
 
 
 def _gong(name: str, sha256: str) -> RemoteFile:
@@ -100,6 +101,22 @@ class Curves(NamedTuple):
     n_atoms: Float[np.ndarray, " N"]
 
 
+class Densities(NamedTuple):
+    """Hold the phonon densities of states of N crystals.
+
+    Attributes:
+        ids: ids of the crystals, in the order of the rows.
+        atoms: atomic numbers of the atoms in the cell.
+        frequency_cm: wave numbers, cm^-1.
+        density: on a scale per crystal.
+    """
+
+    ids: list[str]
+    atoms: list[list[int]]
+    frequency_cm: Float[np.ndarray, " F"]
+    density: Float[np.ndarray, "N F"]
+
+
 @dataclass(frozen=True)
 class PhononSource(Benchmark):
     """Read 1,521 crystals, 1,512 of them with labels."""
@@ -107,7 +124,7 @@ class PhononSource(Benchmark):
     kind: ClassVar[str] = "phonon"
 
     def __post_init__(self):
-        self._describe(_LICENCE, _CITATION)
+        self._describe(LICENCE, CITATION)
 
     @classmethod
     def from_word(cls, text: str, data_dir: str) -> "PhononSource":
@@ -124,8 +141,8 @@ class PhononSource(Benchmark):
                 "phonon",
                 "C_v (J/(mol K)) and U (J/mol) of cells at 300 K; phonon densities",
                 "1,521 structures, 1,512 labels, 2.5 MB",
-                _LICENCE,
-                _CITATION,
+                LICENCE,
+                CITATION,
                 where(data_dir, DENSITIES),
             )
         ]
@@ -194,11 +211,28 @@ class PhononSource(Benchmark):
                 )
         return labels
 
+    def densities(self) -> "Densities":
+        """Return the phonon densities of all crystals.
+
+        Raises:
+            SourceError: the file is missing or damaged.
+        """
+        path = self.path(DENSITIES)
+        ids, atoms, densities, grids = [], [], [], set()
+        for name, structure, grid, density in _read(path, 4):
+            ids.append(name)
+            atoms.append(_literal(path, name, structure)["numbers"])
+            grids.add(grid)
+            densities.append(_literal(path, name, density))
+        if len(grids) != 1:
+            raise SourceError(f"{path}: found {len(grids)} grids of frequencies, not 1")
+        grid = np.array(_literal(path, ids[0], grids.pop()))
+        return Densities(ids, atoms, grid, np.array(densities))
+
     def curves(self, temperatures_k: Sequence[float]) -> Curves:
         """Return C_v and U of all crystals, integrated over their phonon densities.
 
-        A density is linear between its points and scaled to 3 modes per atom. It ends
-        at 1000 cm^-1, where hydrogen and carbonates have modes left.
+        A density ends at 1000 cm^-1, where hydrogen and carbonates have modes left.
 
         Args:
             temperatures_k: temperatures, K, above 0.
@@ -206,56 +240,16 @@ class PhononSource(Benchmark):
         Raises:
             SourceError: the file is missing or damaged.
         """
-        path = self.path(DENSITIES)
-        ids, densities, sizes, grids = [], [], [], set()
-        for name, structure, grid, density in _read(path, 4):
-            ids.append(name)
-            sizes.append(len(_literal(path, name, structure)["numbers"]))
-            grids.add(grid)
-            densities.append(_literal(path, name, density))
-        if len(grids) != 1:
-            raise SourceError(f"{path}: found {len(grids)} grids of frequencies, not 1")
-        temperatures = np.asarray(temperatures_k, dtype=float)
-        curves = integrate(
-            np.array(_literal(path, ids[0], grids.pop())),
-            np.array(densities),
-            np.array(sizes, dtype=float),
+        found, temperatures = self.densities(), np.asarray(temperatures_k, dtype=float)
+        n_atoms = np.array([len(atoms) for atoms in found.atoms], dtype=float)
+        per_atom = thermal(spectrum(found.frequency_cm, found.density), temperatures)
+        return Curves(
+            found.ids,
             temperatures,
+            n_atoms[:, None] * per_atom.heat_capacity,
+            n_atoms[:, None] * per_atom.internal_energy,
+            n_atoms,
         )
-        return Curves(ids, temperatures, *curves, np.array(sizes, dtype=float))
-
-
-def integrate(
-    frequency_cm: Float[np.ndarray, " F"],
-    density: Float[np.ndarray, "N F"],
-    n_atoms: Float[np.ndarray, " N"],
-    temperatures_k: Float[np.ndarray, " T"],
-) -> tuple[Float[np.ndarray, "N T"], Float[np.ndarray, "N T"]]:
-    """Return C_v, J/(mol K), and U, J/mol, per mol of cells, of harmonic phonons.
-
-    Gauss-Legendre nodes between the points avoid frequency 0, where the integrands are
-    defined only as a limit (R, and R T).
-
-    Args:
-        frequency_cm: wave numbers, cm^-1, ascending.
-        density: density of states per crystal, on any scale.
-        n_atoms: atoms per cell.
-        temperatures_k: temperatures, K, above 0.
-    """
-    from scipy.constants import gas_constant, value
-
-    x, weight = np.polynomial.legendre.leggauss(8)
-    step = np.diff(frequency_cm)[:, None]
-    nodes = (frequency_cm[:-1, None] + step * (x + 1) / 2).ravel()
-    modes = np.stack([np.interp(nodes, frequency_cm, row) for row in density])
-    modes *= (step * weight / 2).ravel()
-    modes *= (3 * n_atoms / modes.sum(axis=1))[:, None]
-    # h c / (2 k T) per wave number; scipy gives h c / k in m K, 50 = 100 / 2.
-    half = 50 * value("second radiation constant") * nodes[:, None] / temperatures_k
-    inverse_sinh = 2 * np.exp(-half) / -np.expm1(-2 * half)  # does not overflow
-    heat_capacity = gas_constant * (half * inverse_sinh) ** 2
-    energy = gas_constant * temperatures_k * half / np.tanh(half)
-    return modes @ heat_capacity, modes @ energy
 
 
 def _read(path: Path, n_columns: int) -> Iterator[list[str]]:

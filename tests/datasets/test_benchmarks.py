@@ -10,7 +10,7 @@ import pytest
 from benchmark_files import crystals, packed, put, split
 from crystals import items, manifest, records, run
 
-from cloud_jax.datasets import discovery, matbench, phonon, unconvbench
+from cloud_jax.datasets import discovery, matbench, phonon, thermal, unconvbench
 from cloud_jax.datasets.corpus import read_sources
 from cloud_jax.finetuning.folds import folds_from_column, folds_from_k
 from cloud_jax.finetuning.rows import TableError, open_table
@@ -148,9 +148,10 @@ def test_the_listing_says_what_is_here(phonons):
         discovery.DiscoverySource,
         unconvbench.UnconvbenchSource,
         phonon.PhononSource,
+        thermal.ThermalSource,
     ):
         words |= {listing.word: listing for listing in kind.listings(str(phonons))}
-    assert len(words) == 8 + 2 + 6 + 1
+    assert len(words) == 8 + 2 + 6 + 1 + 1
     assert words["matbench:phonons"].here.endswith("mine/matbench_phonons.json.gz")
     assert not words["matbench:mp_gap"].here
     assert all(x.what and x.size and x.licence and x.citation for x in words.values())

@@ -14,6 +14,9 @@ from cloud_jax.datasets.corpus import read_sources
 from cloud_jax.scope.options import Options
 from cloud_jax.scope.pipeline import Record, process
 
+# Copper.
+POSCAR = "Cu\n1.0\n0 1.81 1.81\n1.81 0 1.81\n1.81 1.81 0\nCu\n1\nDirect\n0 0 0\n"
+
 
 @cache
 def crystals() -> list[dict]:
