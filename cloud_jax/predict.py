@@ -76,7 +76,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--plot",
         type=_path_of(".png", ".pdf", ".svg"),
         metavar="X.png",
-        help="draw each property against temperature, with its interval",
+        help="draw the heat capacity against temperature with its interval, beside "
+        "measured points of well-known crystals; at a single temperature, crystals "
+        "ranked by value",
+    )
+    add(
+        "--plot-property",
+        type=lambda text: text.split(","),
+        metavar="NAME",
+        help="draw this property instead, such as entropy, or several: "
+        "heat_capacity,enthalpy,gibbs_energy",
     )
     add(
         "--embed",
@@ -124,11 +133,8 @@ def execute(arguments: argparse.Namespace) -> int:
         raise UsageError(
             "--output: rejects.csv is the list of rejects: give another name"
         )
-    n_temperatures = 0 if arguments.temperature is None else len(arguments.temperature)
-    if arguments.plot and n_temperatures < 2:
-        raise UsageError(
-            "--plot: needs --temperature with two or more values, such as 0:1000:10"
-        )
+    if arguments.plot_property and not arguments.plot:
+        raise UsageError("--plot-property: needs --plot")
     keep_compiled_programs()
     from cloud_jax.inference.properties import PredictionError
     from cloud_jax.inference.run import run

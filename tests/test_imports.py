@@ -49,6 +49,7 @@ SHARED = {"files", "config", "config_rules", "progress", "cli", "cores", "tfreco
 # Not loaded with their room: an optional engine, and what only figures may load.
 APART = {
     "cloud_jax.preprocess.beam": {*STRUCTURES, "apache_beam", "requests"},
+    "cloud_jax.inference.figures": {*STRUCTURES, "jax", "flax", "matplotlib"},
     "cloud_jax.scope.vocabulary": set(),
     "cloud_jax.finetuning.folds": set(),
 }
@@ -122,7 +123,8 @@ def test_a_module_that_stands_apart_loads_only_what_it_may(module):
 
 
 def test_only_figures_load_matplotlib():
-    names = [m for m in (*modules_of("evaluation"), *modules_of("studies"))
+    rooms = ("evaluation", "inference", "studies")
+    names = [m for room in rooms for m in modules_of(room)
              if "figures" not in m.rpartition(".")[2]]  # fmt: skip
     assert "matplotlib" not in loaded_by(*names)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from property_model import write_model
+from svg import texts
 
 from cloud_jax.inference import inputs
 from cloud_jax.physics.laws import PROPERTIES
@@ -134,6 +135,25 @@ def test_plot_and_vectors(model, cifs, tmp_path):
     assert len(read(tmp_path / "rejects.csv")) == 2
 
 
+def test_the_figure_has_formula_space_group_and_measured_points(model, cifs, tmp_path):
+    plot = tmp_path / "cv.svg"
+    words = [cifs / "05.cif", cifs / "06.cif", "--plot", plot, "--temperature"]
+    assert predict(model, *words, "0:300:100") == 0
+    found = texts(plot)
+    assert {r"NaCl ($Fm\bar{3}m$)", r"NaBr ($Fm\bar{3}m$)"} <= found
+    assert {"measured $C_p$", "per mol of formula units"} <= found
+    assert predict(model, *words, "300", "--plot-property", "entropy") == 0
+    assert "per mol of formula units, 300 K" in texts(plot)
+    assert "measured $C_p$" not in texts(plot)
+
+
+def test_a_property_that_the_model_lacks_is_not_drawn(model, cifs, tmp_path, capsys):
+    words = ["--plot", tmp_path / "x.png", "--plot-property", "entropy,hardness"]
+    assert predict(model, cifs, *words) == 2
+    error = capsys.readouterr().err
+    assert "--plot-property: found hardness; this model has heat_capacity, " in error
+
+
 def test_nothing_predicted_is_a_failure(model, cifs, tmp_path, capsys):
     assert predict(model, cifs / "03b.cif", "--output", tmp_path / "x.csv") == 1
     assert "predicted 0 of 1" in capsys.readouterr().err
@@ -149,8 +169,7 @@ def test_nothing_predicted_is_a_failure(model, cifs, tmp_path, capsys):
         (["--output", "x.cif"], "expected a file name ending in .csv"),
         (["--output", "nowhere/x.csv"], "no folder nowhere"),
         (["--output", "rejects.csv"], "is the list of rejects: give another name"),
-        (["--plot", "x.png"], "needs --temperature with two or more"),
-        (["--temperature", "3", "--plot", "x.png"], "needs --temperature"),
+        (["--plot-property", "entropy"], "--plot-property: needs --plot"),
     ],
 )
 def test_wrong_arguments_end_with_usage(words, message, capsys):

@@ -1,13 +1,12 @@
-"""Figures: prediction against target, and properties against temperature.
+"""Figures: prediction against target, searches, and what all figures share.
 
 One panel is as wide as a column of a journal. Figures are made without pyplot, so
 nothing depends on a display or on what a notebook has open.
 """
 
-from collections.abc import Sequence
-from itertools import cycle
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -29,48 +28,7 @@ LABEL = 8  # point: labels of axes and titles
 SMALL = 7  # point: ticks, legends, notes
 FONT = {"fontsize": LABEL}
 LEGEND = {"fontsize": SMALL, "frameon": False}
-_MAX_LABELLED = 8  # more curves than this get no legend
 _MAX_LABEL = 28  # letters
-
-
-class Curve(NamedTuple):
-    """One line over temperature.
-
-    Attributes:
-        label: name in the legend.
-        temperature_k: kelvin, ascending.
-        value: in the unit of its panel.
-        lower: lower end of the interval, or None.
-        upper: upper end of the interval, or None.
-        points: measured (temperature_k, value) to compare with, or None.
-        points_label: their name in the legend, where it is not `label, measured`.
-    """
-
-    label: str
-    temperature_k: Float[np.ndarray, " T"]
-    value: Float[np.ndarray, " T"]
-    lower: Float[np.ndarray, " T"] | None = None
-    upper: Float[np.ndarray, " T"] | None = None
-    points: tuple[np.ndarray, np.ndarray] | None = None
-    points_label: str = ""
-
-
-class Panel(NamedTuple):
-    """One pair of axes of `curves`.
-
-    Attributes:
-        quantity: shown on the vertical axis, for instance `heat capacity`.
-        unit: unit of the quantity.
-        curves: lines of the panel.
-        limit: (label, value) of a horizontal line, Dulong and Petit's, or None.
-        title: text above the panel.
-    """
-
-    quantity: str
-    unit: str
-    curves: Sequence[Curve]
-    limit: tuple[str, float] | None = None
-    title: str = ""
 
 
 def parity_plot(
@@ -138,32 +96,6 @@ def draw_limit(axis: Axes, label: str, value: float) -> None:
     )  # fmt: skip
 
 
-def curves(path: str | Path, panels: Sequence[Panel]) -> None:
-    """Draw properties against temperature with their interval bands.
-
-    Args:
-        path: the figure; its suffix is the format.
-        panels: one per property, or one per crystal. A panel of more than eight curves
-            shows thin lines without legend and bands.
-    """
-    figure, axes = make_panels(len(panels))
-    for axis, panel in zip(axes, panels, strict=True):
-        few = len(panel.curves) <= _MAX_LABELLED
-        for curve, colour, style in zip(
-            panel.curves, cycle(COLOURS), _cycle_styles(), strict=False
-        ):
-            _draw(axis, curve, colour, style, few)
-        if panel.limit:
-            draw_limit(axis, *panel.limit)
-        axis.set_xlabel("temperature (K)")
-        axis.set_ylabel(f"{panel.quantity} ({panel.unit})")
-        title = panel.title or ("" if few else f"{len(panel.curves):,} crystals")
-        axis.set_title(plain(title), **FONT)
-        if few:
-            axis.legend(**LEGEND)
-    save(figure, path)
-
-
 def search_plot(
     path: str | Path,
     scores: Sequence[float | None],
@@ -216,36 +148,9 @@ def search_plot(
     save(figure, path)
 
 
-def _draw(axis: Axes, curve: Curve, colour: str, style: str, few: bool) -> None:
-    """Draw one curve; with its band, points and label where there are few."""
-    label = plain(shorten(curve.label))
-    if len(curve.temperature_k) == 1:
-        style = "s"
-    if not few:
-        axis.plot(curve.temperature_k, curve.value, color=colour, lw=0.5, alpha=0.4)
-        return
-    axis.plot(
-        curve.temperature_k, curve.value, style, color=colour, lw=1.3, label=label
-    )
-    if curve.lower is not None:
-        axis.fill_between(
-            curve.temperature_k, curve.lower, curve.upper, color=colour, alpha=0.2, lw=0
-        )
-    if curve.points is not None:
-        axis.plot(
-            *curve.points, "o", color=colour, mfc="white", ms=3.5, mew=0.9,
-            label=plain(shorten(curve.points_label)) or f"{label}, measured",
-        )  # fmt: skip
-
-
 def shorten(label: str) -> str:
     """Shorten a label to its end, which tells the files of long paths apart."""
     return label if len(label) <= _MAX_LABEL else f"...{label[3 - _MAX_LABEL :]}"
-
-
-def _cycle_styles():
-    """Return line styles, another one each time the colours begin again."""
-    return cycle(style for style in LINES for _ in COLOURS)
 
 
 def make_panels(n: int) -> tuple[Figure, list[Axes]]:
@@ -273,6 +178,22 @@ def plain(text: str) -> str:
     """Escape a name, so that `$` starts no formula and a leading `_` hides no label."""
     text = text.replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
+
+
+def crystal_label(formula: Iterable[tuple[str, int]], symbol: str) -> str:
+    """Return formula and space group for print, with indices and bars.
+
+    Args:
+        formula: (element, count) pairs, in the order of print.
+        symbol: Hermann-Mauguin symbol, such as `R-3m`.
+    """
+    words = (element + (f"$_{{{n}}}$" if n > 1 else "") for element, n in formula)
+    return f"{''.join(words)} ({symbol_label(symbol)})"
+
+
+def symbol_label(symbol: str) -> str:
+    """Return a Hermann-Mauguin symbol for print: `R-3m` with a bar over the 3."""
+    return "$" + re.sub("-([1-6])", r"\\bar{\1}", symbol) + "$"
 
 
 def save(figure: Figure, path: str | Path) -> None:

@@ -4,7 +4,6 @@ It draws the content of `report.json`, for five crystals from one source as well
 millions from twenty.
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from cloud_jax.evaluation.figures import (
     save,
     shorten,
     style_axis,
+    symbol_label,
 )
 from cloud_jax.scope.crystal_systems import LAST_GROUP
 
@@ -193,7 +193,7 @@ def _draw_groups(axis: Axes, groups: Sequence[dict]) -> None:
         )
         most = max(own, key=lambda group: group["records"])
         axis.annotate(
-            _symbol(most["symbol"]), (most["number"], most["records"]), (0, 3),
+            symbol_label(most["symbol"]), (most["number"], most["records"]), (0, 3),
             textcoords="offset points", rotation=90, ha="center", fontsize=SMALL,
         )  # fmt: skip
     highest = max(group["records"] for group in groups)
@@ -201,11 +201,6 @@ def _draw_groups(axis: Axes, groups: Sequence[dict]) -> None:
     axis.minorticks_off()
     axis.set_xlabel("space group")
     axis.set_ylabel("crystals")
-
-
-def _symbol(text: str) -> str:
-    """Return a Hermann-Mauguin symbol for print: `R-3m` with a bar over the 3."""
-    return "$" + re.sub("-([1-6])", r"\\bar{\1}", text) + "$"
 
 
 def _draw_lengths(axis: Axes, report: dict) -> None:

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
-
 from cloud_jax.cores import usable_cores
 from cloud_jax.files import atomic_open
 from cloud_jax.inference.crystals import Crystal, to_crystals
@@ -22,22 +20,12 @@ from cloud_jax.inference.outputs import (
 )
 from cloud_jax.inference.predictor import Predictor, load
 from cloud_jax.inference.properties import (
-    PredictionRequest,
-    PropertyValues,
-    atoms_in_basis,
     make_request,
 )
-from cloud_jax.physics.constants import GAS_CONSTANT
 from cloud_jax.progress import progress
 from cloud_jax.scope.pipeline import Reject
 from cloud_jax.structures.source import skipped_line
 
-_OF = {
-    "cell": " per mol of primitive cells",
-    "atom": " per mol of atoms",
-    "formula": " per mol of formula units",
-    "gram": "",  # the unit says it
-}
 _SHOWN = 10  # rejects printed to the terminal
 
 
@@ -58,6 +46,13 @@ def run(arguments: argparse.Namespace) -> int:
     if to_stdout or arguments.output or arguments.plot:
         request = make_request(
             predictor.model.description, arguments.temperature, arguments.basis
+        )
+    plotted: list[str] = []
+    if arguments.plot:
+        from cloud_jax.inference.figures import plot, properties_to_plot
+
+        plotted = properties_to_plot(
+            predictor.model.description, arguments.plot_property
         )
     loaded = time.monotonic()
     with ExitStack() as stack:
@@ -83,10 +78,11 @@ def run(arguments: argparse.Namespace) -> int:
             for chunk, properties in predictor.properties(crystals, raw, request):
                 if writer:
                     writer.write(chunk, properties)
-                if arguments.plot:
-                    curves.append(properties)
+                if plotted:
+                    named = {one.property: one for one in properties}
+                    curves.append([named[name] for name in plotted])
             if curves:
-                _plot(arguments.plot, crystals, curves, request)
+                plot(arguments.plot, crystals, curves)
         beside = arguments.output or arguments.embed
         if beside:
             write_rejects(beside.with_name("rejects.csv"), rejects)
@@ -114,43 +110,6 @@ def _read(
             progress=lambda n, _: bar.update(n),
         )
     return to_crystals(results, predictor.model)
-
-
-def _plot(
-    path: Path,
-    crystals: Sequence[Crystal],
-    chunks: list[list[PropertyValues]],
-    request: PredictionRequest,
-) -> None:
-    from cloud_jax.evaluation.figures import Curve, Panel, curves
-
-    panels = []
-    for parts in zip(*chunks, strict=True):  # one property of all chunks
-        first = parts[0]
-        if len(first.temperature_k) < 2:
-            continue
-        value, lower, upper = (
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("value", "lower", "upper")
-        )
-        has_interval = not np.isnan(lower).any()
-        lines = [
-            Curve(
-                crystal.id,
-                first.temperature_k,
-                value[i],
-                lower[i] if has_interval else None,
-                upper[i] if has_interval else None,
-            )
-            for i, crystal in enumerate(crystals)
-        ]
-        limit = None
-        if first.property == "heat_capacity" and len(crystals) == 1:
-            high = 3 * GAS_CONSTANT * atoms_in_basis(request.basis, crystals)[0]
-            limit = ("Dulong-Petit", high)
-        quantity = first.property.replace("_", " ") + _OF[first.basis]
-        panels.append(Panel(quantity, first.unit, lines, limit))
-    curves(path, panels)
 
 
 def _summary(

@@ -2,18 +2,13 @@
 
 import numpy as np
 import pytest
+from svg import texts
 
 from cloud_jax.studies.attention.figures import heat_map, share_plot
 from cloud_jax.studies.attention.statistics import measure
 
 WORDS = ["[CLS]", "0", "2", "|", "Na", "4a", "|", "Na", "$1", "[SEP]"]
 PARTS = [("space group", 1, 2), ("Wyckoff", 4, 5), ("composition", 7, 8)]
-
-
-def texts(path):
-    """The texts of an SVG, which matplotlib notes beside their outlines."""
-    lines = path.read_text().splitlines()
-    return {line.strip()[5:-4] for line in lines if line.strip().startswith("<!-- ")}
 
 
 @pytest.mark.parametrize(("layers", "heads"), [(2, 3), (12, 12)])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from svg import texts
 
 from cloud_jax.scope.crystal_systems import LAST_GROUP, crystal_system
 from cloud_jax.studies.phonon.errors import (
@@ -22,12 +23,6 @@ from cloud_jax.studies.phonon.figures_errors import (
 )
 
 HEADER = "fold,id,target,unit,true,predicted,std,space_group,volume_a3\n"
-
-
-def texts(path):
-    """The texts of an SVG, which matplotlib notes beside their outlines."""
-    lines = path.read_text().splitlines()
-    return {line.strip()[5:-4] for line in lines if line.strip().startswith("<!-- ")}
 
 
 def run(label="ours", n=100, seed=0, **fields):
