@@ -104,6 +104,11 @@ COMMANDS = {
         "compare heat capacity and energy with the paper",
         "report",
     ),
+    "study potentials": Command(
+        "cloud_jax.studies.potentials.command",
+        "compare heat capacity with universal potentials",
+        "report",
+    ),
     "study report": Command(
         "cloud_jax.studies.report.command", "gather finished runs on one page", "report"
     ),

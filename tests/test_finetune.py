@@ -187,6 +187,7 @@ def test_a_law_on_random_folds_from_scratch(command, place):
 
     model = load_model(place / "law")
     assert model.description["calibration"]["targets"].keys() == {"u"}
+    assert model.description["domain"]["sentences"].keys() == {"internal_energy"}
     structures = [structure for _, structure in crystals(40)[:6]]
     frame = cloud_jax.load(place / "law").predict(structures, temperature_k=300.0)
     found = frame[frame.property == "internal_energy"]

@@ -3,10 +3,12 @@
 import csv
 import dataclasses
 import json
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Int
 
 from cloud_jax.datasets.matbench import MatbenchSource
 from cloud_jax.evaluation.leaderboard_file import (
@@ -128,7 +130,21 @@ def domain(job: Job) -> dict[str, Any]:
         "token_ids": sorted({token for row in tokens for token in row}),
         "symmetries": sorted({s.partition(" | ")[0] for s in sentences}),
         "longest": max(map(len, tokens)),
-        "sentences": pack_sentences(sentences),
+        "sentences": {
+            name: pack_sentences(compress(sentences, has_label))
+            for name, has_label in _labelled(job, seen).items()
+        },
+    }
+
+
+def _labelled(
+    job: Job, rows: Int[np.ndarray, " R"]
+) -> dict[str, Bool[np.ndarray, " R"]]:
+    """Return which rows have a label of each property, at any temperature."""
+    known = np.isfinite(job.table.targets[rows])
+    properties = np.array([target.property for target in job.targets])
+    return {
+        name: known[:, properties == name].any(axis=1) for name in np.unique(properties)
     }
 
 

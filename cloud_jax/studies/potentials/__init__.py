@@ -1,0 +1,1 @@
+"""Heat capacities beside those of universal potentials, on their own benchmark."""
