@@ -3,9 +3,9 @@
     cloud-jax predict quartz.cif --temperature 0:1000:10 --plot quartz.png
     cloud-jax predict --checkpoint runs/mine cifs/ --output predictions.csv
 
-Rows go to --output (or to standard output), in the order of the files: id, property,
-temperature_k, value, unit, basis, std, lower, upper, flags. Rejected crystals are
-listed in rejects.csv beside --output.
+Rows go to --output (or to standard output), in the order of the files: id, formula,
+property, temperature_k, value, unit, basis, std, lower, upper, flags. Rejected crystals
+are listed in rejects.csv beside --output.
 """
 
 import argparse
@@ -57,8 +57,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--basis",
         choices=("cell", "atom", "formula", "gram"),
-        help="the amount that values refer to; cell is the primitive cell (default: as "
-        "the training labels)",
+        help="the amount that values refer to; formula is that of the column formula, "
+        "cell the primitive cell (default: formula for models with a physical law, as "
+        "the training labels for others)",
     )
     add(
         "--output",
@@ -71,6 +72,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--json",
         action="store_true",
         help="print one JSON object per crystal instead of CSV rows",
+    )
+    add(
+        "--wide",
+        action="store_true",
+        help="one row per crystal and temperature, with columns such as "
+        "heat_capacity_j_per_mol_k and heat_capacity_lower_j_per_mol_k",
     )
     add(
         "--plot",
@@ -135,6 +142,10 @@ def execute(arguments: argparse.Namespace) -> int:
         )
     if arguments.plot_property and not arguments.plot:
         raise UsageError("--plot-property: needs --plot")
+    if arguments.output and arguments.output.suffix.lower() == ".jsonl":
+        arguments.json = True
+    if arguments.wide and arguments.json:
+        raise UsageError("--wide: JSON has no wide form: leave one of them out")
     keep_compiled_programs()
     from cloud_jax.inference.properties import PredictionError
     from cloud_jax.inference.run import run

@@ -15,6 +15,7 @@ from property_model import write_model
 from svg import texts
 
 from cloud_jax.inference import inputs
+from cloud_jax.inference.predictor import load
 from cloud_jax.physics.laws import PROPERTIES
 from cloud_jax.predict import main
 
@@ -122,6 +123,29 @@ def test_rows_go_to_standard_output_without_a_file(model, cifs, capfd):
     assert [row["basis"] for row in rows] == ["atom"] * 4
 
 
+def test_files_hold_the_same_numbers_with_five_significant_digits(
+    model, cifs, tmp_path
+):
+    long, wide, lines = (tmp_path / name for name in ("x.csv", "w.csv", "x.jsonl"))
+    words = [cifs / "00.cif", cifs / "01.cif", "--temperature", "0,4,300", "--output"]
+    assert predict(model, *words, long) == 0
+    assert predict(model, *words, lines) == 0
+    assert predict(model, *words, wide, "--wide") == 0
+    rows = read(long)
+    frame = load(model).predict(words[:2], temperature_k=[0, 4, 300], ids=["0", "1"])
+    objects = [json.loads(line) for line in lines.read_text().splitlines()]
+    listed = [one for crystal in objects for one in crystal["properties"]]
+    for name in ("value", "std", "lower", "upper"):
+        five_digits = [float(f"{value:.5g}") for value in frame[name]]
+        assert [row[name] for row in rows] == [f"{value:.15g}" for value in five_digits]
+        assert [number for one in listed for number in one[name]] == five_digits
+    capacities = [row["value"] for row in rows if row["property"] == "heat_capacity"]
+    table = read(wide)
+    assert [row["heat_capacity_j_per_mol_k"] for row in table] == capacities
+    assert [row["temperature_k"] for row in table] == ["0", "4", "300"] * 2
+    assert {row["formula"] for row in table} == {"LiF", "LiCl"}
+
+
 def test_plot_and_vectors(model, cifs, tmp_path):
     plot, vectors = tmp_path / "cv.png", tmp_path / "x.parquet"
     words = ["--temperature", "0:100:50", "--plot", plot, "--embed", vectors]
@@ -170,6 +194,8 @@ def test_nothing_predicted_is_a_failure(model, cifs, tmp_path, capsys):
         (["--output", "nowhere/x.csv"], "no folder nowhere"),
         (["--output", "rejects.csv"], "is the list of rejects: give another name"),
         (["--plot-property", "entropy"], "--plot-property: needs --plot"),
+        (["--wide", "--json"], "--wide: JSON has no wide form"),
+        (["--wide", "--output", "x.jsonl"], "--wide: JSON has no wide form"),
     ],
 )
 def test_wrong_arguments_end_with_usage(words, message, capsys):

@@ -1,5 +1,6 @@
 """Records as inputs of the model, each with flags for what training did not cover."""
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ class Crystal(NamedTuple):
     Attributes:
         id: as given.
         tokens: ids in the model's vocabulary.
-        formula: reduced, (element, count) pairs.
+        formula: reduced, (element, count) pairs by rising electronegativity.
         n_atoms: in the primitive cell.
         flags: notes from reading, then those of `unseen`.
         sentence: in the model's dialect.
@@ -32,6 +33,11 @@ class Crystal(NamedTuple):
     flags: tuple[str, ...]
     sentence: str
     space_group: int
+
+    @property
+    def formula_text(self) -> str:
+        """Return the reduced formula as people write it, such as SiO2."""
+        return "".join(f"{e}{count if count > 1 else ''}" for e, count in self.formula)
 
     @property
     def formula_atoms(self) -> int:
@@ -96,9 +102,16 @@ def _crystal(record: Record, model: Model) -> Crystal | Reject:
 
 
 def _pairs(formula: str) -> tuple[tuple[str, int], ...]:
-    """Return `Ca1 O3 Ti1` as (element, count) pairs."""
+    """Return `Ca1 O3 Ti1` as (element, count) pairs by rising electronegativity."""
     words = ((word.rstrip("0123456789"), word) for word in formula.split())
-    return tuple((element, int(word[len(element) :])) for element, word in words)
+    pairs = ((element, int(word[len(element) :])) for element, word in words)
+    return tuple(sorted(pairs, key=lambda pair: _electronegativity(pair[0])))
+
+
+def _electronegativity(element: str) -> float:
+    """Return Pauling's value; infinite for a noble gas without one."""
+    value = tables.element(element).electronegativity
+    return math.inf if math.isnan(value) else value
 
 
 def unseen(model: Model, sentence: str, tokens: list[int]) -> list[str]:

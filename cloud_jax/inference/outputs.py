@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -13,32 +13,33 @@ from jaxtyping import Float
 from cloud_jax.files import atomic_open
 from cloud_jax.inference.crystals import Crystal
 from cloud_jax.inference.properties import PropertyValues
-from cloud_jax.inference.tables import COLUMNS, needs_double, objects, rows
+from cloud_jax.inference.tables import objects, rounded, rows
 from cloud_jax.scope.pipeline import Reject
 
 
 class CsvWriter:
-    """Writes predictions as rows of a CSV file.
+    """Writes predictions as rows of a CSV file; NaN is an empty field."""
 
-    Numbers have the digits of float32, the precision of the network, unless a property
-    needs more; NaN is an empty field.
-    """
-
-    def __init__(self, file: IO[bytes]):
+    def __init__(self, file: IO[bytes], table: Callable[..., dict] = rows):
         self._file = file
-        file.write((",".join(COLUMNS) + "\n").encode())
+        self._table = table
+        self._has_header = False
 
     def write(
         self, crystals: Sequence[Crystal], properties: Sequence[PropertyValues]
     ) -> None:
         """Append the rows of some crystals."""
-        to_texts = _double_texts if needs_double(properties) else _shortest_texts
+        columns = self._table(crystals, [rounded(one) for one in properties])
         texts = [
-            to_texts(values) if values.dtype == float else values.tolist()
-            for values in rows(crystals, properties).values()
+            _texts(values) if values.dtype == float else values.tolist()
+            for values in columns.values()
         ]
         lines = io.StringIO()
-        csv.writer(lines, lineterminator="\n").writerows(zip(*texts, strict=True))
+        writer = csv.writer(lines, lineterminator="\n")
+        if not self._has_header:
+            writer.writerow(columns)
+            self._has_header = True
+        writer.writerows(zip(*texts, strict=True))
         self._file.write(lines.getvalue().encode())
 
 
@@ -52,30 +53,13 @@ class JsonWriter:
         self, crystals: Sequence[Crystal], properties: Sequence[PropertyValues]
     ) -> None:
         """Append the objects of some crystals."""
-        for value in objects(crystals, properties):
+        for value in objects(crystals, [rounded(one) for one in properties]):
             self._file.write((json.dumps(value) + "\n").encode())
 
 
-def _double_texts(values: Float[np.ndarray, " n"]) -> list[str]:
-    """Return each number with 15 digits, empty for NaN."""
-    return ["" if np.isnan(value) else f"{value:.15g}" for value in values]
-
-
-def _shortest_texts(values: Float[np.ndarray, " n"]) -> list[str]:
-    """Return the shortest text of each number in float32, empty for NaN.
-
-    There is no exponent from 1e-6 to 1e10.
-    """
-    single = values.astype(np.float32)
-    texts = single.astype(str)  # with an exponent below 1e-4 and above 1e6
-    size = np.abs(single)
-    plain = ((size >= 1e-6) & (size < 1e-4)) | ((size >= 1e6) & (size < 1e10))
-    for i in np.flatnonzero(plain):
-        texts[i] = np.format_float_positional(single[i], trim="-")
-    return [
-        "" if text == "nan" else text.removesuffix(".0").replace("e-0", "e-")
-        for text in texts.tolist()
-    ]
+def _texts(values: Float[np.ndarray, " n"]) -> list[str]:
+    """Return each number as text, empty for NaN; 15 digits hide binary fractions."""
+    return ["" if value != value else f"{value:.15g}" for value in values.tolist()]
 
 
 def write_rejects(path: Path, rejects: Sequence[Reject]) -> None:

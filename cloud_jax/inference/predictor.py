@@ -20,7 +20,7 @@ from cloud_jax.inference.properties import (
     make_request,
     predict_properties,
 )
-from cloud_jax.inference.tables import COLUMNS, NO_ROWS, rows
+from cloud_jax.inference.tables import rows, wide_rows
 from cloud_jax.inference.temperatures import check_temperatures
 from cloud_jax.models.folder import Model, check_fields, load_model
 from cloud_jax.scope.pipeline import Options, Reject
@@ -76,6 +76,7 @@ class Predictor:
         basis: str | None = None,
         ids: Sequence[str] | None = None,
         workers: int = 1,
+        wide: bool = False,
     ) -> "pd.DataFrame":
         """Predict every property that the model has.
 
@@ -86,21 +87,27 @@ class Predictor:
                 patterns, archives).
             temperature_k: one or many, at least 0, for a model with a physical law;
                 by default those of the training labels.
-            basis: `cell` (primitive), `atom`, `formula` or `gram`; by default that of
-                the training labels.
+            basis: `formula` (of the reduced formula), `atom`, `cell` (primitive) or
+                `gram`; by default `formula` for a model with a physical law, and that
+                of the training labels for others.
             ids: one per crystal; by default paths, labels of a Series, ids of a
                 DataFrame, or indices in `structures`.
             workers: number of parsing processes. More than one saves time from
                 hundreds of crystals, and a script needs `if __name__ == "__main__":`.
+            wide: whether to return one row per crystal and temperature.
 
         Returns:
             One row per crystal, property and temperature, in the order given:
-            id, property, temperature_k, value, unit, basis, std (over the members of
-            the ensemble), lower and upper (conformal interval), flags. Rejected
-            crystals are in `.attrs["rejects"]`, and a warning counts them.
+            id, formula, property, temperature_k, value, unit, basis, std (over the
+            members of the ensemble), lower and upper (conformal interval), flags. With
+            `wide`, id, formula, temperature_k, basis, four columns per property, such
+            as heat_capacity_j_per_mol_k, heat_capacity_std_j_per_mol_k and the same
+            with lower and upper, and flags. Numbers are not rounded. Rejected crystals
+            are in `.attrs["rejects"]`, and a warning counts them.
 
         Raises:
-            PredictionError: the model cannot give this temperature or basis.
+            PredictionError: the model cannot give this temperature or basis, or its
+                targets do not fit in a wide table.
             TypeError: nothing given is a structure.
             ValueError: a temperature that is not a number from 0 K, or not one id per
                 crystal.
@@ -113,12 +120,14 @@ class Predictor:
         request = make_request(self.model.description, temperatures, basis)
         crystals, rejects = self._read(structures, ids, workers)
         crystals, raw, not_finite = self.outputs(crystals)
+        table = wide_rows if wide else rows
         chunks = [
-            rows(chunk, made) for chunk, made in self.properties(crystals, raw, request)
+            table(chunk, made)
+            for chunk, made in self.properties(crystals, raw, request)
         ]
         columns = {
-            name: np.concatenate([chunk[name] for chunk in chunks or [NO_ROWS]])
-            for name in COLUMNS
+            name: np.concatenate([chunk[name] for chunk in chunks])
+            for name in chunks[0]
         }
         return _with_rejects(pd.DataFrame(columns), rejects + not_finite)
 
@@ -152,7 +161,9 @@ class Predictor:
     ) -> tuple[list[Crystal], Float[np.ndarray, "N M O"], list[Reject]]:
         """Return the crystals with finite outputs, these outputs, and rejects."""
         if not crystals:
-            return [], np.zeros((0, 1, 1), np.float32), []
+            description = self.model.description
+            shape = (0, description["members"], description["head"]["outputs"])
+            return [], np.zeros(shape, np.float32), []
         raw = network.head_outputs(self.model, [c.tokens for c in crystals])
         finite = np.isfinite(raw).all(axis=(1, 2))
         why = ("predict", "not_finite", "the network's output is not finite")
@@ -176,10 +187,13 @@ class Predictor:
         raw: Float[np.ndarray, "N M O"],
         request: PredictionRequest,
     ) -> Iterator[tuple[Sequence[Crystal], list[PropertyValues]]]:
-        """Yield crystals with their properties, in chunks that bound the memory."""
+        """Yield crystals with their properties, in chunks that bound the memory.
+
+        There is one chunk at least, which is empty where there are no crystals.
+        """
         description = self.model.description
         step = chunk_size(description, request)
-        for start in range(0, len(crystals), step):
+        for start in range(0, max(len(crystals), 1), step):
             chunk = crystals[start : start + step]
             yield (
                 chunk,

@@ -44,8 +44,8 @@ class PropertyValues(NamedTuple):
         std: standard deviation over the members; NaN where there is one member.
         lower: end of the interval, NaN where the model has none.
         upper: end of the interval.
-        double: whether the numbers have more digits than float32, as a small number
-            beside a large offset has.
+        digits: significant digits of the numbers in files; more where a small number
+            stands beside a large offset.
     """
 
     property: str
@@ -56,7 +56,7 @@ class PropertyValues(NamedTuple):
     std: Float[np.ndarray, "N T"]
     lower: Float[np.ndarray, "N T"]
     upper: Float[np.ndarray, "N T"]
-    double: bool = False
+    digits: int = 5
 
 
 class PredictionRequest(NamedTuple):
@@ -219,7 +219,7 @@ def _regression(
         basis or "",
         np.array([np.nan if at is None else at]),
         *(column[:, None] for column in columns),
-        double=(target["mean"], target["scale"]) != (0, 1),
+        digits=5 if (target["mean"], target["scale"]) == (0, 1) else 15,
     )
 
 

@@ -22,6 +22,7 @@ from cloud_jax.inference.predictor import Predictor, load
 from cloud_jax.inference.properties import (
     make_request,
 )
+from cloud_jax.inference.tables import rows, wide_rows
 from cloud_jax.progress import progress
 from cloud_jax.scope.pipeline import Reject
 from cloud_jax.structures.source import skipped_line
@@ -71,14 +72,17 @@ def run(arguments: argparse.Namespace) -> int:
         if request:
             crystals, raw, not_finite = predictor.outputs(crystals)
             rejects += not_finite
-            output = arguments.output
-            as_json = arguments.json or (output and output.suffix.lower() == ".jsonl")
-            writer = table and (JsonWriter if as_json else CsvWriter)(table)
+            if table and arguments.json:
+                writer = JsonWriter(table)
+            elif table:
+                writer = CsvWriter(table, wide_rows if arguments.wide else rows)
+            else:
+                writer = None
             curves = []
             for chunk, properties in predictor.properties(crystals, raw, request):
                 if writer:
                     writer.write(chunk, properties)
-                if plotted:
+                if plotted and chunk:
                     named = {one.property: one for one in properties}
                     curves.append([named[name] for name in plotted])
             if curves:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 MAX_TEMPERATURES = 20_000  # per request; more is most likely a typing error
-HOTTEST_K = 1e6  # far above any crystal; output in float32 holds all values up to here
+HOTTEST_K = 1e6  # far above any crystal
 _EXPECTED = "expected a temperature in kelvin, as a number"
 
 

@@ -4,13 +4,14 @@ from importlib import resources
 
 import numpy as np
 import pytest
-from property_model import write_model
+from property_model import CV, REGRESSION, write_model
 from pymatgen.core import Lattice, Structure
 
 import cloud_jax
 from cloud_jax.inference import inputs
 from cloud_jax.inference.network import head_outputs
 from cloud_jax.inference.predictor import Predictor
+from cloud_jax.inference.properties import PredictionError
 from cloud_jax.scope import Cell, build_vocabulary
 from cloud_jax.scope.pipeline import Options, Reject
 
@@ -50,8 +51,8 @@ def test_every_form_of_a_structure_gives_the_same_rows(predictor, tmp_path):
 def test_columns_say_what_a_number_is(predictor):
     frame = predictor.predict(IRON, temperature_k=[0, 300])
     assert list(frame.columns) == [
-        "id", "property", "temperature_k", "value", "unit", "basis", "std", "lower",
-        "upper", "flags",
+        "id", "formula", "property", "temperature_k", "value", "unit", "basis", "std",
+        "lower", "upper", "flags",
     ]  # fmt: skip
     units = frame.groupby("property", sort=False)[["unit", "basis"]].first()
     capacity = {"unit": "J/(mol K)", "basis": "formula"}
@@ -62,8 +63,44 @@ def test_columns_say_what_a_number_is(predictor):
         "entropy": capacity,
         "helmholtz": energy,
     }
+    assert set(frame["formula"]) == {"Fe"}
     assert (frame["lower"] <= frame["value"]).all()
     assert (frame["value"] <= frame["upper"]).all()
+
+
+def test_a_wide_table_has_a_row_per_crystal_and_temperature(predictor):
+    kelvin = [300, 0, 100]
+    long = predictor.predict([IRON, SALT], temperature_k=kelvin, basis="atom")
+    wide = predictor.predict(
+        [IRON, SALT], temperature_k=kelvin, basis="atom", wide=True
+    )
+    assert wide["id"].tolist() == ["0"] * 3 + ["1"] * 3
+    assert wide["formula"].tolist() == ["Fe"] * 3 + ["NaCl"] * 3
+    assert wide["temperature_k"].tolist() == kelvin * 2
+    assert set(wide["basis"]) == {"atom"}
+    assert wide.columns[-1] == "flags"
+    for column, name in (("value", ""), ("std", "_std"), ("upper", "_upper")):
+        of = long[long["property"] == "internal_energy"]
+        found = wide[f"internal_energy{name}_kj_per_mol"]
+        assert found.tolist() == of[column].tolist()
+    assert wide.notna().all(axis=None)
+
+
+def test_a_wide_table_of_targets_without_a_law(tmp_path):
+    gap = CV | {"name": "gap", "property": "gap", "unit": "eV", "basis": ""}
+    gap["temperature_k"] = None
+    warm = CV | {"name": "warm", "temperature_k": 600.0}
+    head = REGRESSION | {"outputs": 3}
+    folder = write_model(tmp_path / "m", head=head, targets=(CV, gap, warm))
+    wide = cloud_jax.load(folder).predict(SALT, wide=True)
+    assert wide["temperature_k"].tolist() == [300, 600]
+    assert wide["gap_ev"].nunique() == 1
+    assert wide["heat_capacity_j_per_mol_k"].nunique() == 2
+    per_atom = CV | {"name": "per_atom", "basis": "atom"}
+    head = REGRESSION | {"outputs": 2}
+    folder = write_model(tmp_path / "two", head=head, targets=(CV, per_atom))
+    with pytest.raises(PredictionError, match="two targets for the column heat_cap"):
+        cloud_jax.load(folder).predict(SALT, wide=True)
 
 
 def test_a_crystal_alone_or_in_a_batch_has_the_same_prediction_to_the_bit(
