@@ -1,6 +1,6 @@
 """Say how good a thermal model is that has no run, such as the one in the package.
 
-    python -m scripts.check_thermal MODEL [--measured MEASURED.json --plot cp.png]
+    python -m scripts.check_thermal MODEL [--measured MEASURED.json] [--plot cp.png]
 
 Reads the public data set `phonon` (in --data-dir, or downloaded to it by fine-tuning):
 C_v and U per mol of primitive cells, the published split. JSON lines out:
@@ -9,7 +9,8 @@ C_v and U per mol of primitive cells, the published split. JSON lines out:
                         MAE/MAD of a constant per atom
     other_temperatures  C_v and U at 100, 300 and 600 K beside phonons, as in
                         `cloud-jax study phonon`
-    measured            with --measured, as there: C_v beside measured C_p up to 300 K
+    measured            C_v beside measured C_p up to 300 K, from the package's table or
+                        from --measured, a file as there
 """
 
 import argparse
@@ -21,6 +22,7 @@ import numpy as np
 from scipy.constants import gas_constant
 
 from cloud_jax.datasets.phonon import CV, FOLD, ID, STRUCTURE, PhononSource, U
+from cloud_jax.evaluation.measured import measured_heat_capacities
 from cloud_jax.inference.predictor import Predictor, load
 from cloud_jax.studies.phonon.figures import heat_capacity_plot
 from cloud_jax.studies.phonon.heat_capacity import (
@@ -37,7 +39,7 @@ from cloud_jax.studies.phonon.temperatures import (
 )
 
 LABELS = {"heat_capacity": CV, "internal_energy": U}
-HOTTEST_K = 1000.0  # of the figure
+HOTTEST_K = 600.0  # of the figure
 
 
 def intervals(model: Predictor, rows: dict[str, dict], cells: dict[str, dict]) -> dict:
@@ -72,9 +74,15 @@ def intervals(model: Predictor, rows: dict[str, dict], cells: dict[str, dict]) -
     return found
 
 
-def beside_measured(model: Predictor, measured_file: Path, plot: Path | None) -> dict:
+def beside_measured(
+    model: Predictor, measured_file: Path | None, plot: Path | None
+) -> dict:
     """Return deviations from measured heat capacities, and draw them."""
-    measured = read_measured(measured_file, KNOWN)
+    if measured_file:
+        measured = read_measured(measured_file, KNOWN)
+    else:
+        own = measured_heat_capacities()
+        measured = {name: (own[name].temperature_k, own[name].cp) for name in KNOWN}
     grid = np.linspace(0, HOTTEST_K, 101)
     asked = np.concatenate([grid, *(kelvin for kelvin, _ in measured.values())])
     curves = heat_capacity_curves(model, list(measured), asked)
@@ -112,9 +120,8 @@ def main() -> None:
         {name: float(row[CV]) for name, row in rows.items()},
     )
     print(json.dumps({"other_temperatures": found}), flush=True)
-    if arguments.measured:
-        found = beside_measured(model, arguments.measured, arguments.plot)
-        print(json.dumps({"measured": found}))
+    found = beside_measured(model, arguments.measured, arguments.plot)
+    print(json.dumps({"measured": found}))
 
 
 if __name__ == "__main__":

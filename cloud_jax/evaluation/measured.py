@@ -19,12 +19,29 @@ class Measured(NamedTuple):
     Attributes:
         temperature_k: [M], ascending.
         cp: [M] J/(mol K) per mol of formula units.
+        space_groups: numbers; two where the crystal may be left- or right-handed.
         source: where the numbers are published.
     """
 
     temperature_k: Float[np.ndarray, " M"]
     cp: Float[np.ndarray, " M"]
+    space_groups: tuple[int, ...]
     source: str
+
+
+@cache
+def measured_heat_capacities() -> dict[str, Measured]:
+    """Return the measured points of each crystal by its formula, such as `Al2O3`."""
+    materials = json.loads(FILE.read_text("utf-8"))["materials"]
+    return {
+        name: Measured(
+            np.array(entry["T"], float),
+            np.array(entry["Cp"], float),
+            tuple(entry["space_groups"]),
+            entry["source"],
+        )
+        for name, entry in materials.items()
+    }
 
 
 def find_measured(
@@ -36,16 +53,14 @@ def find_measured(
         formula: (element, count) pairs of the reduced formula, in any order.
         space_group: number.
     """
-    return _table().get((frozenset(formula), space_group))
+    return _by_crystal().get((frozenset(formula), space_group))
 
 
 @cache
-def _table() -> dict[tuple[frozenset[tuple[str, int]], int], Measured]:
+def _by_crystal() -> dict[tuple[frozenset[tuple[str, int]], int], Measured]:
     found = {}
-    for name, entry in json.loads(FILE.read_text("utf-8"))["materials"].items():
+    for name, measured in measured_heat_capacities().items():
         words = re.findall(r"([A-Z][a-z]?)(\d*)", name)
         formula = frozenset((element, int(count or 1)) for element, count in words)
-        points = np.array(entry["T"], float), np.array(entry["Cp"], float)
-        measured = Measured(*points, entry["source"])
-        found |= {(formula, group): measured for group in entry["space_groups"]}
+        found |= {(formula, group): measured for group in measured.space_groups}
     return found

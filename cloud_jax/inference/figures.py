@@ -117,14 +117,14 @@ def _measured(
     measured = find_measured(crystal.formula, crystal.space_group)
     if measured is None:
         return None
-    low, high = temperature_k[[0, -1]]
+    at, low, high = measured.temperature_k, *temperature_k[[0, -1]]
+    shown = (at >= low) & (at <= high)
     if low == high:
-        low, high = low - _AT_K, high + _AT_K
-    shown = (measured.temperature_k >= low) & (measured.temperature_k <= high)
+        distance = np.abs(at - low)
+        shown = distance == distance.min(initial=_AT_K)
     if not shown.any():
         return None
-    cp = measured.cp[shown] * atoms / crystal.formula_atoms
-    return measured.temperature_k[shown], cp
+    return at[shown], measured.cp[shown] * atoms / crystal.formula_atoms
 
 
 def _labels(crystals: Sequence[Crystal]) -> list[str]:

@@ -1,11 +1,9 @@
 """Measured heat capacities are found by formula and space group."""
 
-import json
-
 import numpy as np
 import pytest
 
-from cloud_jax.evaluation.measured import FILE, find_measured
+from cloud_jax.evaluation.measured import find_measured, measured_heat_capacities
 
 
 @pytest.mark.parametrize(
@@ -27,10 +25,10 @@ def test_another_crystal_has_no_points(chlorine, group):
     assert find_measured([("Na", 1), ("Cl", chlorine)], group) is None
 
 
-@pytest.mark.parametrize("entry", json.loads(FILE.read_text())["materials"].items())
-def test_every_entry_rises_with_temperature_and_names_its_source(entry):
-    _, values = entry
-    assert len(values["T"]) == len(values["Cp"]) > 0
-    assert (np.diff(values["T"]) > 0).all()
-    assert (np.diff(values["Cp"]) > 0).all()
-    assert values["source"]
+@pytest.mark.parametrize("name", measured_heat_capacities())
+def test_every_entry_rises_with_temperature_and_names_its_source(name):
+    measured = measured_heat_capacities()[name]
+    assert measured.temperature_k.shape == measured.cp.shape
+    assert (np.diff(measured.temperature_k) > 0).all()
+    assert (np.diff(measured.cp) > 0).all()
+    assert measured.source
