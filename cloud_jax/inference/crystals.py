@@ -1,13 +1,15 @@
 """Records as inputs of the model, each with flags for what training did not cover."""
 
-import math
 from collections.abc import Iterable
 from typing import NamedTuple
+
+import numpy as np
 
 from cloud_jax.models.folder import DESCRIPTION, Model, ModelFolderError
 from cloud_jax.scope import Rejection, tables
 from cloud_jax.scope.pipeline import Options, Record, Reject
 from cloud_jax.scope.search import finder
+from cloud_jax.scope.symmetry import electronegativity
 
 # Generator letters follow from the space group, which has a flag of its own.
 _ROLES = ("element", "wyckoff", "count", "fraction")
@@ -105,13 +107,9 @@ def _pairs(formula: str) -> tuple[tuple[str, int], ...]:
     """Return `Ca1 O3 Ti1` as (element, count) pairs by rising electronegativity."""
     words = ((word.rstrip("0123456789"), word) for word in formula.split())
     pairs = ((element, int(word[len(element) :])) for element, word in words)
-    return tuple(sorted(pairs, key=lambda pair: _electronegativity(pair[0])))
-
-
-def _electronegativity(element: str) -> float:
-    """Return Pauling's value; infinite for a noble gas without one."""
-    value = tables.element(element).electronegativity
-    return math.inf if math.isnan(value) else value
+    return tuple(
+        sorted(pairs, key=lambda pair: np.nan_to_num(electronegativity(pair[0])))
+    )
 
 
 def unseen(model: Model, sentence: str, tokens: list[int]) -> list[str]:

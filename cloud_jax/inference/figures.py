@@ -19,7 +19,6 @@ from cloud_jax.inference.properties import (
 from cloud_jax.physics.constants import GAS_CONSTANT
 from cloud_jax.physics.laws import PROPERTIES
 from cloud_jax.scope.space_groups import hermann_mauguin
-from cloud_jax.scope.symmetry import electronegativity
 
 _QUANTITIES = {
     "heat_capacity": "heat capacity $C_v$",
@@ -130,7 +129,7 @@ def _measured(
 def _labels(crystals: Sequence[Crystal]) -> list[str]:
     """Return formula and space group of each crystal, and its id where these repeat."""
     labels = [
-        crystal_label(_in_order(crystal.formula), hermann_mauguin(crystal.space_group))
+        crystal_label(crystal.formula, hermann_mauguin(crystal.space_group))
         for crystal in crystals
     ]
     count = Counter(labels)
@@ -138,8 +137,3 @@ def _labels(crystals: Sequence[Crystal]) -> list[str]:
         f"{label}, {plain(shorten(crystal.id))}" if count[label] > 1 else label
         for label, crystal in zip(labels, crystals, strict=True)
     ]
-
-
-def _in_order(formula: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
-    """Return the elements of a formula by rising electronegativity: NaCl, not ClNa."""
-    return sorted(formula, key=lambda pair: np.nan_to_num(electronegativity(pair[0])))
