@@ -1,6 +1,6 @@
 """Units of substance that a property is given per: cell, atom, formula or gram."""
 
-from cloud_jax.physics.laws import UNITS
+from cloud_jax.physics.laws import UNITS, is_extensive
 
 BASES = ("cell", "atom", "formula", "gram")
 
@@ -29,8 +29,13 @@ def atoms_per(
 
 
 def unit_of(property: str, basis: str) -> str:
-    """Return the unit of a property in a basis: per mol, or per gram for "gram"."""
-    _check(basis)
+    """Return the unit of a property in a basis: per mol, or per gram for "gram".
+
+    The unit of a property that does not scale with the amount is the same in every
+    basis, and also in none, "".
+    """
+    if basis or is_extensive(property):
+        _check(basis)
     return UNITS[property].replace("mol", "g" if basis == "gram" else "mol")
 
 

@@ -1,11 +1,13 @@
 """Solids with one characteristic temperature: F / (R T) depends on theta / T alone.
 
-Six dimensionless functions of x = theta / T define a law of this kind. The four
-properties follow from them, each with its first derivatives written out instead of left
-to autodiff, so that they keep their digits where terms cancel (theta << T) and vanish
-at T = 0 without 0 / 0. With U_theta = dU/dtheta and C_v,T = dC_v/dT:
+Six dimensionless functions of x = theta / T define a law of this kind. The properties
+follow from them, each with its first derivatives written out instead of left to
+autodiff, so that they keep their digits where terms cancel (theta << T) and vanish at
+T = 0 without 0 / 0. The free energy G is F - F(0), the energy H is U - U(0); neither
+loses its digits to the zero-point energy F(0) = U(0), which is much larger where it is
+cold. With U_theta = dU/dtheta and C_v,T = dC_v/dT:
 
-    dF = -S dT + U / theta dtheta       dS = C_v (dT / T - dtheta / theta)
+    dG = -S dT + H / theta dtheta       dS = C_v (dT / T - dtheta / theta)
     dU = C_v dT + U_theta dtheta        dC_v = T C_v,T (dT / T - dtheta / theta)
 """
 
@@ -55,6 +57,7 @@ class Properties(NamedTuple):
     internal_energy: Property
     heat_capacity: Property
     entropy: Property
+    gibbs_energy: Property
     helmholtz: Property
 
 
@@ -85,7 +88,7 @@ def _relative(change: Array, value: Array) -> Array:
 
 
 def properties(reduced: Reduced) -> Properties:
-    """Return the four properties of a law, with their derivatives."""
+    """Return the properties of a law, with their derivatives."""
 
     def times_r(function: Callable) -> Callable:
         return lambda theta, t: GAS_CONSTANT * function(theta, t, *_ratios(theta, t))
@@ -107,13 +110,16 @@ def properties(reduced: Reduced) -> Properties:
 
     @jax.custom_jvp
     @times_r
-    def helmholtz(theta, t, x, y):
-        return reduced.zero_point * theta - t * reduced.free(x, y)
+    def gibbs_energy(theta, t, x, y):
+        return -t * reduced.free(x, y)
 
     @jax.custom_jvp
     @times_r
-    def energy_over_theta(theta, t, x, y):
-        return reduced.zero_point + y * reduced.thermal(x, y)
+    def enthalpy_over_theta(theta, t, x, y):
+        return y * reduced.thermal(x, y)
+
+    def helmholtz(theta, t):
+        return GAS_CONSTANT * reduced.zero_point * theta + gibbs_energy(theta, t)
 
     energy_slope = times_r(lambda theta, t, x, y: reduced.energy_slope(x, y))
     capacity_slope = times_r(lambda theta, t, x, y: reduced.capacity_slope(x, y))
@@ -139,20 +145,19 @@ def properties(reduced: Reduced) -> Properties:
         slope = heat_capacity(*primals) * warming(primals, tangents)
         return entropy(*primals), slope
 
-    @helmholtz.defjvp
+    @gibbs_energy.defjvp
     def _(primals, tangents):
         d_theta, d_t = tangents
-        slope = energy_over_theta(*primals) * d_theta - entropy(*primals) * d_t
-        return helmholtz(*primals), slope
+        slope = enthalpy_over_theta(*primals) * d_theta - entropy(*primals) * d_t
+        return gibbs_energy(*primals), slope
 
-    @energy_over_theta.defjvp
+    @enthalpy_over_theta.defjvp
     def _(primals, tangents):
         slope = _ratios(*primals)[1] * heat_capacity(*primals)
-        return energy_over_theta(*primals), slope * warming(primals, tangents)
+        return enthalpy_over_theta(*primals), slope * warming(primals, tangents)
 
-    return Properties(
-        *map(_public, (internal_energy, heat_capacity, entropy, helmholtz))
-    )
+    functions = internal_energy, heat_capacity, entropy, gibbs_energy, helmholtz
+    return Properties(*map(_public, functions))
 
 
 def _public(per_atom: Callable) -> Property:

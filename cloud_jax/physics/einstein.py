@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from cloud_jax.physics.corresponding_states import Reduced, properties
 
+ZERO_POINT = 1.5  # U / (R theta) at T = 0
 # exp(-x) is 0 from here on, also in float64, and x^2 still fits float32.
 FROZEN = 1e3
 
@@ -74,9 +75,9 @@ def energy_slope(x: Float[Array, "..."]) -> Float[Array, "..."]:
     return jnp.where(x < 2.0, small, 0.5 + (bose(large) - capacity(large)) / large)
 
 
-internal_energy, heat_capacity, entropy, helmholtz = properties(
+internal_energy, heat_capacity, entropy, gibbs_energy, helmholtz = properties(
     Reduced(
-        zero_point=1.5,
+        zero_point=ZERO_POINT,
         thermal=lambda x, y: 3 * bose(x),
         free=lambda x, y: 3 * log_term(x),
         capacity=lambda x, y: 3 * capacity(x),

@@ -1,14 +1,17 @@
 """Physical laws between a network's outputs and a measured property.
 
-A law is a list of variables, which a head predicts, and one function of them and of T,
-the Helmholtz energy F. Every other property follows by differentiation at constant
-volume: S = -dF/dT, U = F + T S, C_v = T dS/dT = dU/dT. The law "debye" is that of the
-paper's CLOUD-DEBYE (Eqs. 7 to 10), with the Debye temperature as its only variable.
+A law is a list of variables, which a head predicts, and two functions of them: the
+zero-point energy F(0), and the free energy G = F - F(0), F being the Helmholtz energy.
+Every other property follows by differentiation at constant volume and zero pressure:
+S = -dG/dT, H = G + T S, C_v = T dS/dT = dH/dT. Here H and G count from absolute zero,
+U and F from the minimum of the potential. The law "debye" is that of the paper's
+CLOUD-DEBYE (Eqs. 7 to 10), with the Debye temperature as its only variable.
 """
 
 import importlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import NamedTuple
 
 import jax
@@ -16,14 +19,27 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from cloud_jax.physics import debye, einstein
+from cloud_jax.physics.constants import GAS_CONSTANT
 
+# Per mol of atoms, except for the Debye temperature.
 UNITS = {
     "heat_capacity": "J/(mol K)",
-    "internal_energy": "J/mol",
     "entropy": "J/(mol K)",
+    "enthalpy": "J/mol",
+    "gibbs_energy": "J/mol",
+    "internal_energy": "J/mol",
     "helmholtz": "J/mol",
+    "debye_temperature": "K",
+    "zero_point_energy": "J/mol",
 }
 PROPERTIES = tuple(UNITS)
+# The property that is the same at every temperature.
+CONSTANT = "zero_point_energy"
+
+# T / theta at which every part of a solid is as cold as at T = 0, and T^3 fits float32.
+_COLDEST = 1e-6
+# Theta [K] below which a solid counts as classical at every temperature.
+_SOFTEST = 1e-9
 
 # The number that softplus, ln(1 + exp(x)), maps to 1.
 _SOFTPLUS_INVERSE_OF_1 = math.log(math.e - 1)
@@ -51,44 +67,149 @@ class Law(NamedTuple):
     Attributes:
         name: key in ``LAWS``, in configurations and in model folders.
         variables: the variables that a head predicts, in the order of its outputs.
-        helmholtz: F [J per mol of atoms] of (variables, temperature [K]), elementwise,
-            with finite first and second derivatives for T >= 0.
+        free_energy: G = F - F(0) [J per mol of atoms] of (variables, temperature [K]),
+            elementwise, with finite first and second derivatives for T >= 0.
+        zero_point_energy: F(0) [J per mol of atoms] of the variables.
     """
 
     name: str
     variables: tuple[Variable, ...]
-    helmholtz: Callable[[dict[str, Array], Array], Array]
+    free_energy: Callable[[dict[str, Array], Array], Array]
+    zero_point_energy: Callable[[dict[str, Array]], Array]
 
 
-def _debye_einstein(variables: dict[str, Array], temperature: Array) -> Array:
-    """Return F of a solid with a share of Debye modes and the rest Einstein modes."""
-    share = variables["debye_fraction"]
-    acoustic = debye.helmholtz(variables["theta_debye"], temperature)
-    optical = einstein.helmholtz(variables["theta_einstein"], temperature)
-    return share * acoustic + (1 - share) * optical
+# (share of the modes, ``debye`` or ``einstein``, theta [K])
+Part = tuple[ArrayLike, ModuleType, ArrayLike]
+
+
+def mixture(
+    name: str,
+    variables: tuple[Variable, ...],
+    parts: Callable[[dict[str, Array]], Iterable[Part]],
+) -> Law:
+    """Return the law of a solid whose modes are shared among Debye and Einstein solids.
+
+    Args:
+        name: of the law.
+        variables: of the law.
+        parts: the parts of the solid, of the variables; the shares add up to 1.
+    """
+
+    def free_energy(values: dict[str, Array], temperature: Array) -> Array:
+        return sum(
+            share * solid.gibbs_energy(theta, temperature)
+            for share, solid, theta in parts(values)
+        )
+
+    def zero_point_energy(values: dict[str, Array]) -> Array:
+        return GAS_CONSTANT * sum(
+            share * solid.ZERO_POINT * theta for share, solid, theta in parts(values)
+        )
+
+    return Law(name, variables, free_energy, zero_point_energy)
+
+
+def _kelvin(name: str, typical: float) -> Variable:
+    return Variable(name, "K", "positive", typical)
+
+
+def _fraction(name: str, typical: float) -> Variable:
+    return Variable(name, "1", "fraction", typical)
+
+
+def _debye_einstein(values: dict[str, Array]) -> Iterable[Part]:
+    share = values["debye_fraction"]
+    yield share, debye, values["theta_debye"]
+    yield 1 - share, einstein, values["theta_einstein"]
+
+
+def _two_debye(values: dict[str, Array]) -> Iterable[Part]:
+    share = values["low_fraction"]
+    yield share, debye, values["theta_low"]
+    yield 1 - share, debye, values["theta_high"]
+
+
+def _debye_two_einstein(values: dict[str, Array]) -> Iterable[Part]:
+    acoustic, low = values["debye_fraction"], values["low_fraction"]
+    yield acoustic, debye, values["theta_debye"]
+    yield (1 - acoustic) * low, einstein, values["theta_low"]
+    yield (1 - acoustic) * (1 - low), einstein, values["theta_high"]
+
+
+_LEVELS = 8  # of the law "density"
+
+
+def _density(values: dict[str, Array]) -> Iterable[Part]:
+    """Yield a density of states on equal intervals of frequency, the lowest Debye-like.
+
+    The others are levels in the middle of their intervals. Each fraction is of the
+    modes that lower intervals leave, so that all shares are positive and add up to 1.
+    """
+    width, left = values["theta_max"] / _LEVELS, 1.0
+    for number in range(1, _LEVELS):
+        fraction = values[f"fraction_{number}"]
+        if number == 1:
+            yield fraction, debye, width
+        else:
+            yield left * fraction, einstein, (number - 0.5) * width
+        left = left * (1 - fraction)
+    yield left, einstein, (_LEVELS - 0.5) * width
 
 
 LAWS = {
     law.name: law
     for law in (
-        Law(
+        mixture(
             "debye",
-            (Variable("theta", "K", "positive", 450.0),),
-            lambda variables, t: debye.helmholtz(variables["theta"], t),
+            (_kelvin("theta", 450.0),),
+            lambda values: [(1.0, debye, values["theta"])],
         ),
-        Law(
+        mixture(
             "einstein",
-            (Variable("theta", "K", "positive", 350.0),),
-            lambda variables, t: einstein.helmholtz(variables["theta"], t),
+            (_kelvin("theta", 350.0),),
+            lambda values: [(1.0, einstein, values["theta"])],
         ),
-        Law(
+        mixture(
             "debye_einstein",
             (
-                Variable("theta_debye", "K", "positive", 350.0),
-                Variable("theta_einstein", "K", "positive", 420.0),
-                Variable("debye_fraction", "1", "fraction", 0.5),
+                _kelvin("theta_debye", 350.0),
+                _kelvin("theta_einstein", 420.0),
+                _fraction("debye_fraction", 0.5),
             ),
             _debye_einstein,
+        ),
+        mixture(
+            "two_debye",
+            (
+                _kelvin("theta_low", 300.0),
+                _kelvin("theta_high", 570.0),
+                _fraction("low_fraction", 0.5),
+            ),
+            _two_debye,
+        ),
+        mixture(
+            "debye_two_einstein",
+            (
+                _kelvin("theta_debye", 250.0),
+                _kelvin("theta_low", 300.0),
+                _kelvin("theta_high", 527.0),
+                _fraction("debye_fraction", 0.4),
+                _fraction("low_fraction", 0.5),
+            ),
+            _debye_two_einstein,
+        ),
+        mixture(
+            "density",
+            (
+                _kelvin("theta_max", 585.0),
+                _fraction("fraction_1", 0.06),
+                # All other shares are equal.
+                *(
+                    _fraction(f"fraction_{number}", 1 / (_LEVELS + 1 - number))
+                    for number in range(2, _LEVELS)
+                ),
+            ),
+            _density,
         ),
     )
 }
@@ -173,7 +294,7 @@ def evaluate_all(
     variables: dict[str, Float[ArrayLike, "..."]],
     temperature: Float[ArrayLike, "..."],
 ) -> dict[str, Float[Array, "..."]]:
-    """Return every property of a law by name, per mol of atoms, in ``UNITS``.
+    """Return every property of a law by name, in ``UNITS``.
 
     All arrays broadcast; the results are at least float32.
 
@@ -182,28 +303,63 @@ def evaluate_all(
         variables: the law's variables by name.
         temperature: T >= 0 [K].
     """
-    variables = {name: jnp.asarray(value) for name, value in variables.items()}
     dtype = jnp.promote_types(
         jnp.result_type(temperature, *variables.values(), 1.0), "float32"
     )
+    variables = {name: jnp.asarray(value, dtype) for name, value in variables.items()}
     temperature = jnp.asarray(temperature, dtype)
+    free_energy, entropy, heat_capacity = _derivatives(law, variables, temperature)
+    enthalpy = free_energy + temperature * entropy
+    ground = jnp.broadcast_to(law.zero_point_energy(variables), enthalpy.shape)
+    return {
+        "heat_capacity": heat_capacity,
+        "entropy": entropy,
+        "enthalpy": enthalpy,
+        "gibbs_energy": free_energy,
+        "internal_energy": ground + enthalpy,
+        "helmholtz": ground + free_energy,
+        "debye_temperature": _debye_temperature(law, variables, temperature),
+        "zero_point_energy": ground,
+    }
+
+
+def _derivatives(
+    law: Law, variables: dict[str, Array], temperature: Array
+) -> tuple[Array, Array, Array]:
+    """Return F - F(0), S and C_v of a law."""
 
     def free_energy_and_entropy(t: Array) -> tuple[Array, Array]:
-        """Return F and, along dT = -1, its change S = -dF/dT."""
+        """Return F - F(0) and, along dT = -1, its change S = -dF/dT."""
         return jax.jvp(
-            lambda t: law.helmholtz(variables, t), (t,), (-jnp.ones_like(t),)
+            lambda t: law.free_energy(variables, t), (t,), (-jnp.ones_like(t),)
         )
 
     # Along dT = T the change of S is T dS/dT = C_v, without a division by T = 0.
     (free_energy, entropy), (_, heat_capacity) = jax.jvp(
         free_energy_and_entropy, (temperature,), (temperature,)
     )
-    return {
-        "heat_capacity": heat_capacity,
-        "internal_energy": free_energy + temperature * entropy,
-        "entropy": entropy,
-        "helmholtz": free_energy,
-    }
+    return free_energy, entropy, heat_capacity
+
+
+def _debye_temperature(
+    law: Law, variables: dict[str, Array], temperature: Array
+) -> Array:
+    """Return the temperature of the Debye solid that has the C_v of a law.
+
+    It is constant towards both ends of the scale, where C_v does not determine it to
+    the digits of the numbers: C_v is 0 at the one, and at the other 3 R less a part
+    that falls with (theta / T)^2, as does what is left of the slope.
+    """
+    ground = jax.lax.stop_gradient(law.zero_point_energy(variables))
+    theta = jnp.maximum(ground / (debye.ZERO_POINT * GAS_CONSTANT), _SOFTEST)
+    rounding = 1e3 * float(jnp.finfo(temperature.dtype).eps)
+    safe = jnp.clip(temperature, _COLDEST * theta, rounding**-0.25 * theta)
+    return debye.debye_temperature(_derivatives(law, variables, safe)[2], safe)
+
+
+def is_extensive(property: str) -> bool:
+    """Return whether a property scales with the amount of substance."""
+    return "mol" in UNITS[property]
 
 
 def evaluate(
@@ -221,13 +377,14 @@ def evaluate(
         law: the law.
         property: one of ``PROPERTIES``; its unit is in ``UNITS``.
         variables: the law's variables by name.
-        temperature: T >= 0 [K].
+        temperature: T >= 0 [K]; of no effect on the zero-point energy.
         n_atoms: atoms per unit of substance that the result is a mol of, from
-            ``basis.atoms_per``.
+            ``basis.atoms_per``; of no effect on the Debye temperature.
 
     Raises:
         ValueError: there is no such property; the message lists the choices.
     """
     if property not in PROPERTIES:
         raise ValueError(f"property {property!r} is not one of {', '.join(PROPERTIES)}")
-    return evaluate_all(law, variables, temperature)[property] * n_atoms
+    value = evaluate_all(law, variables, temperature)[property]
+    return value * n_atoms if is_extensive(property) else value

@@ -27,14 +27,16 @@ def debye(theta, temperature):
         x = theta / t
         d, bose = debye_function(x), x / mp.expm1(x)
         log_term = -mp.log1p(-mp.exp(-x))
-        energy = R * (9 * theta / 8 + 3 * t * d)
+        ground = 9 * R / 8 * theta
+        energy = ground + 3 * R * t * d
         capacity = R * (12 * d - 9 * bose)
         entropy = R * (4 * d + 3 * log_term)
-        free = R * (9 * theta / 8 - t * (d + 3 * log_term))
+        gibbs = -R * t * (d + 3 * log_term)
         slope = R * (36 * (d - bose) + 9 * bose * (1 - x - bose))  # T dC_v/dT
         return {
             "internal_energy": (energy, (energy - t * capacity) / theta, capacity),
             "heat_capacity": (capacity, -slope / theta, slope / t),
             "entropy": (entropy, -capacity / theta, capacity / t),
-            "helmholtz": (free, energy / theta, -entropy),
+            "gibbs_energy": (gibbs, (energy - ground) / theta, -entropy),
+            "helmholtz": (ground + gibbs, energy / theta, -entropy),
         }
