@@ -108,6 +108,8 @@ def finetuning() -> ConfigDict:
     c.targets.units = ()
     c.targets.bases = ()  # cell, atom, formula or gram; "" where none applies
     c.targets.temperatures_k = ()  # 0 where none applies
+    c.targets.weights = ()  # of their errors in the loss; empty: 1 each
+    c.targets.factors = ()  # ratio of the labels to what the law gives; empty: 1 each
 
     c.folds = ConfigDict()
     c.folds.column = ""  # holds train and test, or the fold that tests the row
@@ -117,6 +119,7 @@ def finetuning() -> ConfigDict:
     c.folds.only = ()  # names of the folds to run; empty: all
     c.folds.protocol = "strict"  # strict: validation rows leave the training rows
     c.folds.validation_fraction = 0.1  # of the training rows; the paper takes 0.25
+    c.folds.exclude_twins = False  # no training row has the sentence of a held-out row
     c.members = 5  # of the ensemble per fold, each with its own seed
     c.members_at_once = 0  # side by side; 0: one per CPU core, all on GPU or TPU
 

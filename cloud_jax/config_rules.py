@@ -42,6 +42,8 @@ RULES = {
         lambda value: _are_texts(value) and _fills_in(value),
     ),
     "targets.temperatures_k": ("a tuple of finite numbers", _are_numbers),
+    "targets.weights": ("a tuple of finite numbers", _are_numbers),
+    "targets.factors": ("a tuple of finite numbers", _are_numbers),
     **dict.fromkeys(
         ("targets.columns", "targets.properties", "targets.units", "targets.bases",
          "folds.only"),

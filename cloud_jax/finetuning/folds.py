@@ -342,6 +342,16 @@ def plan_members(
     return members
 
 
+def without_twins(
+    rows: Int[np.ndarray, " n"],
+    held_out: Int[np.ndarray, " m"],
+    sentences: Sequence[str],
+) -> Int[np.ndarray, " k"]:
+    """Return the rows whose sentence is not that of a row that is held out."""
+    seen = {sentences[i] for i in held_out}
+    return np.array([i for i in rows if sentences[i] not in seen], dtype=int)
+
+
 def overlaps(sentences: Sequence[str], fold: Fold) -> Int[np.ndarray, " k"]:
     """Return the test rows whose sentence is also that of a training row."""
     trained = {sentences[i] for i in fold.train}

@@ -39,6 +39,7 @@ class Group(NamedTuple):
         keys: one per member, for initialisation and dropout.
         frame: of the labels.
         labels: of the table, in their frame.
+        weights: of each target in losses and scores.
     """
 
     members: Sequence[Member]
@@ -50,6 +51,7 @@ class Group(NamedTuple):
     keys: PRNGKeyArray
     frame: Frame
     labels: Float[np.ndarray, "N P"]
+    weights: Float[np.ndarray, " P"]
 
 
 def make_groups(job: Job, size: int) -> Iterator[Group]:
@@ -97,6 +99,7 @@ def make_groups(job: Job, size: int) -> Iterator[Group]:
             keys=jax.device_put(member_keys(config.seed, members), steps.sharding),
             frame=job.frame,
             labels=job.labels,
+            weights=target_weights(job),
         )
 
 
@@ -125,9 +128,16 @@ def step_settings(job: Job, *, steps_per_epoch: int) -> StepSettings:
             np.asarray(job.amounts, np.float32),
         ),
         loss=options.loss,
+        weights=target_weights(job),
         features=job.start.vocabulary.features if encoder.token_features else None,
         initial_encoder=job.start.params,
     )
+
+
+def target_weights(job: Job) -> Float[np.ndarray, " P"]:
+    """Return the weight of each target in losses and scores, 1 on average."""
+    weights = np.array([target.weight for target in job.targets], np.float32)
+    return weights / weights.mean()
 
 
 def make_scale(job: Job, members: Sequence[Member]) -> Scale:

@@ -1,7 +1,7 @@
 """The parts of a run, made from its configuration and checked against each other."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from cloud_jax.finetuning.folds import (
     folds_from_k,
     overlaps,
     plan_members,
+    without_twins,
 )
 from cloud_jax.finetuning.labels import (
     Frame,
@@ -135,13 +136,7 @@ def prepare(config: Any, *, reader: Callable[[Any, Start], Table] | None = None)
 
     # ---- folds, and the members of each ----
     folds = make_folds(config, table)
-    members = plan_members(
-        folds,
-        config.members,
-        protocol=config.folds.protocol,
-        fraction=config.folds.validation_fraction,
-        seed=config.folds.seed,
-    )
+    members = make_members(config, folds, table)
     for member in members:  # constant targets are refused before anything trains
         try:
             fit_scaling(table.targets, member.train, config.targets.columns)
@@ -221,6 +216,30 @@ def refuse_own_table(model: Model, table: Table) -> None:
         )
 
 
+def make_members(config: Any, folds: Sequence[Fold], table: Table) -> list[Member]:
+    """Return the members of all folds, fold by fold.
+
+    Raises:
+        FoldError: too few rows on one side.
+    """
+    settings = config.folds
+    members = plan_members(
+        folds,
+        config.members,
+        protocol=settings.protocol,
+        fraction=settings.validation_fraction,
+        seed=settings.seed,
+    )
+    if settings.exclude_twins and settings.protocol == "strict":
+        members = [
+            member._replace(
+                train=without_twins(member.train, member.validation, table.sentences)
+            )
+            for member in members
+        ]
+    return members
+
+
 def make_folds(config: Any, table: Table) -> list[Fold]:
     """Return the folds of a table that run.
 
@@ -260,4 +279,10 @@ def make_folds(config: Any, table: Table) -> list[Fold]:
             f"config.folds.only: there is no fold {', '.join(sorted(unknown))}; found "
             f"{', '.join(fold.name for fold in folds)}"
         )
-    return [fold for fold in folds if not settings.only or fold.name in settings.only]
+    folds = [fold for fold in folds if not settings.only or fold.name in settings.only]
+    if settings.exclude_twins:
+        folds = [
+            fold._replace(train=without_twins(fold.train, fold.test, table.sentences))
+            for fold in folds
+        ]
+    return folds

@@ -170,16 +170,22 @@ def log_epoch(
 
 
 def validation_scores(group: Group, params: PyTree) -> Float[np.ndarray, " M"]:
-    """Return the mean absolute error over validation labels, per training rows' MAD."""
+    """Return the weighted mean absolute error over validation labels, in MAD.
+
+    The mean absolute deviation (MAD) is that of the training rows.
+    """
     n_rows = len(group.labels)
     raw = member_outputs(group.steps, params, group.validation, n_rows=n_rows)
     values = group.steps.predict(np.nan_to_num(raw), np.arange(n_rows), group.scale)
     errors = np.abs(np.asarray(values) - group.labels)
     errors /= np.asarray(group.scale.mad)[:, None]
-    known = ~np.isnan(group.labels)
+    weights = np.where(np.isnan(group.labels), 0, group.weights)
     return np.array(
         [
-            errors[i, member.validation][known[member.validation]].mean()
+            np.average(
+                np.nan_to_num(errors[i, member.validation]),
+                weights=weights[member.validation],
+            )
             for i, member in enumerate(group.members)
         ],
         np.float32,

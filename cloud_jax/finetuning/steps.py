@@ -71,6 +71,7 @@ class StepSettings(NamedTuple):
         predict: from raw outputs to targets.
         labels: of the whole table.
         loss: a key of `LOSSES`, of errors in units of the mean absolute deviation.
+        weights: of each target in the loss, 1 on average.
         features: descriptors of the tokens, or None.
         initial_encoder: parameters to start with; None starts at random.
     """
@@ -80,6 +81,7 @@ class StepSettings(NamedTuple):
     predict: Predict
     labels: Labels
     loss: str
+    weights: Float[np.ndarray, " P"]
     features: Float[np.ndarray, "V F"] | None
     initial_encoder: PyTree | None
 
@@ -168,16 +170,17 @@ def mean_loss(
     scale: Scale,
     key: PRNGKeyArray,
 ) -> Float[Array, ""]:
-    """Return the mean loss over the labels of a batch, of all targets together."""
+    """Return the weighted mean loss over the labels of a batch, of all targets."""
     # Row -1 marks an unused place: it reads the labels of row 0 and counts for 0.
     used = batch["row"] >= 0
     raw = raw_outputs(settings, params, batch, key=key)
     row = jnp.maximum(batch["row"], 0)
-    losses = target_losses(settings, raw, row, scale).mean(-1)
+    weights = settings.weights
+    losses = (target_losses(settings, raw, row, scale) * weights).mean(-1)
     known = ~jnp.isnan(settings.labels.values[row])
     # Labels per target, so that with every label there they are the crystals.
-    n_labels = jnp.maximum((known * used[..., None]).sum(), 1) / known.shape[-1]
-    return jnp.sum(losses * used) / n_labels
+    weight = (known * weights * used[..., None]).sum() / known.shape[-1]
+    return jnp.sum(losses * used) / jnp.maximum(weight, jnp.finfo(weight.dtype).tiny)
 
 
 def train_member(

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from cloud_jax.finetuning.table import Table
 from cloud_jax.physics.basis import BASES, unit_of
-from cloud_jax.physics.laws import PROPERTIES, Law, constrain, evaluate
+from cloud_jax.physics.laws import PROPERTIES, UNITS, Law, constrain, evaluate
 from cloud_jax.scope import tables
 
 # (raw outputs [..., O], amounts [..., P], mean [P] and standard deviation [P] of the
@@ -23,6 +23,8 @@ from cloud_jax.scope import tables
 Predict = Callable[[Array, Array, Array, Array], Array]
 
 _KILO = {"": 1.0, "k": 1000.0}
+# The properties of the law at 0 K, whose labels therefore name no temperature.
+_AT_ZERO = ("zero_point_energy", "debye_temperature")
 
 
 class Target(NamedTuple):
@@ -34,6 +36,9 @@ class Target(NamedTuple):
         unit: for labels of predictions, such as "J/(mol K)".
         basis: "cell", "atom", "formula" or "gram"; empty where that means nothing.
         temperature_k: of the property; None where it has none.
+        weight: of its errors in the loss; what has weight 0 is calibrated only.
+        factor: ratio of its labels to what the law gives: the bias of a model, where
+            they come from one.
     """
 
     name: str
@@ -41,14 +46,16 @@ class Target(NamedTuple):
     unit: str
     basis: str
     temperature_k: float | None
+    weight: float = 1.0
+    factor: float = 1.0
 
 
 def make_targets(settings: Any) -> tuple[Target, ...]:
     """Return the targets that `config.targets` lists.
 
     Raises:
-        ValueError: lists of different lengths, no target, a column named twice, or an
-            unknown basis.
+        ValueError: lists of different lengths, no target, a column named twice, an
+            unknown basis, or a weight or a factor out of its range.
     """
     lists = {
         "columns": settings.columns,
@@ -56,6 +63,8 @@ def make_targets(settings: Any) -> tuple[Target, ...]:
         "units": settings.units,
         "bases": settings.bases,
         "temperatures_k": settings.temperatures_k,
+        "weights": settings.weights or (1.0,) * len(settings.columns),
+        "factors": settings.factors or (1.0,) * len(settings.columns),
     }
     lengths = {name: len(values) for name, values in lists.items()}
     if not settings.columns or len(set(lengths.values())) > 1:
@@ -73,9 +82,22 @@ def make_targets(settings: Any) -> tuple[Target, ...]:
                 f"config.targets.bases: found {basis!r}, expected one of "
                 f"{', '.join(BASES)}, or nothing"
             )
+    weights = lists["weights"]
+    if min(weights) < 0 or not any(weights):
+        raise ValueError(
+            f"config.targets.weights: found {weights}, expected no negative number and "
+            "at least one above 0"
+        )
+    if min(lists["factors"]) <= 0:
+        raise ValueError(
+            f"config.targets.factors: found {settings.factors}, expected numbers "
+            "above 0"
+        )
     return tuple(
-        Target(column, property or column, unit, basis, float(kelvin) or None)
-        for column, property, unit, basis, kelvin in zip(*lists.values(), strict=True)
+        Target(column, property or column, unit, basis, float(kelvin) or None, *numbers)
+        for column, property, unit, basis, kelvin, *numbers in zip(
+            *lists.values(), strict=True
+        )
     )
 
 
@@ -88,6 +110,8 @@ def check_physics(targets: Sequence[Target]) -> None:
                 f"{', '.join(PROPERTIES)}, found property {target.property!r}; "
                 "name it in config.targets.properties"
             )
+        if target.property in _AT_ZERO:
+            continue
         if target.temperature_k is None or not 0 <= target.temperature_k < np.inf:
             raise ValueError(
                 f"target {target.name}: a physics head needs the temperature of "
@@ -120,7 +144,7 @@ def prediction(law: Law | None, targets: Sequence[Target]) -> Predict:
     ) -> Float[Array, "*N P"]:
         variables = constrain(law, raw)
         values = [
-            evaluate(law, target.property, variables, target.temperature_k)
+            evaluate(law, target.property, variables, target.temperature_k or 0.0)
             for target in targets
         ]
         return jnp.stack(values, axis=-1) * amounts
@@ -133,6 +157,8 @@ def target_amounts(
 ) -> Float[np.ndarray, "N P"]:
     """Return mol of atoms per unit of each target's basis, per J of its unit.
 
+    They are multiplied by the factor of the target.
+
     Args:
         law: of the head; without one all amounts are 1.
         targets: what is learned.
@@ -144,10 +170,15 @@ def target_amounts(
             does not hold the number of atoms.
     """
     if law is None:
+        if any(target.factor != 1 for target in targets):
+            raise ValueError("config.targets.factors: they need a law, config.head.law")
         return np.ones(table.targets.shape)
     columns = []
     for target in targets:
-        factor = joule_per_unit(target)
+        if UNITS[target.property] == "K":
+            check_kelvin(target)
+            columns.append(np.full(len(table.ids), target.factor))
+            continue
         if target.basis == "cell" and not table.n_atoms.all():
             raise ValueError(
                 f"target {target.name} is per mol of primitive cells: name the column "
@@ -159,8 +190,18 @@ def target_amounts(
                 "sentences give rounded fractions: use the canonical dialect, or "
                 "convert the column to basis 'cell' or 'atom'"
             )
-        columns.append(atoms_per_basis(target.basis, table) / factor)
+        atoms = atoms_per_basis(target.basis, table)
+        columns.append(target.factor * atoms / joule_per_unit(target))
     return np.stack(columns, axis=1)
+
+
+def check_kelvin(target: Target) -> None:
+    """Raise ValueError for a temperature with another unit than K, or with a basis."""
+    if target.unit != "K" or target.basis:
+        raise ValueError(
+            f"target {target.name}: found unit {target.unit!r} and basis "
+            f"{target.basis!r}, expected K and no basis for {target.property}"
+        )
 
 
 def joule_per_unit(target: Target) -> float:

@@ -14,6 +14,7 @@ from cloud_jax.finetuning.folds import (
     folds_from_k,
     overlaps,
     validation_rows,
+    without_twins,
 )
 
 IDS = [f"mp-{i}" for i in range(6)]
@@ -217,3 +218,10 @@ def test_an_unknown_protocol_is_refused():
 def test_overlaps_are_test_rows_that_equal_a_training_row():
     fold = Fold("f", np.array([0, 1]), np.array([2, 3, 4]))
     assert overlaps(["x", "y", "y", "z", "x"], fold).tolist() == [2, 4]
+
+
+def test_rows_without_twins_share_no_sentence_with_what_is_held_out():
+    sentences = ["x", "y", "y", "z", "x"]
+    assert without_twins(np.array([0, 1, 3]), np.array([2, 4]), sentences).tolist() == [
+        3
+    ]

@@ -16,6 +16,8 @@ from cloud_jax.finetuning.steps import (
     Scale,
     StepSettings,
     compile_steps,
+    init_params,
+    mean_loss,
     member_mesh,
 )
 from cloud_jax.finetuning.targets import Target, prediction
@@ -40,6 +42,7 @@ SETTINGS = StepSettings(
     predict=prediction(None, [CV]),
     labels=LABELS,
     loss="l1",
+    weights=np.ones(1, np.float32),
     features=None,
     initial_encoder=None,
 )
@@ -223,3 +226,33 @@ def test_pretrained_parameters_start_in_float32_and_the_head_at_random(together)
         np.testing.assert_array_equal(b, jnp.stack([a, a]).astype(jnp.float32))
     kernel = state.params["head"]["output"]["kernel"]
     assert (kernel[0] != kernel[1]).any()
+
+
+def test_a_target_of_weight_0_changes_no_gradient():
+    """Two targets, the second of weight 0, train like the first alone at weight 1."""
+    labels = np.concatenate([LABELS.values, 100 + 7 * LABELS.values[::-1]], axis=1)
+    both = SETTINGS._replace(
+        model=PropertyModel(CONFIG, 1, 2),
+        predict=prediction(None, [CV, CV]),
+        labels=Labels(labels, np.ones((N, 2), np.float32)),
+        weights=np.array([2, 0], np.float32),
+    )
+    scale = Scale(*(np.ones((1, 2), np.float32) for _ in range(3)))
+    batches, _, keys = parts([1])
+    batch = jax.tree.map(lambda leaf: jnp.asarray(leaf[0]), batches(0))
+    params = init_params(both, keys[0])
+
+    def loss(settings, params):
+        return mean_loss(settings, params, batch, take(scale, 0), keys[0])
+
+    without = both._replace(labels=both.labels._replace(values=labels * [1, np.nan]))
+    assert loss(both, params) == loss(without, params)
+    gradient = jax.grad(lambda p: loss(both, p))(params)
+    for a, b in zip(
+        jax.tree.leaves(gradient),
+        jax.tree.leaves(jax.grad(lambda p: loss(without, p))(params)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+    unweighted = both._replace(weights=np.ones(2, np.float32))
+    assert loss(unweighted, params) != loss(both, params)

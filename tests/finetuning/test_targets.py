@@ -11,6 +11,7 @@ from cloud_jax.finetuning.targets import (
     Target,
     check_physics,
     composition,
+    make_targets,
     n_outputs,
     prediction,
     target_amounts,
@@ -103,3 +104,43 @@ def test_regression_undoes_the_scaling():
 def test_what_no_law_can_give_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         check_physics([CV._replace(**change)])
+
+
+def test_a_temperature_as_a_target_has_no_basis():
+    theta = Target("theta", "debye_temperature", "K", "", None)
+    found = target_amounts(get_law("debye"), [theta], TABLE, dialect="canonical")
+    assert found.tolist() == [[1.0]]
+    biased = theta._replace(factor=1.07)
+    found = target_amounts(get_law("debye"), [biased], TABLE, dialect="canonical")
+    assert found.tolist() == [[1.07]]
+    with pytest.raises(ValueError, match="need a law"):
+        target_amounts(None, [biased], TABLE, dialect="canonical")
+    for wrong in (theta._replace(unit="J/mol"), theta._replace(basis="atom")):
+        with pytest.raises(ValueError, match="expected K and no basis"):
+            target_amounts(get_law("debye"), [wrong], TABLE, dialect="canonical")
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("weights", (0.0, 0.0)),
+        ("weights", (1.0, -1.0)),
+        ("weights", (1.0,)),
+        ("factors", (1.0, 0.0)),
+    ],
+)
+def test_weights_and_factors_that_cannot_be_used_are_refused(name, numbers):
+    settings = SimpleNamespace(
+        columns=("a", "b"),
+        properties=("", ""),
+        units=("", ""),
+        bases=("", ""),
+        temperatures_k=(0.0, 0.0),
+        weights=(),
+        factors=(),
+    )
+    setattr(settings, name, numbers)
+    with pytest.raises(ValueError, match=r"config\.targets"):
+        make_targets(settings)
+    setattr(settings, name, ())
+    assert [target.weight for target in make_targets(settings)] == [1.0, 1.0]
