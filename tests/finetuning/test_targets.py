@@ -96,7 +96,7 @@ def test_regression_undoes_the_scaling():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"property": "hardness"}, "one of heat_capacity, internal_energy"),
+        ({"property": "hardness"}, "one of heat_capacity, entropy"),
         ({"temperature_k": None}, "needs the temperature"),
         ({"temperature_k": -1.0}, "found -1.0"),
     ],
