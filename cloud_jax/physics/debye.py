@@ -96,6 +96,8 @@ internal_energy, heat_capacity, entropy, gibbs_energy, helmholtz = properties(
 )
 
 
+# Over R; (T / theta)^3 is 200 times smaller and still fits float32.
+_FROZEN_CAPACITY = 1e-30
 # Newton's steps from a start that is off by 6 % at most; the third leaves rounding.
 _STEPS = 3
 
@@ -127,15 +129,16 @@ def debye_temperature(
 ) -> Float[Array, "..."]:
     """Return the theta [K] of the Debye solid with this heat capacity.
 
-    It is infinite where there is no heat capacity, and 0 where the heat capacity is
-    3 R within rounding, or more.
+    It is infinite where the heat capacity vanishes, and 0 where it is 3 R within
+    rounding, or more.
 
     Args:
         heat_capacity: C_v [J/(K mol of atoms)].
         temperature: T > 0 [K].
     """
     capacity = heat_capacity / GAS_CONSTANT
-    none = capacity <= 0
+    frozen = capacity < _FROZEN_CAPACITY
     full = capacity >= 3 * (1 - 32 * jnp.finfo(capacity.dtype).eps)
-    x = _inverse_capacity(jnp.where(none | full, 1.0, capacity))
-    return temperature * jnp.where(none, jnp.inf, jnp.where(full, 0.0, x))
+    x = _inverse_capacity(jnp.where(frozen | full, 1.0, capacity))
+    theta = temperature * jnp.where(full, 0.0, x)
+    return jnp.where(frozen, jnp.inf, theta)

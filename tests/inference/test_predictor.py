@@ -59,9 +59,13 @@ def test_columns_say_what_a_number_is(predictor):
     energy = {"unit": "kJ/mol", "basis": "formula"}
     assert units.to_dict("index") == {
         "heat_capacity": capacity,
-        "internal_energy": energy,
         "entropy": capacity,
+        "enthalpy": energy,
+        "gibbs_energy": energy,
+        "internal_energy": energy,
         "helmholtz": energy,
+        "debye_temperature": {"unit": "K", "basis": ""},
+        "zero_point_energy": energy,
     }
     assert set(frame["formula"]) == {"Fe"}
     assert (frame["lower"] <= frame["value"]).all()
