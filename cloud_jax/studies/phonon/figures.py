@@ -36,7 +36,7 @@ def heat_capacity_plot(path: str | Path, materials: Sequence[Material]) -> None:
     """
     rows = ceil(len(materials) / _PER_ROW)
     figure = Figure((PAGE, _HEIGHT * rows + 0.6), layout="constrained")
-    axes = figure.subplots(rows, _PER_ROW, squeeze=False).flat
+    axes = list(figure.subplots(rows, _PER_ROW, squeeze=False).flat)
     handles = {}
     for axis, material in zip(axes, materials, strict=False):
         _draw(axis, material)
@@ -45,7 +45,7 @@ def heat_capacity_plot(path: str | Path, materials: Sequence[Material]) -> None:
         title += f" ({material.role})" if material.role else ""
         axis.set_title(title, **FONT)
         handles |= dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
-    for axis in list(axes)[len(materials) :]:
+    for axis in axes[len(materials) :]:
         axis.set_axis_off()
     figure.supxlabel("temperature (K)", **FONT)
     figure.supylabel("heat capacity (J/(mol K)) per mol of formula units", **FONT)
