@@ -29,6 +29,10 @@ that held the stated share of the calibration rows. flags say what is unusual:
   unseen_space_group, unseen_element:X, unseen_wyckoff:X, unseen_count:X,
   unseen_fraction:X, unseen_token:X, longer_than_trained
       absent from the labelled training rows: do not rely on the interval
+  not_calibrated:few_neighbours, not_calibrated:elemental_crystal,
+  not_calibrated:X_in_metal
+      far from the training rows, one element, or a metal with an element that no
+      labelled metal holds: too few labels tested intervals there
 
 The exit code is 0 if at least one crystal was predicted; a warning counts the rest.
 """

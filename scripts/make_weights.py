@@ -62,6 +62,7 @@ def write_model(source: Path, target: Path, encoder: bool) -> None:
         description=description,
         vocabulary=model.vocabulary,
         params=jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.bfloat16), params),
+        novelty=None if encoder else model.novelty,
     )
     size = sum(path.stat().st_size for path in target.iterdir())
     print(f"{target}: {size / 1e6:.2f} MB")

@@ -6,10 +6,16 @@ regression it is |predicted - true|. For a law it is |ln s|, where s is the fact
 all characteristic temperatures at which the prediction equals the label: one number
 that moves every property at every temperature.
 
+Where a model has a law and enough such rows, a residual is divided by how much
+residuals grow with the distance from the training rows (`novelty.fit_widening`): the
+intervals of new crystals are wider by that (locally weighted conformal prediction, Lei
+et al. 2018, arXiv 1604.04173, section 5.2).
+
 The quantile is that of n + 1 rows (Vovk et al. 2005; Angelopoulos & Bates 2021, arXiv
 2107.07511, section 1). The stated level is nominal: it holds for the label's property
 and temperature, and cautiously, since the mean of all members errs less than that of
-those that held a row out. Elsewhere nothing was calibrated.
+those that held a row out. How other temperatures and properties take their widths from
+these is said in `inference.intervals`.
 """
 
 import math
@@ -22,6 +28,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from cloud_jax.finetuning.job import Job
 from cloud_jax.finetuning.loop import Trained
+from cloud_jax.finetuning.novelty import calibrating_targets, fit_widening
 from cloud_jax.finetuning.targets import Target
 from cloud_jax.physics.laws import Law, constrain, evaluate, scale_temperatures
 
@@ -29,11 +36,18 @@ from cloud_jax.physics.laws import Law, constrain, evaluate, scale_temperatures
 _WIDEST = math.log(20)
 
 
-def calibrate(job: Job, trained: Trained) -> dict[str, Any]:
+def calibrate(
+    job: Job, trained: Trained, distance: Float[np.ndarray, " N"] | None = None
+) -> dict[str, Any]:
     """Return the `calibration` entry of a model folder.
 
     It is empty where no member held a row out (protocol `paper`), and lacks a target
     with too few labelled rows for the level.
+
+    Args:
+        job: with the labels.
+        trained: with the predictions.
+        distance: of held-out rows from training rows, NaN for others.
     """
     held_out = np.zeros(trained.raw.shape[:2], bool)
     for index, member in enumerate(job.members):
@@ -41,15 +55,26 @@ def calibrate(job: Job, trained: Trained) -> dict[str, Any]:
             held_out[index, member.validation] = True
     if not held_out.any():
         return {}
-    level, targets = job.config.confidence, {}
-    for i, target in enumerate(job.targets):
+    level = job.config.confidence
+    found = np.full(job.table.targets.shape, np.nan)
+    for i in range(len(job.targets)):
         labelled = ~np.isnan(job.table.targets[:, i])
         rows = np.flatnonzero(held_out.any(axis=0) & labelled)
-        found = residuals(job, trained, i, rows, held_out[:, rows])
-        if (quantile := conformal_quantile(found, level)) is not None:
-            entry = {"level": level, "n": len(rows), "quantile": quantile}
+        found[rows, i] = residuals(job, trained, i, rows, held_out[:, rows])
+    widening = None
+    if distance is not None:
+        counts = calibrating_targets(job.targets)
+        widening = fit_widening(found[:, counts], distance, level)
+    if widening:
+        found /= widening.scale(distance)[:, None]
+    targets = {}
+    for target, column in zip(job.targets, found.T, strict=True):
+        column = column[~np.isnan(column)]
+        if (quantile := conformal_quantile(column, level)) is not None:
+            entry = {"level": level, "n": len(column), "quantile": quantile}
             targets[target.name] = entry
-    return {"targets": targets}
+    novelty = {"novelty": widening._asdict()} if widening else {}
+    return {"targets": targets, **novelty}
 
 
 def residuals(
@@ -101,6 +126,7 @@ def log_factors(
         held_out: which members count for a row.
         per_atom: labels, J per mol of atoms.
     """
+    kelvin = target.temperature_k or 0.0  # None for a zero-point energy
     with jax.enable_x64(True):
         variables = constrain(law, jnp.asarray(raw, jnp.float64))
         weight = jnp.asarray(held_out / held_out.sum(axis=0))
@@ -108,7 +134,7 @@ def log_factors(
         @jax.jit
         def at(log_s: Float[Array, " n"]) -> Float[Array, " n"]:
             scaled = scale_temperatures(law, variables, jnp.exp(log_s))
-            values = evaluate(law, target.property, scaled, target.temperature_k)
+            values = evaluate(law, target.property, scaled, kelvin)
             return (values * weight).sum(axis=0)
 
         # Every property rises or falls with theta throughout, so bisection finds it.

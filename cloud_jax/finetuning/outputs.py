@@ -20,6 +20,11 @@ from cloud_jax.files import atomic_open, write_json
 from cloud_jax.finetuning.calibration import calibrate
 from cloud_jax.finetuning.job import Job
 from cloud_jax.finetuning.loop import Trained
+from cloud_jax.finetuning.novelty import (
+    held_out_distances,
+    labelled_chemistry,
+    labelled_rows,
+)
 from cloud_jax.finetuning.results import fold_predictions
 from cloud_jax.finetuning.steps import Scale
 from cloud_jax.models.folder import save_model
@@ -81,8 +86,12 @@ def draw_parity(path: Path, job: Job, trained: Trained, found: dict[str, Any]) -
 def write_model(directory: Path, job: Job, trained: Trained) -> None:
     """Write the members of all folds as one model folder."""
     config, params = job.config, trained.params
+    novelty = distance = None
     if job.law is None:
         params = unscale_output(params, trained.scale)
+    elif config.folds.protocol == "strict":
+        novelty, distance = held_out_distances(job, params)
+    calibration = calibrate(job, trained, distance)
     save_model(
         directory,
         description={
@@ -102,7 +111,7 @@ def write_model(directory: Path, job: Job, trained: Trained) -> None:
                 )
             ],
             "members": len(job.members),
-            "calibration": calibrate(job, trained),
+            "calibration": calibration,
             "domain": domain(job),
             "provenance": {
                 "protocol": config.folds.protocol,
@@ -112,6 +121,7 @@ def write_model(directory: Path, job: Job, trained: Trained) -> None:
         },
         vocabulary=job.start.vocabulary,
         params=params,
+        novelty=novelty if "novelty" in calibration else None,
     )
 
 
@@ -134,6 +144,10 @@ def domain(job: Job) -> dict[str, Any]:
             name: pack_sentences(compress(sentences, has_label))
             for name, has_label in _labelled(job, seen).items()
         },
+        **labelled_chemistry(
+            job.start.vocabulary,
+            [job.table.tokens[row] for row in seen[labelled_rows(job)[seen]]],
+        ),
     }
 
 

@@ -1,18 +1,24 @@
 """Records as inputs of the model, each with flags for what training did not cover."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from cloud_jax.models.folder import DESCRIPTION, Model, ModelFolderError
+from cloud_jax.models.novelty import Widening
 from cloud_jax.scope import Rejection, tables
+from cloud_jax.scope.element_classes import is_metal
 from cloud_jax.scope.pipeline import Options, Record, Reject
 from cloud_jax.scope.search import finder
 from cloud_jax.scope.symmetry import electronegativity
 
 # Generator letters follow from the space group, which has a flag of its own.
 _ROLES = ("element", "wyckoff", "count", "fraction")
+_FEW_ELEMENTAL = 20  # calibration rows: with fewer, a tenth of them is one or none
+NOT_CALIBRATED = "not_calibrated"
 
 
 class Crystal(NamedTuple):
@@ -23,9 +29,11 @@ class Crystal(NamedTuple):
         tokens: ids in the model's vocabulary.
         formula: reduced, (element, count) pairs by rising electronegativity.
         n_atoms: in the primitive cell.
-        flags: notes from reading, then those of `unseen`.
+        flags: notes from reading, then those of `unseen`, `uncalibrated` and
+            `with_distances`.
         sentence: in the model's dialect.
         space_group: number.
+        distance: from the training rows, see `models.novelty`; NaN if not known.
     """
 
     id: str
@@ -35,6 +43,7 @@ class Crystal(NamedTuple):
     flags: tuple[str, ...]
     sentence: str
     space_group: int
+    distance: float = math.nan
 
     @property
     def formula_text(self) -> str:
@@ -92,12 +101,15 @@ def _crystal(record: Record, model: Model) -> Crystal | Reject:
         tokens = model.vocabulary.encode(sentence)
     except Rejection as rejection:  # the model's vocabulary may be another program's
         return Reject(record.id, "tokenise", rejection.code, rejection.message)
+    formula = _pairs(record.formula)
+    outside = unseen(model, sentence, tokens)
+    outside += uncalibrated(model, [element for element, _ in formula])
     return Crystal(
         id=record.id,
         tokens=tokens,
-        formula=_pairs(record.formula),
+        formula=formula,
         n_atoms=record.n_atoms,
-        flags=(*record.flags, *unseen(model, sentence, tokens)),
+        flags=(*record.flags, *outside),
         sentence=sentence,
         space_group=record.space_group,
     )
@@ -136,3 +148,47 @@ def unseen(model: Model, sentence: str, tokens: list[int]) -> list[str]:
     if len(tokens) > domain.get("longest", len(tokens)):
         flags.append("longer_than_trained")
     return flags
+
+
+def uncalibrated(model: Model, elements: Sequence[str]) -> list[str]:
+    """Name the chemistry for which too few labels test the intervals.
+
+    Returns:
+        Flags: `not_calibrated:elemental_crystal`, and `not_calibrated:Fe_in_metal` for
+        an element of a metal that no labelled metal holds; none where model.json does
+        not say.
+    """
+    domain = model.description.get("domain") or {}
+    flags = []
+    if len(elements) == 1 and domain.get("elemental", math.inf) < _FEW_ELEMENTAL:
+        flags.append(f"{NOT_CALIBRATED}:elemental_crystal")
+    if "in_metals" in domain and all(map(is_metal, elements)):
+        unknown = sorted(set(elements) - set(domain["in_metals"]))
+        flags += [f"{NOT_CALIBRATED}:{element}_in_metal" for element in unknown]
+    return flags
+
+
+def with_distances(
+    crystals: Sequence[Crystal], model: Model, states: Float[np.ndarray, "N D"]
+) -> list[Crystal]:
+    """Return crystals with their distances from the training rows.
+
+    Those farther than nearly all calibration rows have the flag
+    `not_calibrated:few_neighbours`.
+
+    Args:
+        crystals: N of them.
+        model: with states of its training rows.
+        states: of the crystals, of the first member.
+    """
+    far = Widening(**model.description["calibration"]["novelty"]).far
+    flag = f"{NOT_CALIBRATED}:few_neighbours"
+    return [
+        crystal._replace(
+            distance=distance,
+            flags=(*crystal.flags, flag) if distance > far else crystal.flags,
+        )
+        for crystal, distance in zip(
+            crystals, model.novelty.distances(states).tolist(), strict=True
+        )
+    ]

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from cloud_jax.inference import network
-from cloud_jax.inference.crystals import Crystal, options_of, to_crystals
+from cloud_jax.inference.crystals import (
+    Crystal,
+    options_of,
+    to_crystals,
+    with_distances,
+)
 from cloud_jax.inference.inputs import object_items, parse
 from cloud_jax.inference.properties import (
     PredictionRequest,
@@ -22,6 +26,7 @@ from cloud_jax.inference.properties import (
 )
 from cloud_jax.inference.tables import rows, wide_rows
 from cloud_jax.inference.temperatures import check_temperatures
+from cloud_jax.models import network
 from cloud_jax.models.folder import Model, check_fields, load_model
 from cloud_jax.scope.pipeline import Options, Reject
 
@@ -159,7 +164,10 @@ class Predictor:
     def outputs(
         self, crystals: Sequence[Crystal]
     ) -> tuple[list[Crystal], Float[np.ndarray, "N M O"], list[Reject]]:
-        """Return the crystals with finite outputs, these outputs, and rejects."""
+        """Return the crystals with finite outputs, these outputs, and rejects.
+
+        The crystals know their distance from the training rows, if the model does.
+        """
         if not crystals:
             description = self.model.description
             shape = (0, description["members"], description["head"]["outputs"])
@@ -173,6 +181,8 @@ class Predictor:
             if not good
         ]
         kept = [c for c, good in zip(crystals, finite, strict=True) if good]
+        if kept and self.model.novelty:
+            kept = with_distances(kept, self.model, self.cls_states(kept))
         return kept, raw[finite], rejects
 
     def cls_states(self, crystals: Sequence[Crystal]) -> Float[np.ndarray, "N D"]:

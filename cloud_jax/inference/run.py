@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cloud_jax.cores import usable_cores
 from cloud_jax.files import atomic_open
-from cloud_jax.inference.crystals import Crystal, to_crystals
+from cloud_jax.inference.crystals import NOT_CALIBRATED, Crystal, to_crystals
 from cloud_jax.inference.inputs import count_paths, parse, path_items, skipped_files
 from cloud_jax.inference.outputs import (
     CsvWriter,
@@ -131,7 +131,7 @@ def _summary(
         flag
         for crystal in crystals
         for flag in {flag.partition(":")[0] for flag in crystal.flags}
-        if flag.startswith("unseen") or flag == "longer_than_trained"
+        if flag.startswith(("unseen", NOT_CALIBRATED)) or flag == "longer_than_trained"
     )
     if outside:
         counts = ", ".join(f"{flag} {count:,}" for flag, count in outside.most_common())

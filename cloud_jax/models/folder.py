@@ -2,7 +2,8 @@
 
     model.json            what it is: dialect, encoder, head, targets, provenance
     vocabulary.json       tokens and their descriptors
-    weights.safetensors   arrays, named by their path in the parameter tree
+    weights.safetensors   arrays, named by their path in the parameter tree; under
+                          `novelty/` the states of training rows, where it has them
 
 The folder is written under a temporary name and renamed, and model.json holds the
 SHA-256 of the weights, so that a partial or damaged model is never read. Pretraining,
@@ -21,6 +22,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import PyTree
 
 from cloud_jax.models.bert import EncoderConfig
+from cloud_jax.models.novelty import TrainingStates
 from cloud_jax.scope.vocabulary import Vocabulary
 from cloud_jax.scope.vocabulary_file import load_vocabulary
 
@@ -30,6 +32,7 @@ DESCRIPTION, VOCABULARY, WEIGHTS = (
     "vocabulary.json",
     "weights.safetensors",
 )
+_NOVELTY = "novelty"  # first part of the names of arrays that are not parameters
 # Fields of model.json that prediction needs, by kind of model.
 _ENCODER_FIELDS = ("dialect", "symprec", "angle_tolerance", "max_tokens", "encoder")
 _REQUIRED_FIELDS = {
@@ -56,12 +59,14 @@ class Model(NamedTuple):
         description: the content of model.json.
         vocabulary: tokens of the model's dialect.
         params: nested dict of arrays, in the dtype they are stored in.
+        novelty: states of training rows of the first member; None without them.
     """
 
     directory: Path
     description: dict[str, Any]
     vocabulary: Vocabulary
     params: PyTree
+    novelty: TrainingStates | None = None
 
 
 def save_model(
@@ -70,6 +75,7 @@ def save_model(
     description: dict[str, Any],
     vocabulary: Vocabulary,
     params: PyTree,
+    novelty: TrainingStates | None = None,
 ) -> None:
     """Write a model folder, replacing an existing one.
 
@@ -78,6 +84,7 @@ def save_model(
         description: JSON values; format, version, dialect and hashes are added.
         vocabulary: tokens of the dialect that the model was trained in.
         params: nested dict of arrays.
+        novelty: states of training rows of the first member.
 
     Raises:
         OSError: writing failed; no partial model is left under the name.
@@ -90,7 +97,8 @@ def save_model(
     partial = directory.with_name(f".{directory.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    arrays = flatten_dict(jax.tree.map(jax.numpy.asarray, params), sep="/")
+    stored = params | ({_NOVELTY: novelty._asdict()} if novelty else {})
+    arrays = flatten_dict(jax.tree.map(jax.numpy.asarray, stored), sep="/")
     content = save(arrays)
     (partial / WEIGHTS).write_bytes(content)
     vocabulary.save(partial / VOCABULARY)
@@ -175,7 +183,11 @@ def load_model(directory: Path) -> Model:
         arrays = {name: _to_array(**found) for name, found in deserialize(content)}
     except (SafetensorError, KeyError) as error:
         raise ModelFolderError(f"{directory / WEIGHTS}: {error}") from error
-    return Model(directory, description, vocabulary, unflatten_dict(arrays, sep="/"))
+    params = unflatten_dict(arrays, sep="/")
+    novelty = params.pop(_NOVELTY, None)
+    if novelty:
+        novelty = TrainingStates.from_arrays(novelty)
+    return Model(directory, description, vocabulary, params, novelty)
 
 
 def check_fields(model: Model) -> None:

@@ -9,9 +9,9 @@ from pymatgen.core import Lattice, Structure
 
 import cloud_jax
 from cloud_jax.inference import inputs
-from cloud_jax.inference.network import head_outputs
 from cloud_jax.inference.predictor import Predictor
 from cloud_jax.inference.properties import PredictionError
+from cloud_jax.models.network import head_outputs
 from cloud_jax.scope import Cell, build_vocabulary
 from cloud_jax.scope.pipeline import Options, Reject
 

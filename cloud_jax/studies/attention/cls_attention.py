@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from cloud_jax.inference.network import padded_blocks, padded_length
 from cloud_jax.models.bert import Encoder, unroll
 from cloud_jax.models.folder import DESCRIPTION, Model, encoder_config
+from cloud_jax.models.network import padded_blocks, padded_length
 from cloud_jax.studies.attention.sentences import Sentence
 
 _CHUNK = 4096  # sentences whose attention by head is in memory at once

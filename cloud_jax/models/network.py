@@ -41,17 +41,19 @@ def head_outputs(
 
 
 def cls_states(
-    model: Model, sentences: Sequence[Sequence[int]]
+    model: Model, sentences: Sequence[Sequence[int]], *, member: int = 0
 ) -> Float[np.ndarray, "N D"]:
-    """Return the last hidden state at [CLS]; for an ensemble, its first member's.
+    """Return the last hidden state at [CLS].
 
     Args:
         model: of either kind.
         sentences: token ids, [CLS] first; none longer than the model takes.
+        member: of an ensemble.
     """
     params = model.params["encoder"]
-    n_kept = slice(0, 1) if model.description["kind"] == "property" else None
-    params = jax.tree.map(lambda leaf: leaf[n_kept], params)  # [None] adds the axis
+    is_ensemble = model.description["kind"] == "property"
+    kept = slice(member, member + 1) if is_ensemble else None  # [None] adds the axis
+    params = jax.tree.map(lambda leaf: leaf[kept], params)
     network = Encoder(encoder_config(model.description))
     return _evaluate(network, model, params, sentences)[:, 0]
 

@@ -4,9 +4,9 @@ import numpy as np
 
 from cloud_jax.import_hf import main
 from cloud_jax.inference.crystals import unseen
-from cloud_jax.inference.network import cls_states
 from cloud_jax.models.bert import Encoder
 from cloud_jax.models.folder import encoder_config, load_model
+from cloud_jax.models.network import cls_states
 
 GOLDEN = Path(__file__).parents[1] / "models/golden/bert_tiny"
 
