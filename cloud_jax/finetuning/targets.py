@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from cloud_jax.finetuning.table import Table
 from cloud_jax.physics.basis import BASES, unit_of
-from cloud_jax.physics.laws import PROPERTIES, UNITS, Law, constrain, evaluate
+from cloud_jax.physics.laws import PROPERTIES, UNITS, Law, constrain, evaluate_all
 from cloud_jax.scope import tables
 
 # (raw outputs [..., O], amounts [..., P], mean [P] and standard deviation [P] of the
@@ -143,10 +143,9 @@ def prediction(law: Law | None, targets: Sequence[Target]) -> Predict:
         raw: Float[Array, "*N O"], amounts: Float[Array, "*N P"], mean: Any, std: Any
     ) -> Float[Array, "*N P"]:
         variables = constrain(law, raw)
-        values = [
-            evaluate(law, target.property, variables, target.temperature_k or 0.0)
-            for target in targets
-        ]
+        kelvin = {target.temperature_k or 0.0 for target in targets}
+        found = {t: evaluate_all(law, variables, t) for t in kelvin}
+        values = [found[t.temperature_k or 0.0][t.property] for t in targets]
         return jnp.stack(values, axis=-1) * amounts
 
     return through_law

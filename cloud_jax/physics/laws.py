@@ -43,6 +43,8 @@ _SOFTEST = 1e-9
 
 # The number that softplus, ln(1 + exp(x)), maps to 1.
 _SOFTPLUS_INVERSE_OF_1 = math.log(math.e - 1)
+# A magnitude is at most e^4 = 55 times its typical value, and at least 1/55 of it.
+_LARGEST_LOG = 4.0
 
 
 class Variable(NamedTuple):
@@ -51,7 +53,8 @@ class Variable(NamedTuple):
     Attributes:
         name: key in the dictionaries of variables.
         unit: "K", or "1" for a dimensionless number.
-        kind: "positive" or "fraction" (between 0 and 1).
+        kind: "positive", "magnitude" (positive, over several orders of magnitude) or
+            "fraction" (between 0 and 1).
         typical: value that an output of 0 stands for, in ``unit``.
     """
 
@@ -111,6 +114,10 @@ def mixture(
 
 def _kelvin(name: str, typical: float) -> Variable:
     return Variable(name, "K", "positive", typical)
+
+
+def _magnitude(name: str, typical: float) -> Variable:
+    return Variable(name, "K", "magnitude", typical)
 
 
 def _fraction(name: str, typical: float) -> Variable:
@@ -181,8 +188,8 @@ LAWS = {
         mixture(
             "two_debye",
             (
-                _kelvin("theta_low", 300.0),
-                _kelvin("theta_high", 570.0),
+                _magnitude("theta_low", 300.0),
+                _magnitude("theta_high", 570.0),
                 _fraction("low_fraction", 0.5),
             ),
             _two_debye,
@@ -190,9 +197,9 @@ LAWS = {
         mixture(
             "debye_two_einstein",
             (
-                _kelvin("theta_debye", 250.0),
-                _kelvin("theta_low", 300.0),
-                _kelvin("theta_high", 527.0),
+                _magnitude("theta_debye", 250.0),
+                _magnitude("theta_low", 300.0),
+                _magnitude("theta_high", 527.0),
                 _fraction("debye_fraction", 0.4),
                 _fraction("low_fraction", 0.5),
             ),
@@ -201,7 +208,7 @@ LAWS = {
         mixture(
             "density",
             (
-                _kelvin("theta_max", 585.0),
+                _magnitude("theta_max", 585.0),
                 _fraction("fraction_1", 0.06),
                 # All other shares are equal.
                 *(
@@ -240,7 +247,7 @@ def constrain(law: Law, raw: Float[Array, "... n"]) -> dict[str, Float[Array, ".
     """Return a law's variables by name, from the unbounded outputs of a network.
 
     An output of 0 becomes the typical value, so that training starts from an ordinary
-    solid. Softplus and sigmoid keep every variable within the range of its kind.
+    solid. Softplus, exponential and sigmoid keep a variable in the range of its kind.
 
     Args:
         law: the law, with n variables.
@@ -259,13 +266,16 @@ def constrain(law: Law, raw: Float[Array, "... n"]) -> dict[str, Float[Array, ".
         number = raw[..., index]
         if kind == "positive":
             values[name] = typical * jax.nn.softplus(number + _SOFTPLUS_INVERSE_OF_1)
+        elif kind == "magnitude":
+            logarithm = _LARGEST_LOG * jnp.tanh(number / _LARGEST_LOG)
+            values[name] = typical * jnp.exp(logarithm)
         elif kind == "fraction":
             offset = math.log(typical / (1 - typical))
             values[name] = jax.nn.sigmoid(number + offset)
         else:
             raise ValueError(
                 f"variable {name!r} of law {law.name!r} has kind {kind!r}, expected "
-                '"positive" or "fraction"'
+                '"positive", "magnitude" or "fraction"'
             )
     return values
 

@@ -188,3 +188,12 @@ def test_dulong_petit_in_every_basis():
     assert unit_of("heat_capacity", "gram") == "J/(g K)"
     assert unit_of("internal_energy", "cell") == "J/mol"
     assert {unit_of("debye_temperature", basis) for basis in ("", *BASES)} == {"K"}
+
+
+def test_a_magnitude_spans_orders_and_is_bounded():
+    law = laws.get_law("two_debye")
+    typical = law.variables[0].typical
+    raw = jnp.array([-1e3, -1.0, 0.0, 1.0, 1e3])[:, None] * jnp.ones(3)
+    found = np.asarray(laws.constrain(law, raw)["theta_low"]) / typical
+    e = np.e
+    np.testing.assert_allclose(found, [e**-4, 1 / 2.663, 1, 2.663, e**4], rtol=1e-3)
