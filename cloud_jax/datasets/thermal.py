@@ -12,7 +12,10 @@ Rows come from three sources, each with a part's name:
   `soft`: both published values are lower by the same factor, hence modes are missing
   in them (those of imaginary frequency). No integrals.
   `unchecked`: nothing is published for 300 K. No integrals.
-- `agl`, `elastic`: Debye temperatures, see `datasets.debye_temperature`.
+- `agl`, `elastic`: Debye temperatures, see `datasets.debye_temperature`. AGL's is also
+  in the column `debye_temperature_metal` where all elements are metals: without ions of
+  opposite charge a crystal's optical modes are hardly stiffer than its sound, so that
+  there it stands for C_v up to room temperature.
 
 `fold` is that of `phonon`. Of the other sources' crystals, those whose formula a test
 row has are test rows too.
@@ -41,12 +44,14 @@ from cloud_jax.datasets.phonon_density import (
     spectrum,
     thermal,
 )
+from cloud_jax.scope.element_classes import is_metal
 from cloud_jax.structures.source import Listing, Piece, SourceError
 from cloud_jax.structures.species import ELEMENTS
 
 TEMPERATURES_K = (50, 100, 200, 300, 600, 1000)
 ZERO_POINT = "zero_point_energy"
 THETA_AGL, THETA_ELASTIC = "debye_temperature_agl", "debye_temperature_elastic"
+THETA_METAL = "debye_temperature_metal"
 ORIGIN, DENSITY = "source", "density"
 TOLERANCE = 0.02  # of the published C_v and U
 Formula = frozenset[tuple[str, int]]
@@ -119,6 +124,7 @@ class ThermalSource(Benchmark):
             Target(phonon.U, "J/mol"),
             Target(THETA_AGL, "K"),
             Target(THETA_ELASTIC, "K"),
+            Target(THETA_METAL, "K"),
         )
 
     @property
@@ -209,12 +215,14 @@ def _sound_rows(path: Path, tests: set[Formula]) -> Iterator[dict[str, Any]]:
     for sound in _read_sound(path):
         cell = sound.cell()
         theta = debye.elastic_debye_temperature(cell, sound.bulk_gpa, sound.shear_gpa)
+        metal = all(map(is_metal, cell.species))
         yield {
             ID: sound.id,
             STRUCTURE: sound.structure,
             FOLD: "test" if _formula(cell.species) in tests else "train",
             THETA_AGL: _number(sound.agl_k),
             THETA_ELASTIC: _number(theta),
+            THETA_METAL: _number(sound.agl_k) if metal else None,
         }
 
 
