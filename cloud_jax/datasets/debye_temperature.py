@@ -4,18 +4,15 @@ Both are theta_D at T = 0, of all modes of the crystal: C_v goes as
 12 pi^4 / 5 R (T / theta)^3 per mol of atoms. They say little of optical modes.
 
 - AGL: Toher et al., Phys. Rev. Materials 1, 015401 (2017), PBE, as published with the
-  Wyckoff Transformer. Its training and validation rows; its test rows stay out. What
+  Wyckoff Transformer: its training and validation rows; its test rows stay out. What
   AFLOW gives is 0.982 times Anderson's formula for AFLOW's own moduli (4,166 crystals,
   spread 1.2 %), hence an elastic theta too.
-- Elastic: Voigt-Reuss-Hill moduli of Materials Project, PBE (de Jong et al., Sci. Data
-  2, 150009 (2015)): 3,953 binaries as published with matcalc, and 458 other crystals,
-  elements among them, as published with matminer 0.1.9; theta by Anderson, J. Phys.
-  Chem. Solids 24, 909 (1963).
+- Elastic: Voigt-Reuss-Hill moduli of the Materials Project, PBE (de Jong et al., Sci.
+  Data 2, 150009 (2015)): 3,953 binaries as published with matcalc, and 374 other
+  crystals, elements among them, as published with matminer 0.1.9; theta by Anderson,
+  J. Phys. Chem. Solids 24, 909 (1963).
 
-Of 1,049 crystals that both have, AGL is 0.981 of the other (median, spread 10 %). To
-the theta of a phonon density at 40 cm^-1 the ratios are 1.08 (AGL, 305 crystals, spread
-24 %) and 1.07 (moduli, 268, 20 %); to the Debye temperature that gives C_v at 300 K
-0.78 and 0.84.
+docs/thermal_labels.md says how they compare with each other and with phonons.
 """
 
 import math

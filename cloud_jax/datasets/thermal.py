@@ -176,7 +176,7 @@ class ThermalSource(Benchmark):
         folds = {row[ID]: row.get(FOLD) for row in self._phonon.rows((ID, FOLD))}
         densities = self._phonon.densities()
         return {
-            _formula([ELEMENTS[z - 1] for z in atoms])
+            reduced_formula([ELEMENTS[z - 1] for z in atoms])
             for name, atoms in zip(densities.ids, densities.atoms, strict=True)
             if folds[name] == "test"
         }
@@ -198,7 +198,7 @@ def _read_sound(path: Path) -> Iterator[debye.Sound]:
     return reader(path)
 
 
-def _formula(symbols: Sequence[str]) -> Formula:
+def reduced_formula(symbols: Sequence[str]) -> Formula:
     """Return the reduced formula of some atoms."""
     counts = Counter(symbols)
     unit = gcd(*counts.values())
@@ -219,7 +219,7 @@ def _sound_rows(path: Path, tests: set[Formula]) -> Iterator[dict[str, Any]]:
         yield {
             ID: sound.id,
             STRUCTURE: sound.structure,
-            FOLD: "test" if _formula(cell.species) in tests else "train",
+            FOLD: "test" if reduced_formula(cell.species) in tests else "train",
             THETA_AGL: _number(sound.agl_k),
             THETA_ELASTIC: _number(theta),
             THETA_METAL: _number(sound.agl_k) if metal else None,

@@ -11,7 +11,9 @@ def test_every_data_set_has_a_licence_and_says_whether_it_is_here(tmp_path, caps
     assert main(["--json", "--data-dir", str(tmp_path)]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     words = [row["word"] for row in rows]
-    assert {"embedded", "matbench:phonons", "optimade:mp", "phonon"} <= set(words)
+    assert {"embedded", "matbench:phonons", "optimade:mp", "phonon", "thermal"} <= set(
+        words
+    )
     assert len(words) == len(set(words))
     assert all(row["licence"] and row["citation"] for row in rows)
     assert [row["word"] for row in rows if row["here"]] == ["embedded"]
