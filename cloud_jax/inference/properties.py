@@ -1,10 +1,11 @@
 """Outputs of an ensemble to properties, with spread and interval.
 
 A value is the mean over the members of the property itself, so that identities
-linear in the free energy (dU/dT = C_v, F = U - T S) hold for the means as well.
+linear in the free energy (dU/dT = C_v, F = U - T S) hold for the means as well. The
+Debye temperature is that of the mean C_v.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,13 +15,17 @@ from jaxtyping import Array, Float
 
 from cloud_jax.inference.crystals import Crystal
 from cloud_jax.inference.intervals import log_widths, quantiles
+from cloud_jax.physics import debye
 from cloud_jax.physics.basis import BASES, atoms_per, unit_of
 from cloud_jax.physics.laws import (
+    CONSTANT,
     PROPERTIES,
+    UNITS,
     Law,
     constrain,
     evaluate_all,
     get_law,
+    is_extensive,
     scale_temperatures,
 )
 
@@ -228,6 +233,8 @@ def _physics(
 ) -> list[PropertyValues]:
     law, kelvin = _law_of(description), request.temperature_k
     widths = log_widths(description, crystals, kelvin)
+    cold = log_widths(description, crystals, np.zeros(1))[CONSTANT]
+    widths[CONSTANT] = np.broadcast_to(cold, widths[CONSTANT].shape)
     # Properties of one width share its two factors on theta.
     known = np.nan_to_num(np.stack([widths[name] for name in PROPERTIES]))
     distinct, width_of = np.unique(known, axis=0, return_inverse=True)
@@ -236,6 +243,8 @@ def _physics(
     made = []
     for name, i, values in zip(PROPERTIES, width_of, curves, strict=True):
         means = values.mean(axis=1)  # over members, [N, S, T]
+        if name == "debye_temperature":
+            means = _mean_theta(values, kelvin)
         within = means[:, [0, 1 + i, 1 + len(distinct) + i]]
         ends = within.min(axis=1), within.max(axis=1)
         lower, upper = (np.where(np.isnan(widths[name]), np.nan, e) for e in ends)
@@ -258,17 +267,31 @@ def _in_basis(
         crystals: N of them.
         per_atom: value, std, lower and upper per mol of atoms, in the law's unit.
     """
-    basis, unit, factor = request.basis, unit_of(name, request.basis), 1.0
-    if "/" not in unit:  # a temperature
-        basis = ""
-    else:
-        factor = atoms_in_basis(basis, crystals)[:, None]
-        if unit in ("J/mol", "J/g"):
-            unit, factor = f"k{unit}", factor / 1000
-    kelvin, columns = request.temperature_k, [column * factor for column in per_atom]
-    if name == "zero_point_energy":
+    if not is_extensive(name):
+        return PropertyValues(name, UNITS[name], "", request.temperature_k, *per_atom)
+    unit, factor = unit_of(name, request.basis), atoms_in_basis(request.basis, crystals)
+    if unit in ("J/mol", "J/g"):
+        unit, factor = f"k{unit}", factor / 1000
+    kelvin, columns = request.temperature_k, [one * factor[:, None] for one in per_atom]
+    if name == CONSTANT:
         kelvin, columns = np.array([np.nan]), [column[:, :1] for column in columns]
-    return PropertyValues(name, unit, basis, kelvin, *columns)
+    return PropertyValues(name, unit, request.basis, kelvin, *columns)
+
+
+def _mean_theta(
+    theta: Float[np.ndarray, "N M S T"], temperature_k: Float[np.ndarray, " T"]
+) -> Float[np.ndarray, "N S T"]:
+    """Return the Debye temperature that gives the mean heat capacity of the members.
+
+    In its limits, C_v as T^3 and near 3 R, where C_v has no digits left to give theta,
+    the mean does not change with T: there it is that of the nearest temperature inside.
+    """
+    middle = theta.mean(axis=1, keepdims=True)
+    inside = np.clip(temperature_k, middle / 100, middle * 10)
+    inside = np.broadcast_to(inside, theta.shape)
+    (capacity,) = _in_blocks(_debye_capacity, theta, inside)
+    (found,) = _in_blocks(_debye_theta, capacity.mean(axis=1), inside[:, 0])
+    return found
 
 
 def _variables(
@@ -289,21 +312,27 @@ def _curves(
     shape = (n, members, len(factors), len(temperature_k))
     spread = {name: values[:, :, None, None] for name, values in variables.items()}
     factors = factors.transpose(1, 0, 2)[:, None]
-    flat = {
-        name: np.broadcast_to(values, shape).ravel()
-        for name, values in scale_temperatures(law, spread, factors).items()
-    }
-    temperatures = np.broadcast_to(temperature_k, shape).ravel()
-    n = len(temperatures)
+    scaled = scale_temperatures(law, spread, factors)
+    columns = (scaled[variable.name] for variable in law.variables)
+    return _in_blocks(
+        partial(_properties, law),
+        *(np.broadcast_to(column, shape) for column in (temperature_k, *columns)),
+    )
+
+
+def _in_blocks(
+    function: Callable[..., list[Array]], *arrays: Float[np.ndarray, "*n"]
+) -> list[Float[np.ndarray, "*n"]]:
+    """Return the results of an elementwise function, in double precision."""
+    flat = [values.ravel() for values in arrays]
+    n = flat[0].size
     results = []
-    # In double precision, because U and F are differences of larger numbers.
     with jax.enable_x64(True):
         for start in range(0, max(n, 1), _BLOCK):
             part = slice(start, start + _BLOCK)
-            block = {name: _filled(values[part]) for name, values in flat.items()}
-            results.append(_properties(law, block, _filled(temperatures[part])))
-        joined = [np.concatenate(parts)[:n] for parts in zip(*results, strict=True)]
-    return [values.reshape(shape) for values in joined]
+            results.append(function(*(_filled(values[part]) for values in flat)))
+    joined = (np.concatenate(parts)[:n] for parts in zip(*results, strict=True))
+    return [values.reshape(arrays[0].shape) for values in joined]
 
 
 def _filled(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " B"]:
@@ -318,9 +347,23 @@ def _constrain(law: Law, raw: Float[Array, "N M O"]) -> dict[str, Float[Array, "
 
 @partial(jax.jit, static_argnames="law")
 def _properties(
-    law: Law,
-    variables: dict[str, Float[Array, " B"]],
-    temperature_k: Float[Array, " B"],
+    law: Law, temperature_k: Float[Array, " B"], *columns: Float[Array, " B"]
 ) -> list[Float[Array, " B"]]:
+    names = (variable.name for variable in law.variables)
+    variables = dict(zip(names, columns, strict=True))
     values = evaluate_all(law, variables, temperature_k)
     return [values[name] for name in PROPERTIES]
+
+
+@jax.jit
+def _debye_capacity(
+    theta: Float[Array, " B"], temperature_k: Float[Array, " B"]
+) -> list[Float[Array, " B"]]:
+    return [debye.heat_capacity(theta, temperature_k)]
+
+
+@jax.jit
+def _debye_theta(
+    capacity: Float[Array, " B"], temperature_k: Float[Array, " B"]
+) -> list[Float[Array, " B"]]:
+    return [debye.debye_temperature(capacity, temperature_k)]

@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pytest
 from property_model import CV, DEBYE, REGRESSION
@@ -33,7 +34,9 @@ def found(description=PHYSICS, raw=RAW, temperature_k=(0, 10, 300), basis=None):
 def test_a_value_is_the_mean_of_the_members_property_and_its_interval_scales_theta():
     temperatures, n_atoms = np.array([0.0, 10, 300]), np.array([2, 20])
     all_properties = found(basis="cell")
-    for name in ("heat_capacity", "internal_energy", "entropy", "helmholtz"):
+    for name in (
+        "heat_capacity", "entropy", "gibbs_energy", "internal_energy", "helmholtz",
+    ):  # fmt: skip
         law, estimate = getattr(debye, name), all_properties[name]
 
         scale = 1000 if estimate.unit == "kJ/mol" else 1
@@ -62,6 +65,43 @@ def test_thermodynamic_identities_hold_for_the_means():
     np.testing.assert_allclose(
         slope, properties["heat_capacity"].value[:, 1], rtol=1e-5
     )
+
+
+def test_at_0_k_only_the_zero_point_energy_is_left():
+    properties = found(temperature_k=(300, 0))
+    for name in ("heat_capacity", "entropy", "enthalpy", "gibbs_energy"):
+        for column in ("value", "std", "lower", "upper"):
+            assert (getattr(properties[name], column)[:, 1] == 0).all()
+    ground = properties["zero_point_energy"]
+    assert np.isnan(ground.temperature_k).tolist() == [True]
+    for name in ("internal_energy", "helmholtz"):
+        for column in ("value", "std", "lower", "upper"):
+            at_0_k = getattr(properties[name], column)[:, 1:]
+            np.testing.assert_allclose(getattr(ground, column), at_0_k, rtol=1e-12)
+
+
+@pytest.mark.parametrize("law", ["debye", "debye_einstein"])
+def test_the_debye_temperature_gives_the_heat_capacity(law):
+    n = len(get_law(law).variables)
+    head = DEBYE | {"law": law, "outputs": n}
+    kelvin = np.array([1e-2, 3, 30, 300, 3000])
+    properties = found(PHYSICS | {"head": head}, RAW.repeat(n, 2), kelvin, "atom")
+    theta, capacity = properties["debye_temperature"], properties["heat_capacity"]
+    assert (theta.unit, theta.basis) == ("K", "")
+    with jax.enable_x64(True):
+        for column, limit in (("value", "value"), ("lower", "upper")):
+            given = debye.heat_capacity(getattr(theta, column), kelvin)
+            np.testing.assert_allclose(given, getattr(capacity, limit), rtol=1e-9)
+    cold = found(PHYSICS | {"head": head}, RAW.repeat(n, 2), (0,))["debye_temperature"]
+    np.testing.assert_allclose(cold.value, theta.value[:, :1], rtol=1e-9)
+    hot = found(PHYSICS | {"head": head}, RAW.repeat(n, 2), (1e6,))["debye_temperature"]
+    assert (hot.lower < hot.value).all()
+    assert (hot.value < hot.upper).all()
+
+
+def test_an_interval_of_the_zero_point_energy_does_not_depend_on_the_temperatures():
+    cold, hot = (found(temperature_k=(t,))["zero_point_energy"] for t in (0, 300))
+    np.testing.assert_array_equal(cold.lower, hot.lower)
 
 
 def test_each_basis_counts_in_its_own_unit():
