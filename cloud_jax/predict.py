@@ -22,6 +22,12 @@ FILE is a structure file (CIF, POSCAR, extended XYZ, the JSON of pymatgen, ASE, 
 or OPTIMADE, each also .gz, .bz2 or .xz), a folder, a quoted pattern, or a zip or tar
 archive. Files of a folder or archive that are not structure files are named.
 
+A model with a physical law gives, in the harmonic approximation at zero pressure:
+heat_capacity (C_v), entropy, enthalpy H(T) - H(0), gibbs_energy G(T) - H(0),
+internal_energy and helmholtz (both with the zero-point energy), debye_temperature (of
+the Debye solid with the same C_v at T), and zero_point_energy once per crystal.
+Energies are in kJ; values have five significant digits.
+
 std is the spread over the members of the ensemble; lower and upper bound the interval
 that held the stated share of the calibration rows. flags say what is unusual:
   {flags}
