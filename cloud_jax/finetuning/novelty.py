@@ -73,8 +73,9 @@ def fit_widening(
 ) -> Widening | None:
     """Return how residuals grow with the distance; None if there are too few rows.
 
-    Of each row the worst residual counts, in units of its target's quantile. The
-    quantile of these at the level is taken for a power of the distance.
+    Of each row the mean residual counts, in units of its targets' quantiles. The median
+    of these is taken for a power of the distance: many rows decide it, where the
+    largest residuals would leave it to few.
 
     Args:
         residuals: of held-out rows; NaN for others and where a label is missing.
@@ -86,11 +87,11 @@ def fit_widening(
     known = np.isfinite(distance) & ~np.isnan(relative).all(axis=1)
     if known.sum() < _FEWEST_ROWS:
         return None
-    distance, worst = distance[known], np.nanmax(relative[known], axis=1)
+    distance, of_row = distance[known], np.nanmean(relative[known], axis=1)
     near, far = np.maximum(np.quantile(distance, (_NEAR, _FAR)), _SMALLEST)
     beyond = np.log(np.maximum(distance / near, 1.0))
-    fitted = QuantileRegressor(quantile=level, alpha=0.0).fit(
-        beyond[:, None], np.log(np.maximum(worst, _SMALLEST))
+    fitted = QuantileRegressor(quantile=0.5, alpha=0.0).fit(
+        beyond[:, None], np.log(np.maximum(of_row, _SMALLEST))
     )
     return Widening(float(near), max(0.0, float(fitted.coef_[0])), float(far))
 
