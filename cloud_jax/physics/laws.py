@@ -1,25 +1,19 @@
-"""Physical laws between a network's outputs and a measured property.
+"""Laws by name, their variables from a network, and every property of them.
 
-A law is a list of variables, which a head predicts, and two functions of them: the
-zero-point energy F(0), and the free energy G = F - F(0), F being the Helmholtz energy.
-Every other property follows by differentiation at constant volume and zero pressure:
-S = -dG/dT, H = G + T S, C_v = T dS/dT = dH/dT. Here H and G count from absolute zero,
-U and F from the minimum of the potential. The law "debye" is that of the paper's
-CLOUD-DEBYE (Eqs. 7 to 10), with the Debye temperature as its only variable.
+Everything follows from the two functions of a law (``law``) by differentiation.
 """
 
 import importlib
 import math
-from collections.abc import Callable, Iterable
-from types import ModuleType
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from cloud_jax.physics import debye, einstein
+from cloud_jax.physics import debye
 from cloud_jax.physics.constants import GAS_CONSTANT
+from cloud_jax.physics.law import Law
+from cloud_jax.physics.mixtures import LAWS
 
 # Per mol of atoms, except for the Debye temperature.
 UNITS = {
@@ -45,181 +39,6 @@ _SOFTEST = 1e-9
 _SOFTPLUS_INVERSE_OF_1 = math.log(math.e - 1)
 # A magnitude is at most e^4 = 55 times its typical value, and at least 1/55 of it.
 _LARGEST_LOG = 4.0
-
-
-class Variable(NamedTuple):
-    """One physical variable of a law.
-
-    Attributes:
-        name: key in the dictionaries of variables.
-        unit: "K", or "1" for a dimensionless number.
-        kind: "positive", "magnitude" (positive, over several orders of magnitude) or
-            "fraction" (between 0 and 1).
-        typical: value that an output of 0 stands for, in ``unit``.
-    """
-
-    name: str
-    unit: str
-    kind: str
-    typical: float
-
-
-class Law(NamedTuple):
-    """A physical law.
-
-    Attributes:
-        name: key in ``LAWS``, in configurations and in model folders.
-        variables: the variables that a head predicts, in the order of its outputs.
-        free_energy: G = F - F(0) [J per mol of atoms] of (variables, temperature [K]),
-            elementwise, with finite first and second derivatives for T >= 0.
-        zero_point_energy: F(0) [J per mol of atoms] of the variables.
-    """
-
-    name: str
-    variables: tuple[Variable, ...]
-    free_energy: Callable[[dict[str, Array], Array], Array]
-    zero_point_energy: Callable[[dict[str, Array]], Array]
-
-
-# (share of the modes, ``debye`` or ``einstein``, theta [K])
-Part = tuple[ArrayLike, ModuleType, ArrayLike]
-
-
-def mixture(
-    name: str,
-    variables: tuple[Variable, ...],
-    parts: Callable[[dict[str, Array]], Iterable[Part]],
-) -> Law:
-    """Return the law of a solid whose modes are shared among Debye and Einstein solids.
-
-    Args:
-        name: of the law.
-        variables: of the law.
-        parts: the parts of the solid, of the variables; the shares add up to 1.
-    """
-
-    def free_energy(values: dict[str, Array], temperature: Array) -> Array:
-        return sum(
-            share * solid.gibbs_energy(theta, temperature)
-            for share, solid, theta in parts(values)
-        )
-
-    def zero_point_energy(values: dict[str, Array]) -> Array:
-        return GAS_CONSTANT * sum(
-            share * solid.ZERO_POINT * theta for share, solid, theta in parts(values)
-        )
-
-    return Law(name, variables, free_energy, zero_point_energy)
-
-
-def _kelvin(name: str, typical: float) -> Variable:
-    return Variable(name, "K", "positive", typical)
-
-
-def _magnitude(name: str, typical: float) -> Variable:
-    return Variable(name, "K", "magnitude", typical)
-
-
-def _fraction(name: str, typical: float) -> Variable:
-    return Variable(name, "1", "fraction", typical)
-
-
-def _debye_einstein(values: dict[str, Array]) -> Iterable[Part]:
-    share = values["debye_fraction"]
-    yield share, debye, values["theta_debye"]
-    yield 1 - share, einstein, values["theta_einstein"]
-
-
-def _two_debye(values: dict[str, Array]) -> Iterable[Part]:
-    share = values["low_fraction"]
-    yield share, debye, values["theta_low"]
-    yield 1 - share, debye, values["theta_high"]
-
-
-def _debye_two_einstein(values: dict[str, Array]) -> Iterable[Part]:
-    acoustic, low = values["debye_fraction"], values["low_fraction"]
-    yield acoustic, debye, values["theta_debye"]
-    yield (1 - acoustic) * low, einstein, values["theta_low"]
-    yield (1 - acoustic) * (1 - low), einstein, values["theta_high"]
-
-
-_LEVELS = 8  # of the law "density"
-
-
-def _density(values: dict[str, Array]) -> Iterable[Part]:
-    """Yield a density of states on equal intervals of frequency, the lowest Debye-like.
-
-    The others are levels in the middle of their intervals. Each fraction is of the
-    modes that lower intervals leave, so that all shares are positive and add up to 1.
-    """
-    width, left = values["theta_max"] / _LEVELS, 1.0
-    for number in range(1, _LEVELS):
-        fraction = values[f"fraction_{number}"]
-        if number == 1:
-            yield fraction, debye, width
-        else:
-            yield left * fraction, einstein, (number - 0.5) * width
-        left = left * (1 - fraction)
-    yield left, einstein, (_LEVELS - 0.5) * width
-
-
-LAWS = {
-    law.name: law
-    for law in (
-        mixture(
-            "debye",
-            (_kelvin("theta", 450.0),),
-            lambda values: [(1.0, debye, values["theta"])],
-        ),
-        mixture(
-            "einstein",
-            (_kelvin("theta", 350.0),),
-            lambda values: [(1.0, einstein, values["theta"])],
-        ),
-        mixture(
-            "debye_einstein",
-            (
-                _kelvin("theta_debye", 350.0),
-                _kelvin("theta_einstein", 420.0),
-                _fraction("debye_fraction", 0.5),
-            ),
-            _debye_einstein,
-        ),
-        mixture(
-            "two_debye",
-            (
-                _magnitude("theta_low", 300.0),
-                _magnitude("theta_high", 570.0),
-                _fraction("low_fraction", 0.5),
-            ),
-            _two_debye,
-        ),
-        mixture(
-            "debye_two_einstein",
-            (
-                _magnitude("theta_debye", 250.0),
-                _magnitude("theta_low", 300.0),
-                _magnitude("theta_high", 527.0),
-                _fraction("debye_fraction", 0.4),
-                _fraction("low_fraction", 0.5),
-            ),
-            _debye_two_einstein,
-        ),
-        mixture(
-            "density",
-            (
-                _magnitude("theta_max", 585.0),
-                _fraction("fraction_1", 0.06),
-                # All other shares are equal.
-                *(
-                    _fraction(f"fraction_{number}", 1 / (_LEVELS + 1 - number))
-                    for number in range(2, _LEVELS)
-                ),
-            ),
-            _density,
-        ),
-    )
-}
 
 
 def get_law(name: str) -> Law:

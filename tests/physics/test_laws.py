@@ -11,6 +11,7 @@ from cloud_jax.physics import debye, einstein, laws
 from cloud_jax.physics.basis import BASES, atoms_per, unit_of
 from cloud_jax.physics.constants import GAS_CONSTANT as R
 from cloud_jax.physics.corresponding_states import Properties
+from cloud_jax.physics.law import Law, Variable
 
 TEMPERATURES = np.array([0.0, 5.0, 100.0, 300.0, 2000.0], np.float32)
 ROOM = 3
@@ -128,11 +129,11 @@ def test_the_mixture_lies_between_its_parts_and_ends_in_them():
 
 
 # A law from outside the package: a Debye solid and electrons, F_e = -gamma T^2 / 2.
-METAL = laws.Law(
+METAL = Law(
     "metal",
     (
-        laws.Variable("theta", "K", "positive", 343.0),
-        laws.Variable("gamma", "J/(mol K^2)", "positive", 7e-4),
+        Variable("theta", "K", "positive", 343.0),
+        Variable("gamma", "J/(mol K^2)", "positive", 7e-4),
     ),
     lambda v, t: debye.gibbs_energy(v["theta"], t) - v["gamma"] * t**2 / 2,
     lambda v: debye.helmholtz(v["theta"], 0.0),
@@ -171,7 +172,7 @@ def test_wrong_outputs_properties_kinds_and_bases_are_refused():
         laws.constrain(law, jnp.zeros((4, 1)))
     with pytest.raises(ValueError, match="'volume' is not one of heat_capacity"):
         laws.evaluate(law, "volume", {}, 300.0)
-    odd = laws.Law("odd", (laws.Variable("a", "1", "angle", 1.0),), None, None)
+    odd = Law("odd", (Variable("a", "1", "angle", 1.0),), None, None)
     with pytest.raises(ValueError, match=r"variable 'a' .* has kind 'angle'"):
         laws.constrain(odd, jnp.zeros(1))
     with pytest.raises(ValueError, match="'kg' is not one of cell, atom"):

@@ -177,7 +177,7 @@ def test_a_debye_solid_has_one_debye_temperature(dtype):
     np.testing.assert_allclose(of["debye_temperature"], one, rtol=rtol)
 
 
-@pytest.mark.parametrize("temperature", [0.0, 60.0, 900.0])
+@pytest.mark.parametrize("temperature", [0.0, 60.0, 250.0])
 def test_slopes_of_the_debye_temperature(temperature):
     law = laws.get_law("debye_two_einstein")
 
@@ -193,9 +193,10 @@ def test_slopes_of_the_debye_temperature(temperature):
             np.testing.assert_allclose(
                 slope, np.subtract(*ends) / (2 * step), rtol=1e-6, atol=1e-6
             )
-        warmer, colder = of(raw, t + step), of(raw, jnp.maximum(t - step, 0.0))
+        kelvin = 0.01
+        warmer, colder = of(raw, t + kelvin), of(raw, jnp.maximum(t - kelvin, 0.0))
         np.testing.assert_allclose(
-            by_t, (warmer - colder) / (2 * step), rtol=1e-6, atol=1e-7
+            by_t, (warmer - colder) / (2 * kelvin), rtol=1e-6, atol=1e-8
         )
 
 
