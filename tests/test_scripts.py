@@ -152,11 +152,16 @@ def test_check_thermal(tmp_path, monkeypatch, capsys):
     names = ["mp-1", "mp-2", "mp-3"]
     rows = [(name, atoms, frequencies, density) for name in names]
     put(tmp_path, "data.csv", write_csv("mp_id,structure,phfreq,phdos", rows))
+    source = phonon.PhononSource(name="phonon", data_dir=str(tmp_path))
+    curves = source.curves((300.0,))
     for (column, side), file in phonon.LABELS.items():
-        labels = (48.0, 48.5, 49.0) if column == phonon.CV else (15e3, 15.1e3, 15.2e3)
+        name = "heat_capacity" if column == phonon.CV else "internal_energy"
+        ((label,), *_) = getattr(curves, name).tolist()
+        labels = (label, 1.01 * label, 1.015 * label)
         rows = zip(names, labels, strict=True) if side == "train" else []
         put(tmp_path, file.name, write_csv("cif_id,property", rows))
-    put(tmp_path, phonon.CLOUD_TEST.name, write_csv("cv", [(48.0,)]))
+    tested = curves.heat_capacity[0].tolist()
+    put(tmp_path, phonon.CLOUD_TEST.name, write_csv("cv", [tested]))
     points = {"materials": {"MgO": {"T": [100.0, 298.15], "Cp": [7.8, 37.1]}}}
     (tmp_path / "cp.json").write_text(json.dumps(points))
     model = ROOT / "cloud_jax" / "weights" / "thermal"
@@ -166,12 +171,19 @@ def test_check_thermal(tmp_path, monkeypatch, capsys):
     check_thermal.main()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     found = {name: value for line in lines for name, value in line.items()}
-    for name, label in (("heat_capacity", 48.0), ("internal_energy", 15e3)):
-        own = found["intervals"][name]
+    for own in found["published"].values():
         assert own["n"] == 1
         assert own["mae_per_atom"] == pytest.approx(own["mae"] / 2)
-        assert own["mae"] < 0.2 * label  # NaCl has 49 J/(mol K) and 15 kJ/mol
-    assert found["other_temperatures"]["test_rows"] == 1
+        assert [*own["inside_the_interval"]] == ["all", "halides"]
+    assert found["published"]["heat_capacity"]["mae"] < 5  # of 49 J/(mol K)
+    whole = [one for one in found["temperatures"] if one["density"] == "whole"]
+    assert len(whole) == 3 * 4
+    assert all(one["n"] == 1 for one in whole)
+    warm = next(o for o in whole if o["temperature_k"] == 300)  # C_v comes first
+    assert warm["median_relative_error"] < 0.1
+    assert found["floor"]["test_rows"] == {"whole": 1}
+    exact = found["floor"]["heat_capacity of the density, whole"]
+    assert exact["mae"] == pytest.approx(0, abs=1e-6)
     assert found["measured"]["MgO"]["cp_measured"] == [7.8, 37.1]
     assert (tmp_path / "cp.png").exists()
 
@@ -200,3 +212,45 @@ def test_check_cases_tells_right_from_wrong(tmp_path):
     found = run("check_cases", tmp_path, "--table", table, code=1)
     assert "not said: ^one$; said: two; exit code 4, expected 3" in found
     assert "2 cases failed" in found
+
+
+def test_textbook_values_are_those_of_solids():
+    from scripts.check_textbook import TABULATED_K, group_of, read_table
+
+    structures, table = read_table()
+    assert len(table) == 104
+    for name, structure in structures.items():
+        if group_of(structure) == "compounds":
+            assert structure.composition.reduced_formula == name
+    # S is the integral of C / T, H that of C, and C at most C_p at the end.
+    enthalpy = table["enthalpy"].fillna(0) / TABULATED_K
+    assert (enthalpy < table["entropy"]).all()
+    assert (enthalpy < table["heat_capacity"]).all()
+    per_atom = [
+        cp / structures[name].composition.reduced_composition.num_atoms
+        for name, cp in table["heat_capacity"].items()
+    ]
+    assert 6 < min(per_atom) < max(per_atom) < 33  # diamond to rubidium, J/(mol K)
+
+
+def test_check_textbook(tmp_path, monkeypatch, capsys):
+    from scripts import check_textbook
+
+    content = check_textbook.TABLE.read_text()
+    head, solids = content.split("[solids]\n")
+    kept = [row for row in solids.splitlines() if row.split()[0] in ("NaCl", "Cu")]
+    small = tmp_path / "small.toml"
+    small.write_text(head + "[solids]\n" + "\n".join(kept))
+    monkeypatch.setattr(check_textbook, "TABLE", small)
+    model = ROOT / "cloud_jax" / "weights" / "thermal"
+    output = tmp_path / "out.json"
+    words = ["check_textbook", str(model), f"--output={output}"]
+    monkeypatch.setattr("sys.argv", words)
+    check_textbook.main()
+    found = json.loads(output.read_text())
+    assert found["solids"]["NaCl"]["group"] == "compounds"
+    assert found["solids"]["NaCl"]["entropy"] == 72.15
+    assert abs(found["solids"]["NaCl"]["heat_capacity_error"]) < 0.1
+    assert found["medians"]["metals"]["entropy"]["n"] == 1
+    assert found["medians"]["all"]["enthalpy"]["n"] == 2
+    assert "metals" in capsys.readouterr().out

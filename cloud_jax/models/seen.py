@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, UInt64
@@ -17,6 +18,34 @@ def find_sentences(packed: str, sentences: Sequence[str]) -> Bool[np.ndarray, " 
     """Return which of n sentences are among the packed ones."""
     known = np.frombuffer(base64.b64decode(packed), "<u8")
     return np.isin(_hashes(sentences), known)
+
+
+def new_sentences(
+    description: dict[str, Any], sentences: Sequence[str]
+) -> dict[str, Bool[np.ndarray, " n"]]:
+    """Return which of n sentences a model has not learned from.
+
+    Args:
+        description: content of model.json.
+        sentences: in the model's dialect.
+
+    Returns:
+        `no_heat_capacity_learned`: whether the model has learned no heat capacity of
+        the sentence, `not_learned`: nor another property. Empty where the model does
+        not say what it has learned from.
+    """
+    domain = description.get("domain") or {}
+    known = {
+        name: find_sentences(packed, sentences)
+        for name, packed in domain.get("sentences", {}).items()
+    }
+    if not known:
+        return {}
+    nothing = np.zeros(len(sentences), bool)
+    return {
+        "no_heat_capacity_learned": ~known.get("heat_capacity", nothing),
+        "not_learned": ~np.any([*known.values()], axis=0),
+    }
 
 
 def _hashes(sentences: Iterable[str]) -> UInt64[np.ndarray, " n"]:

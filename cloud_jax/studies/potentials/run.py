@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
 
 from cloud_jax.evaluation.coverage import inside
 from cloud_jax.files import file_sha256
 from cloud_jax.inference.inputs import object_items, parse
 from cloud_jax.inference.predictor import Predictor
-from cloud_jax.models.seen import find_sentences
+from cloud_jax.models.seen import new_sentences
 from cloud_jax.scope.element_classes import CLASSES, element_class
 from cloud_jax.scope.pipeline import Options
 
@@ -81,7 +80,7 @@ def run(model: Predictor, path: Path) -> dict[str, Any]:
     for name in ("value", "lower", "upper"):
         table[name] *= table["n_atoms"]
     _describe(table, model.options)
-    unlearned = _unlearned(model, [*table["sentence"]])
+    new = new_sentences(model.model.description, [*table["sentence"]])
     return {
         "kind": "potentials",
         "benchmark": {"file": path.name, "sha256": file_sha256(path)},
@@ -90,28 +89,7 @@ def run(model: Predictor, path: Path) -> dict[str, Any]:
         "rejected": [reject["id"] for reject in rows.attrs["rejects"]],
         "seconds_per_crystal": seconds / len(table),
         "all": _by_group(table),
-        **{name: _by_group(table[rows]) for name, rows in unlearned.items()},
-    }
-
-
-def _unlearned(
-    model: Predictor, sentences: list[str]
-) -> dict[str, Bool[np.ndarray, " n"]]:
-    """Return which sentences are new to a model, under the names that `run` explains.
-
-    Empty where the model does not say what it has learned from.
-    """
-    domain = model.model.description.get("domain") or {}
-    known = {
-        name: find_sentences(packed, sentences)
-        for name, packed in domain.get("sentences", {}).items()
-    }
-    if not known:
-        return {}
-    any_property = np.any([*known.values()], axis=0)
-    return {
-        "no_heat_capacity_learned": ~known.get("heat_capacity", any_property),
-        "not_learned": ~any_property,
+        **{name: _by_group(table[chosen]) for name, chosen in new.items()},
     }
 
 
