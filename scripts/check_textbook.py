@@ -26,7 +26,7 @@ from cloud_jax.files import write_json
 from cloud_jax.inference.inputs import object_items, parse
 from cloud_jax.inference.predictor import Predictor, load
 from cloud_jax.models.seen import new_sentences
-from cloud_jax.scope.element_classes import is_metal
+from cloud_jax.structures.element_classes import is_metal
 from cloud_jax.studies.phonon.temperatures import in_joules
 
 TABLE = Path(__file__).with_name("textbook.toml")

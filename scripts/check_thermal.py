@@ -34,7 +34,7 @@ from cloud_jax.datasets.thermal import DENSITY, ThermalSource
 from cloud_jax.evaluation.coverage import coverage, inside
 from cloud_jax.evaluation.measured import measured_heat_capacities
 from cloud_jax.inference.predictor import Predictor, load
-from cloud_jax.scope.element_classes import element_class
+from cloud_jax.structures.element_classes import element_class
 from cloud_jax.structures.species import ELEMENTS
 from cloud_jax.studies.phonon.figures import heat_capacity_plot
 from cloud_jax.studies.phonon.heat_capacity import (

@@ -44,7 +44,7 @@ from cloud_jax.datasets.phonon_density import (
     spectrum,
     thermal,
 )
-from cloud_jax.scope.element_classes import is_metal
+from cloud_jax.structures.element_classes import is_metal
 from cloud_jax.structures.source import Listing, Piece, SourceError
 from cloud_jax.structures.species import ELEMENTS
 

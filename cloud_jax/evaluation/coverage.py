@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from cloud_jax.scope.element_classes import CLASSES
-
 
 def inside(
     lower: Float[np.ndarray, " n"],
@@ -25,15 +23,14 @@ def coverage(
 
     Args:
         is_inside: of labels of one property at one temperature, from `inside`.
-        classes: one per label, from `scope.element_classes.element_class`.
+        classes: one per label, such as `structures.element_classes` gives.
 
     Returns:
-        {class: {"n": labels, "inside": share}}, `all` first, then the classes that
-        have labels in the order of `CLASSES`.
+        {class: {"n": labels, "inside": share}}, `all` first.
     """
     is_inside, classes = np.asarray(is_inside), np.asarray(classes)
     groups = {"all": np.ones(len(is_inside), bool)}
-    groups |= {name: classes == name for name in CLASSES}
+    groups |= {name: classes == name for name in sorted(set(classes.tolist()))}
     return {
         name: {"n": int(group.sum()), "inside": float(is_inside[group].mean())}
         for name, group in groups.items()

@@ -13,8 +13,8 @@ from cloud_jax.finetuning.targets import Target
 from cloud_jax.models.folder import Model
 from cloud_jax.models.network import cls_states
 from cloud_jax.models.novelty import MAX_ROWS, TrainingStates, Widening
-from cloud_jax.scope.element_classes import is_metal
 from cloud_jax.scope.vocabulary import Vocabulary
+from cloud_jax.structures.element_classes import is_metal
 
 _FEWEST_ROWS = 200  # with fewer, the exponent is noise
 _NEAR, _FAR = 0.1, 0.95  # shares of the held-out rows

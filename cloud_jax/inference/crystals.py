@@ -10,10 +10,10 @@ from jaxtyping import Float
 from cloud_jax.models.folder import DESCRIPTION, Model, ModelFolderError
 from cloud_jax.models.novelty import Widening
 from cloud_jax.scope import Rejection, tables
-from cloud_jax.scope.element_classes import is_metal
 from cloud_jax.scope.pipeline import Options, Record, Reject
 from cloud_jax.scope.search import finder
 from cloud_jax.scope.symmetry import electronegativity
+from cloud_jax.structures.element_classes import is_metal
 
 # Generator letters follow from the space group, which has a flag of its own.
 _ROLES = ("element", "wyckoff", "count", "fraction")

@@ -13,8 +13,8 @@ from cloud_jax.files import file_sha256
 from cloud_jax.inference.inputs import object_items, parse
 from cloud_jax.inference.predictor import Predictor
 from cloud_jax.models.seen import new_sentences
-from cloud_jax.scope.element_classes import CLASSES, element_class
 from cloud_jax.scope.pipeline import Options
+from cloud_jax.structures.element_classes import CLASSES, element_class
 
 LABELS_K = 300.0
 SIZES = (0, 2, 4, 8, 16, np.inf)  # ends of the bins of atoms per cell

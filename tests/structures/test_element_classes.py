@@ -1,6 +1,6 @@
 import pytest
 
-from cloud_jax.scope.element_classes import element_class, is_metal
+from cloud_jax.structures.element_classes import element_class, is_metal
 
 
 @pytest.mark.parametrize(
