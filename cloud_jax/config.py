@@ -133,7 +133,7 @@ def finetuning() -> ConfigDict:
     c.model.attention_dropout = 0.1
 
     c.head = ConfigDict()
-    c.head.law = ""  # debye, debye_einstein, package.module:LAW; empty: regression
+    c.head.law = ""  # of physics.mixtures, or package.module:LAW; empty: regression
     c.head.layers = 1  # hidden layers: 1, 2 or 3
 
     c.optimizer = ConfigDict()

@@ -1,7 +1,6 @@
 """Measure a thermal model that has no run, such as the one in the package.
 
-    python -m scripts.check_thermal MODEL [--measured MEASURED.json --plot cp.png]
-        [--benchmark half.jsonl.gz]
+    python -m scripts.check_thermal MODEL [--plot cp.png] [--benchmark half.jsonl.gz]
 
 Reads the public data sets `phonon` and `thermal:phonons` (in --data-dir, or downloaded
 to it by fine-tuning), the published split. JSON lines out:
@@ -15,8 +14,7 @@ to it by fine-tuning), the published split. JSON lines out:
     floor         the densities themselves as predictions of the published values: what
                   labels that do not agree leave to any model; with --benchmark, a file
                   of `cloud-jax study potentials`, the difference of its C_v, too
-    measured      C_v beside measured C_p up to 300 K, from the package's table or from
-                  --measured, a file as in `cloud-jax study phonon`
+    measured      C_v beside measured C_p up to 300 K, from the package's table
 """
 
 import argparse
@@ -32,7 +30,6 @@ from scipy.constants import gas_constant
 from cloud_jax.datasets.phonon import CV, FOLD, ID, STRUCTURE, PhononSource, U
 from cloud_jax.datasets.thermal import DENSITY, ThermalSource
 from cloud_jax.evaluation.coverage import coverage, inside
-from cloud_jax.evaluation.measured import measured_heat_capacities
 from cloud_jax.inference.predictor import Predictor, load
 from cloud_jax.structures.element_classes import element_class
 from cloud_jax.structures.species import ELEMENTS
@@ -41,9 +38,9 @@ from cloud_jax.studies.phonon.heat_capacity import (
     Material,
     compare_measured,
     heat_capacity_curves,
-    read_measured,
+    measured_points,
 )
-from cloud_jax.studies.phonon.known_crystals import KNOWN, formula_atoms
+from cloud_jax.studies.phonon.known_crystals import formula_atoms
 from cloud_jax.studies.phonon.temperatures import in_joules
 from cloud_jax.studies.potentials.run import read_benchmark
 
@@ -192,15 +189,9 @@ def floor(
     return found
 
 
-def beside_measured(
-    model: Predictor, measured_file: Path | None, plot: Path | None
-) -> dict:
+def beside_measured(model: Predictor, plot: Path | None) -> dict[str, dict]:
     """Return deviations from measured heat capacities, and draw them."""
-    if measured_file:
-        measured = read_measured(measured_file, KNOWN)
-    else:
-        own = measured_heat_capacities()
-        measured = {name: (own[name].temperature_k, own[name].cp) for name in KNOWN}
+    measured = measured_points()
     grid = np.linspace(0, HOTTEST_K, 101)
     asked = np.concatenate([grid, *(kelvin for kelvin, _ in measured.values())])
     curves = heat_capacity_curves(model, list(measured), asked)
@@ -209,7 +200,7 @@ def beside_measured(
         cv, cool = curves[name], kelvin <= HOTTEST_K
         limit = 3 * formula_atoms(name) * gas_constant
         points = kelvin[cool], cp[cool]
-        materials.append(Material(name, limit, {"model": cv.loc[grid]}, None, points))
+        materials.append(Material(name, limit, {"model": cv.loc[grid]}, points))
         found[name] = compare_measured(cv, kelvin, cp)
     if plot:
         heat_capacity_plot(plot, materials)
@@ -221,7 +212,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path, help="a model folder, or a finished run's")
     parser.add_argument("--data-dir", default="data")
-    parser.add_argument("--measured", type=Path, metavar="MEASURED.json")
     parser.add_argument("--plot", type=Path, metavar="PNG")
     parser.add_argument("--benchmark", type=Path, metavar="FILE")
     arguments = parser.parse_args()
@@ -232,7 +222,7 @@ def main() -> None:
     report("published", beside_published(predicted, test, train))
     report("temperatures", beside_densities(predicted, test))
     report("floor", floor(test, train, arguments.data_dir, arguments.benchmark))
-    report("measured", beside_measured(model, arguments.measured, arguments.plot))
+    report("measured", beside_measured(model, arguments.plot))
 
 
 def report(name: str, found: Any) -> None:

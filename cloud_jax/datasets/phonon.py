@@ -88,14 +88,12 @@ class Curves(NamedTuple):
 
     Attributes:
         ids: ids of the crystals, in the order of the rows.
-        temperatures_k: temperatures of the columns, K.
         heat_capacity: C_v, J/(mol K), per mol of cells.
         internal_energy: U with its zero-point part, J/mol, per mol of cells.
         n_atoms: atoms per cell.
     """
 
     ids: list[str]
-    temperatures_k: Float[np.ndarray, " T"]
     heat_capacity: Float[np.ndarray, "N T"]
     internal_energy: Float[np.ndarray, "N T"]
     n_atoms: Float[np.ndarray, " N"]
@@ -211,7 +209,7 @@ class PhononSource(Benchmark):
                 )
         return labels
 
-    def densities(self) -> "Densities":
+    def densities(self) -> Densities:
         """Return the phonon densities of all crystals.
 
         Raises:
@@ -245,7 +243,6 @@ class PhononSource(Benchmark):
         per_atom = thermal(spectrum(found.frequency_cm, found.density), temperatures)
         return Curves(
             found.ids,
-            temperatures,
             n_atoms[:, None] * per_atom.heat_capacity,
             n_atoms[:, None] * per_atom.internal_energy,
             n_atoms,

@@ -19,9 +19,7 @@ from cloud_jax.inference.outputs import (
     write_vectors,
 )
 from cloud_jax.inference.predictor import Predictor, load
-from cloud_jax.inference.properties import (
-    make_request,
-)
+from cloud_jax.inference.properties import make_request
 from cloud_jax.inference.tables import rows, wide_rows
 from cloud_jax.progress import progress
 from cloud_jax.scope.pipeline import Reject

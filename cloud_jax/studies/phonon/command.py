@@ -1,6 +1,6 @@
 """`cloud-jax study phonon`: heat capacity and energy beside the paper and experiment.
 
-cloud-jax study phonon runs/thermal_cv runs/thermal_u --measured cp.json
+cloud-jax study phonon runs/debye_cv runs/debye_u
 """
 
 import argparse
@@ -19,9 +19,8 @@ Give all runs that are to be compared.
 heat_capacity.png (Table 1, Figures 4 and 5 of the paper). What cannot be made is left
 out, with a line that says what it needs.
 
---measured is JSON, {"materials": {"MgO": {"T": [K], "Cp": [J/(mol K)]}}}, per mol of
-formula units, of some or all of Al2O3, Li2O, CaTiO3, GaN, MgO, CaO, LiF and NaCl. The
-NIST-JANAF tables (https://janaf.nist.gov) have all but CaTiO3 and GaN.
+Measured heat capacities are those of Al2O3, Li2O, CaTiO3, GaN, MgO, CaO, LiF and NaCl
+in the package, cloud_jax/evaluation/measured_heat_capacities.json, with their sources.
 """
 
 
@@ -34,7 +33,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     add = parser.add_argument
     add("runs", nargs="+", type=Path, metavar="RUN", help="see below")
-    add("--measured", type=Path, metavar="FILE.json", help="heat capacities, see below")
     add(
         "--data-dir",
         default="data",
@@ -57,7 +55,6 @@ def execute(arguments: argparse.Namespace) -> int:
 
     found = run(
         arguments.runs,
-        measured=arguments.measured,
         data_dir=arguments.data_dir,
         output=arguments.output,
     )

@@ -74,11 +74,10 @@ def _draw(axis: Axes, material: Material) -> None:
             material.harmonic.index, material.harmonic, "--", color=COLOURS[2],
             lw=1.3, label="C$_v$, DFT phonons",
         )  # fmt: skip
-    if material.measured is not None:
-        axis.plot(
-            *material.measured, "o", color="black", mfc="white", ms=3.5, mew=0.9,
-            label="C$_p$, measured",
-        )  # fmt: skip
+    axis.plot(
+        *material.measured, "o", color="black", mfc="white", ms=3.5, mew=0.9,
+        label="C$_p$, measured",
+    )  # fmt: skip
     axis.set_ylim(0, max(axis.get_ylim()[1], 1.05 * material.limit))
     axis.set_xlim(left=0)
     axis.locator_params(nbins=4)

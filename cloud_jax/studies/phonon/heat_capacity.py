@@ -1,10 +1,7 @@
 """C_v(T) of models beside measured C_p and beside phonons: figure 5 of the paper."""
 
 import ast
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from math import gcd
-from pathlib import Path
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,14 +10,16 @@ from jaxtyping import Float
 from scipy.constants import gas_constant
 
 from cloud_jax.datasets.phonon import PhononSource
-from cloud_jax.evaluation.results import read_object
+from cloud_jax.datasets.thermal import reduced_formula
+from cloud_jax.evaluation.coverage import inside
+from cloud_jax.evaluation.measured import measured_heat_capacities
 from cloud_jax.inference.inputs import object_items, parse
 from cloud_jax.inference.predictor import Predictor, load
 from cloud_jax.scope.pipeline import Options, Record
+from cloud_jax.structures.species import ELEMENTS
 from cloud_jax.studies.phonon.finished_runs import PhononRun, role
 from cloud_jax.studies.phonon.known_crystals import (
     KNOWN,
-    PAPER,
     formula_atoms,
     known_structure,
 )
@@ -35,59 +34,26 @@ class Material(NamedTuple):
         name: title of the panel.
         limit: Dulong and Petit's limit, 3NR.
         models: {label: `value`, `lower`, `upper` by temperature}.
+        measured: (temperatures, C_p).
         harmonic: C_v from phonons by temperature, or None.
-        measured: (temperatures, C_p), or None.
         role: see `finished_runs.role`; empty where it is not known.
     """
 
     name: str
     limit: float
     models: dict[str, pd.DataFrame]
+    measured: tuple[Float[np.ndarray, " M"], Float[np.ndarray, " M"]]
     harmonic: pd.Series | None = None
-    measured: tuple[Float[np.ndarray, " M"], Float[np.ndarray, " M"]] | None = None
     role: str = ""
 
 
-def read_measured(
-    path: Path, known: Collection[str]
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Read measured heat capacities.
+def measured_points() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return (temperatures, C_p) of the known crystals, from the package's table.
 
-    Args:
-        path: JSON, {"materials": {"MgO": {"T": [K], "Cp": [J/(mol K)]}, ...}}, per mol
-            of formula units.
-        known: names of the crystals that may be in it.
-
-    Returns:
-        {name: (temperatures, C_p)}, ascending.
-
-    Raises:
-        ValueError: the file has another form, or an unknown crystal.
-        OSError: it cannot be read.
+    They are per mol of formula units, ascending, and of the solid.
     """
-    try:
-        materials = read_object(path)["materials"]
-        found = {
-            name: (np.array(entry["T"], float), np.array(entry["Cp"], float))
-            for name, entry in materials.items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f'{path}: found {error!r}; expected {{"materials": {{"MgO": {{"T": [K], '
-            '"Cp": [J/(mol K)]}}}'
-        ) from error
-    if unknown := found.keys() - known:
-        raise ValueError(
-            f"{path}: materials: found {', '.join(sorted(unknown))}; known are the "
-            f"crystals of {', '.join(known)}"
-        )
-    for name, (kelvin, cp) in found.items():
-        if kelvin.ndim != 1 or kelvin.shape != cp.shape or (np.diff(kelvin) < 0).any():
-            raise ValueError(
-                f"{path}: {name}: found {kelvin.size} temperatures and {cp.size} heat "
-                "capacities; expected as many of both, with rising temperatures"
-            )
-    return found
+    table = measured_heat_capacities()
+    return {name: (table[name].temperature_k, table[name].cp) for name in KNOWN}
 
 
 def compare_measured(
@@ -110,7 +76,7 @@ def compare_measured(
     cold = (kelvin > 0) & (kelvin <= COMPARED_K)
     model, points = cv.loc[kelvin[cold]], cp[cold]
     deviation = model["value"].to_numpy() / points - 1
-    inside = (model["lower"] <= points) & (points <= model["upper"])
+    held = inside(model["lower"], points, model["upper"])
 
     def mean(values: np.ndarray) -> float | None:
         return float(values.mean()) if len(values) else None
@@ -121,7 +87,7 @@ def compare_measured(
         "cv_model": model["value"].tolist(),
         "mean_relative_deviation": mean(np.abs(deviation)),
         "mean_signed_relative_deviation": mean(deviation),
-        "points_inside_the_interval": int(inside.sum()),
+        "points_inside_the_interval": int(held.sum()),
     }
 
 
@@ -173,11 +139,13 @@ def harmonic_curves(
     """
     wanted = {_canonical_sentence(known_structure(name), name): name for name in names}
     formulas = {
-        _reduced(site.specie.Z for site in known_structure(name)) for name in names
+        reduced_formula(site.specie.symbol for site in known_structure(name))
+        for name in names
     }
     ids = {}
     for key, text in source.crystals(source.pieces()[0].path):
-        if _reduced(ast.literal_eval(text)["numbers"]) in formulas:
+        symbols = (ELEMENTS[z - 1] for z in ast.literal_eval(text)["numbers"])
+        if reduced_formula(symbols) in formulas:
             name = wanted.get(_canonical_sentence(text + "\n", key))
             ids |= {key: name} if name else {}
     curves = source.curves(kelvin)
@@ -194,16 +162,8 @@ def _canonical_sentence(structure: Any, name: str) -> str | None:
     return found.canonical if isinstance(found, Record) else None
 
 
-def _reduced(numbers: Iterable[int]) -> frozenset[tuple[int, int]]:
-    """Return atomic numbers with their counts in the reduced formula."""
-    counts = Counter(numbers)
-    divisor = gcd(*counts.values())
-    return frozenset((z, count // divisor) for z, count in counts.items())
-
-
 def compare_heat_capacities(
     runs: Sequence[PhononRun],
-    measured: Mapping[str, tuple[np.ndarray, np.ndarray]],
     source: PhononSource | None,
     labelled: Collection[str],
 ) -> tuple[dict[str, Any], list[Material]]:
@@ -211,24 +171,17 @@ def compare_heat_capacities(
 
     Args:
         runs: runs with a law.
-        measured: {name: (temperatures, C_p)}, see `read_measured`.
         source: phonon densities of states, or None.
         labelled: ids of its crystals with labels.
 
     Returns:
         `heat_capacities` and `phonons_of` for results.json; and what to draw: the
-        crystals of the paper and the measured ones, up to the melting point.
+        known crystals, up to the melting point.
     """
     grids = {
-        name: np.linspace(0, crystal.melting_k, 121)
-        for name, crystal in KNOWN.items()
-        if name in measured or name in PAPER
+        name: np.linspace(0, crystal.melting_k, 121) for name, crystal in KNOWN.items()
     }
-    points = {
-        name: (kelvin[solid], cp[solid])
-        for name, (kelvin, cp) in measured.items()
-        for solid in [kelvin <= KNOWN[name].melting_k]
-    }
+    points = measured_points()
     asked = np.concatenate([*grids.values(), *(own for own, _ in points.values())])
     models = {
         one.label: heat_capacity_curves(load(one.folder), list(grids), asked)
@@ -254,8 +207,8 @@ def compare_heat_capacities(
             name,
             3 * formula_atoms(name) * gas_constant,
             {label: curves[name].loc[grid] for label, curves in models.items()},
+            points[name],
             harmonic[name][1].loc[grid[1:]] if name in harmonic else None,
-            points.get(name),
             " or ".join(dict.fromkeys(own[name] for own in roles.values())),
         )
         for name, grid in grids.items()

@@ -86,7 +86,6 @@ KNOWN = {
     "LiF": _rocksalt("Li", "F", 4.017, 1121.0),
     "NaCl": _rocksalt("Na", "Cl", 5.641, 1074.0),
 }
-PAPER = ("Al2O3", "Li2O", "CaTiO3", "GaN")  # in figure 5
 
 
 @cache

@@ -16,11 +16,7 @@ from cloud_jax.studies.phonon.finished_runs import (
     read_runs,
     table_row,
 )
-from cloud_jax.studies.phonon.heat_capacity import (
-    compare_heat_capacities,
-    read_measured,
-)
-from cloud_jax.studies.phonon.known_crystals import KNOWN
+from cloud_jax.studies.phonon.heat_capacity import compare_heat_capacities
 from cloud_jax.studies.phonon.temperatures import other_temperatures
 
 _CAPTIONS = {
@@ -40,14 +36,11 @@ _CAPTIONS = {
 }
 
 
-def run(
-    folders: Sequence[Path], *, measured: Path | None, data_dir: str, output: Path
-) -> dict[str, Any]:
+def run(folders: Sequence[Path], *, data_dir: str, output: Path) -> dict[str, Any]:
     """Compare runs; what lacks a file is left out and listed.
 
     Args:
         folders: work directories of finished fine-tuning runs.
-        measured: JSON of measured heat capacities, see `read_measured`.
         data_dir: folder of the phonon densities of states.
         output: folder of results.json and the figures.
 
@@ -60,7 +53,6 @@ def run(
     """
     refuse_other_results(output, "phonon")
     runs = read_runs(folders)
-    points = read_measured(measured, KNOWN) if measured else {}
     found: dict[str, Any] = {
         "kind": "phonon",
         "table_1": _table_1(runs),
@@ -73,18 +65,11 @@ def run(
         },
         "note": "",
     }
-    if measured:
-        found["hashes"]["measured"] = file_sha256(measured)
-    else:
-        found["missing"].append(
-            "measured heat capacities: --measured FILE.json, see --help for its form "
-            "and where its numbers are published"
-        )
     output.mkdir(parents=True, exist_ok=True)
     _compare_errors(output, runs, found)
     source, labels = _find_phonons(data_dir, found)
     with_law = [one for one in runs if one.law]
-    _compare_heat_capacities(output, with_law, points, source, labels, found)
+    _compare_heat_capacities(output, with_law, source, labels, found)
     if source:
         more, missing = other_temperatures(with_law, source, labels)
         found["other_temperatures"] = more
@@ -165,7 +150,6 @@ def _find_phonons(
 def _compare_heat_capacities(
     folder: Path,
     runs: Sequence[PhononRun],
-    points: dict[str, Any],
     source: PhononSource | None,
     labels: dict[str, dict[str, float]],
     found: dict[str, Any],
@@ -182,7 +166,7 @@ def _compare_heat_capacities(
         )
         return
     labelled = labels.get(shown[0].property, ())
-    more, materials = compare_heat_capacities(shown, points, source, labelled)
+    more, materials = compare_heat_capacities(shown, source, labelled)
     found |= more
     heat_capacity_plot(folder / "heat_capacity.png", materials)
     _add_figure(found, "heat_capacity")

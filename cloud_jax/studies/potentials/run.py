@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.constants import gas_constant
 
 from cloud_jax.evaluation.coverage import inside
 from cloud_jax.files import file_sha256
@@ -129,8 +130,6 @@ def measure(table: pd.DataFrame) -> dict[str, float] | None:
         intervals, and for scale the error of 3R per atom (`mae_dulong_petit`). None
         where the table is empty.
     """
-    from scipy.constants import gas_constant
-
     if table.empty:
         return None
     true, atoms = table["true"].to_numpy(), table["n_atoms"].to_numpy()

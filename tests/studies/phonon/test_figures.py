@@ -15,14 +15,14 @@ T = np.linspace(0, 600, 7)
 def material(name, *labels, **others):
     value = T / 10
     frame = pd.DataFrame({"value": value, "lower": value, "upper": value}, T)
-    return Material(name, 49.9, dict.fromkeys(labels, frame), **others)
+    measured = T[1:3], T[1:3] / 10
+    return Material(name, 49.9, dict.fromkeys(labels, frame), measured, **others)
 
 
 def test_a_panel_is_named_and_the_legend_stands_once(tmp_path):
-    measured, harmonic = (T[1:3], T[1:3] / 10), pd.Series(T / 10, T)
     materials = [
-        material("Al2O3", "ours", measured=measured, role="test"),
-        material("MgO", "ours", "theirs", harmonic=harmonic),
+        material("Al2O3", "ours", role="test"),
+        material("MgO", "ours", "theirs", harmonic=pd.Series(T / 10, T)),
     ]
     heat_capacity_plot(tmp_path / "x.svg", materials)
     found = texts(tmp_path / "x.svg")
