@@ -5,8 +5,9 @@ not in it:
 
 - Sound. Below the second point (40 cm^-1) the published values are mostly noise: their
   median is 1.26 times what the elastic moduli of the same crystals give, and a fifth
-  are 0. There the density is taken to go as omega^2, from its value at that point;
-  where the first point is higher than the second, which noise is not, from the first.
+  are 0 (python -m scripts.check_thermal_labels). There the density is taken to go as
+  omega^2, from its value at that point; where the first point is higher than the
+  second, which noise is not, from the first.
 - Modes above 1000 cm^-1, where the grid ends. `complete` finds how many are missing,
   and their mean frequency, from C_v and U at 300 K that were published with all modes.
 """

@@ -126,7 +126,7 @@ def log_factors(
         held_out: which members count for a row.
         per_atom: labels, J per mol of atoms.
     """
-    kelvin = target.temperature_k or 0.0  # None for a zero-point energy
+    kelvin = target.temperature_k or 0.0  # None for what is at 0 K
     with jax.enable_x64(True):
         variables = constrain(law, jnp.asarray(raw, jnp.float64))
         weight = jnp.asarray(held_out / held_out.sum(axis=0))

@@ -23,7 +23,7 @@ from cloud_jax.scope import tables
 Predict = Callable[[Array, Array, Array, Array], Array]
 
 _KILO = {"": 1.0, "k": 1000.0}
-# The properties of the law at 0 K, whose labels therefore name no temperature.
+# Properties of which no temperature means 0 K.
 _AT_ZERO = ("zero_point_energy", "debye_temperature")
 
 
@@ -110,12 +110,13 @@ def check_physics(targets: Sequence[Target]) -> None:
                 f"{', '.join(PROPERTIES)}, found property {target.property!r}; "
                 "name it in config.targets.properties"
             )
-        if target.property in _AT_ZERO:
-            continue
-        if target.temperature_k is None or not 0 <= target.temperature_k < np.inf:
+        kelvin = target.temperature_k
+        if kelvin is None and target.property in _AT_ZERO:
+            kelvin = 0.0
+        if kelvin is None or not 0 <= kelvin < np.inf:
             raise ValueError(
                 f"target {target.name}: a physics head needs the temperature of "
-                f"{target.property} in kelvin, found {target.temperature_k}; give it "
+                f"{target.property} in kelvin, found {kelvin}; give it "
                 "in config.targets.temperatures_k"
             )
 

@@ -142,13 +142,9 @@ def test_debye_temperatures_have_the_fold_of_phonons_of_the_same_formula(folder)
 
 
 def test_a_metal_has_the_theta_of_agl_for_c_v_and_a_salt_has_not(folder):
-    path = folder / AGL[1].name
-    content = write_csv(
-        ",cif,debye_temperature", [("x", CIF.replace("Cl", "K").format("Na"), 90)]
-    )
-    path.write_bytes(
-        gzip.compress(content.encode() if isinstance(content, str) else content)
-    )
+    alloy = CIF.replace("Cl", "K").format("Na")
+    content = write_csv(",cif,debye_temperature", [("x", alloy, 90)])
+    put(folder, AGL[1].name, gzip.compress(content))
     rows = rows_of(folder, "thermal:agl")
     assert rows["agl-x"]["debye_temperature_metal"] == 90
     assert rows["agl-Be"]["debye_temperature_agl"] == 900

@@ -99,6 +99,7 @@ def test_regression_undoes_the_scaling():
         ({"property": "hardness"}, "one of heat_capacity, entropy"),
         ({"temperature_k": None}, "needs the temperature"),
         ({"temperature_k": -1.0}, "found -1.0"),
+        ({"property": "debye_temperature", "temperature_k": np.inf}, "found inf"),
     ],
 )
 def test_what_no_law_can_give_is_refused(change, message):
@@ -108,6 +109,7 @@ def test_what_no_law_can_give_is_refused(change, message):
 
 def test_a_temperature_as_a_target_has_no_basis():
     theta = Target("theta", "debye_temperature", "K", "", None)
+    check_physics([theta, theta._replace(temperature_k=300.0)])
     found = target_amounts(get_law("debye"), [theta], TABLE, dialect="canonical")
     assert found.tolist() == [[1.0]]
     biased = theta._replace(factor=1.07)
