@@ -15,6 +15,7 @@ from benchmark_files import put, take_any_hash, write_csv
 from pymatgen.core import Element, Lattice, Structure
 
 from cloud_jax.datasets import phonon
+from cloud_jax.evaluation.measured import measured_heat_capacities
 
 ROOT = Path(__file__).resolve().parents[1]
 SALT = Structure.from_spacegroup(
@@ -228,6 +229,13 @@ def test_textbook_values_are_those_of_solids():
         for name, cp in table["heat_capacity"].items()
     ]
     assert 6 < min(per_atom) < max(per_atom) < 33  # diamond to rubidium, J/(mol K)
+    # The package's table of C_p is another compilation of the same measurements.
+    both = measured_heat_capacities().keys() & set(table.index)
+    assert len(both) == 19
+    for name in both:
+        measured = measured_heat_capacities()[name]
+        (at_298,) = measured.cp[measured.temperature_k == TABULATED_K]
+        assert at_298 == pytest.approx(table["heat_capacity"][name], rel=0.025), name
 
 
 def test_check_textbook(tmp_path, monkeypatch, capsys):

@@ -87,15 +87,6 @@ def write_note(axis: Axes, text: str) -> None:
     axis.text(0.04, 0.96, text, transform=axis.transAxes, va="top", **FONT)
 
 
-def draw_limit(axis: Axes, label: str, value: float) -> None:
-    """Draw a dotted horizontal line and its label."""
-    axis.axhline(value, color="0.4", ls=":", lw=1)
-    axis.annotate(
-        plain(label), (0.02, value), xycoords=("axes fraction", "data"),
-        xytext=(0, 2), textcoords="offset points", color="0.3", fontsize=SMALL,
-    )  # fmt: skip
-
-
 def search_plot(
     path: str | Path,
     scores: Sequence[float | None],

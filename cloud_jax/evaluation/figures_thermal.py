@@ -27,7 +27,6 @@ from cloud_jax.evaluation.figures import (
     MARKERS,
     PAGE,
     SMALL,
-    draw_limit,
     save,
     style_axis,
 )
@@ -68,6 +67,11 @@ class Curve(NamedTuple):
     points: tuple[Float[np.ndarray, " M"], Float[np.ndarray, " M"]] | None = None
     limit: float | None = None
     atoms: float = 1.0
+
+    @property
+    def comes_near_limit(self) -> bool:
+        """Return whether the values pass half of Dulong and Petit's."""
+        return self.limit is not None and np.nanmax(self.value) > self.limit / 2
 
 
 class Panel(NamedTuple):
@@ -141,7 +145,7 @@ def _rows_height(n: int) -> float:
     return max(1.5, _ROW * min(n, _NAMED_ROWS) + 0.9)
 
 
-def draw_curve(
+def _draw_curve(
     axis: Axes, temperature_k: Float[np.ndarray, " T"], curve: Curve, colour: str,
     line: str = "-", marker: str = "o",
 ) -> None:  # fmt: skip
@@ -159,7 +163,7 @@ def _draw_frame(figure: Figure | SubFigure, panel: Panel) -> None:
     styles = zip(cycle(COLOURS), _line_styles(), cycle(MARKERS), strict=False)
     handles = []
     for curve, style in zip(panel.curves, styles, strict=False):
-        draw_curve(axis, panel.temperature_k, curve, *style)
+        _draw_curve(axis, panel.temperature_k, curve, *style)
         line = {"color": style[0], "ls": style[1], "lw": 1.3}
         handles.append(Line2D([], [], label=curve.label, **line))
     _draw_limits(axis, panel.curves)
@@ -174,19 +178,24 @@ def _draw_frame(figure: Figure | SubFigure, panel: Panel) -> None:
 
 def _draw_limits(axis: Axes, curves: Sequence[Curve]) -> None:
     """Draw the limits of Dulong and Petit that curves come near to, each named once."""
-    near = {
-        curve.limit: curve.atoms
-        for curve in curves
-        if curve.limit and np.nanmax(curve.value) > curve.limit / 2
-    }
+    near = {curve.limit: curve.atoms for curve in curves if curve.comes_near_limit}
     for limit, atoms in near.items():
         several = len(near) > 1 and float(atoms).is_integer()
         label = f"Dulong-Petit, {atoms:g} atoms" if several else "Dulong-Petit"
-        draw_limit(axis, label.replace(" 1 atoms", " 1 atom"), limit)
+        _draw_limit(axis, label.replace(" 1 atoms", " 1 atom"), limit)
     low, high = axis.get_ylim()
     if near:
         high = max(high, 1.1 * max(near))  # room for the label
     axis.set_ylim(0 if any(curve.limit for curve in curves) else low, high)
+
+
+def _draw_limit(axis: Axes, label: str, value: float) -> None:
+    """Draw a dotted horizontal line and its label."""
+    axis.axhline(value, color="0.4", ls=":", lw=1)
+    axis.annotate(
+        label, (0.02, value), xycoords=("axes fraction", "data"),
+        xytext=(0, 2), textcoords="offset points", color="0.3", fontsize=SMALL,
+    )  # fmt: skip
 
 
 def _shared_handles(curves: Sequence[Curve], colour: str) -> list[Patch | Line2D]:
@@ -213,12 +222,12 @@ def _draw_multiples(figure: Figure | SubFigure, panel: Panel) -> None:
     rows = ceil(len(panel.curves) / _PER_ROW)
     axes = list(figure.subplots(rows, _PER_ROW, sharex=True, squeeze=False).flat)
     for axis, curve in zip(axes, panel.curves, strict=False):
-        draw_curve(axis, panel.temperature_k, curve, COLOURS[0])
-        near = curve.limit and np.nanmax(curve.value) > curve.limit / 2
-        if near:
+        _draw_curve(axis, panel.temperature_k, curve, COLOURS[0])
+        if curve.comes_near_limit:
             axis.axhline(curve.limit, ls=":", lw=1, **_LIMIT)
         if curve.limit:
-            axis.set_ylim(0, max(axis.get_ylim()[1], 1.05 * curve.limit * bool(near)))
+            room = 1.05 * curve.limit if curve.comes_near_limit else 0
+            axis.set_ylim(0, max(axis.get_ylim()[1], room))
         style_axis(axis)
         axis.set_title(curve.label, fontsize=SMALL, pad=3)
         axis.set_xlim(panel.temperature_k[[0, -1]])

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 from cloud_jax.cores import usable_cores
 from cloud_jax.files import atomic_open
@@ -19,7 +20,7 @@ from cloud_jax.inference.outputs import (
     write_vectors,
 )
 from cloud_jax.inference.predictor import Predictor, load
-from cloud_jax.inference.properties import make_request
+from cloud_jax.inference.properties import PredictionRequest, make_request
 from cloud_jax.inference.tables import rows, wide_rows
 from cloud_jax.progress import progress
 from cloud_jax.scope.pipeline import Reject
@@ -48,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     plotted: list[str] = []
     if arguments.plot:
-        from cloud_jax.inference.figures import plot, properties_to_plot
+        from cloud_jax.inference.figures import properties_to_plot
 
         plotted = properties_to_plot(
             predictor.model.description, arguments.plot_property
@@ -68,23 +69,10 @@ def run(arguments: argparse.Namespace) -> int:
         if vectors:
             write_vectors(vectors, crystals, predictor.cls_states(crystals))
         if request:
-            crystals, raw, not_finite = predictor.outputs(crystals)
+            crystals, not_finite = _predict(
+                arguments, predictor, request, crystals, table, plotted
+            )
             rejects += not_finite
-            if table and arguments.json:
-                writer = JsonWriter(table)
-            elif table:
-                writer = CsvWriter(table, wide_rows if arguments.wide else rows)
-            else:
-                writer = None
-            curves = []
-            for chunk, properties in predictor.properties(crystals, raw, request):
-                if writer:
-                    writer.write(chunk, properties)
-                if plotted and chunk:
-                    named = {one.property: one for one in properties}
-                    curves.append([named[name] for name in plotted])
-            if curves:
-                plot(arguments.plot, crystals, curves)
         beside = arguments.output or arguments.embed
         if beside:
             write_rejects(beside.with_name("rejects.csv"), rejects)
@@ -112,6 +100,44 @@ def _read(
             progress=lambda n, _: bar.update(n),
         )
     return to_crystals(results, predictor.model)
+
+
+def _predict(
+    arguments: argparse.Namespace,
+    predictor: Predictor,
+    request: PredictionRequest,
+    crystals: Sequence[Crystal],
+    table: IO[bytes] | None,
+    plotted: Sequence[str],
+) -> tuple[list[Crystal], list[Reject]]:
+    """Write the rows and the figure; return what was predicted, and rejects.
+
+    Args:
+        arguments: of the command.
+        predictor: the model.
+        request: temperatures and basis.
+        crystals: to predict.
+        table: where rows go, or None.
+        plotted: properties of the figure.
+    """
+    predicted, raw, rejects = predictor.outputs(crystals)
+    writer = None
+    if table and arguments.json:
+        writer = JsonWriter(table)
+    elif table:
+        writer = CsvWriter(table, wide_rows if arguments.wide else rows)
+    curves = []
+    for chunk, properties in predictor.properties(predicted, raw, request):
+        if writer:
+            writer.write(chunk, properties)
+        if plotted and chunk:
+            named = {one.property: one for one in properties}
+            curves.append([named[name] for name in plotted])
+    if curves:
+        from cloud_jax.inference.figures import plot
+
+        plot(arguments.plot, predicted, curves)
+    return predicted, rejects
 
 
 def _summary(
