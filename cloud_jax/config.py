@@ -26,8 +26,10 @@ class ConfigError(ValueError):
     """A configuration that cannot be used; the message says what to change."""
 
 
-# The pretrained encoder in the package.
+# The pretrained encoders in the package: of geometry alone (configs/volume.py), and
+# after stiffness (configs/elastic.py).
 ENCODER = str(Path(__file__).parent / "weights" / "encoder")
+ELASTIC_ENCODER = str(Path(__file__).parent / "weights" / "elastic")
 
 
 def pretraining() -> ConfigDict:
