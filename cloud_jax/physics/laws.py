@@ -35,6 +35,8 @@ _COLDEST = 1e-6
 # Theta [K] below which a solid counts as classical at every temperature.
 _SOFTEST = 1e-9
 
+# What a variable of each kind is below.
+_HIGHEST = {"positive": math.inf, "magnitude": math.inf, "fraction": 1.0}
 # The number that softplus, ln(1 + exp(x)), maps to 1.
 _SOFTPLUS_INVERSE_OF_1 = math.log(math.e - 1)
 # A magnitude is at most e^4 = 55 times its typical value, and at least 1/55 of it.
@@ -45,21 +47,40 @@ def get_law(name: str) -> Law:
     """Return the law of this name, or import the one at "package.module:ATTRIBUTE".
 
     Raises:
-        ValueError: there is no such law; the message lists the choices.
+        ValueError: there is no such law, or it is not one; says what is expected.
     """
     if name in LAWS:
         return LAWS[name]
     module, _, attribute = name.partition(":")
     try:
         law = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # a module may raise anything, an old Law a TypeError
         raise ValueError(
             f"law {name!r} is neither one of {', '.join(LAWS)} nor an importable "
-            f'"package.module:ATTRIBUTE" ({error})'
+            f'"package.module:ATTRIBUTE" ({type(error).__name__}: {error}); a Law has '
+            f"{', '.join(Law._fields)}"
         ) from error
     if not isinstance(law, Law):
-        raise ValueError(f"law {name!r} is a {type(law).__name__}, expected a Law")
+        raise ValueError(
+            f"law {name!r} is a {type(law).__name__}, expected a Law of "
+            f"cloud_jax.physics.law, with {', '.join(Law._fields)}"
+        )
+    _check_variables(name, law)
     return law
+
+
+def _check_variables(name: str, law: Law) -> None:
+    """Raise ValueError for variables that no output of a network can become."""
+    if not law.variables:
+        raise ValueError(f"law {name!r} has no variables, expected one at least")
+    for variable in law.variables:
+        highest = _HIGHEST.get(variable.kind)
+        if highest is None or not 0 < variable.typical < highest:
+            raise ValueError(
+                f"law {name!r}: variable {variable.name!r} has kind {variable.kind!r} "
+                f"and the typical value {variable.typical}, expected a kind of "
+                f"{', '.join(_HIGHEST)}, and a value above 0 (of a fraction below 1)"
+            )
 
 
 def constrain(law: Law, raw: Float[Array, "... n"]) -> dict[str, Float[Array, "..."]]:

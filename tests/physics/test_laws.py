@@ -1,6 +1,7 @@
 """Laws: every property follows from the variables and F; bad input is refused."""
 
 import functools
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -159,11 +160,55 @@ def test_an_own_law_needs_only_its_free_and_zero_point_energy():
         ("cloud_jax.physics.laws:NOTHING", "no attribute 'NOTHING'"),
         ("no_such_package:LAW", "No module named"),
         ("cloud_jax.physics.laws:UNITS", "is a dict, expected a Law"),
+        (":LAW", "Empty module name"),
+        ("..laws:LAW", "TypeError: the 'package' argument is required"),
     ],
 )
 def test_an_unknown_law_is_refused_with_the_choices(name, message):
     with pytest.raises(ValueError, match=message):
         laws.get_law(name)
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        "Law('old', (), lambda v, t: 0 * t)",
+        "Law(name='old', variables=(), helmholtz=lambda v, t: 0 * t)",
+        "namedtuple('Own', 'name variables helmholtz')('old', (), None)",
+        "1 / 0",
+    ],
+)
+def test_a_law_of_earlier_versions_is_refused_with_what_a_law_has(
+    tmp_path, monkeypatch, law
+):
+    (tmp_path / "old_law.py").write_text(
+        "from collections import namedtuple\n\n"
+        f"from cloud_jax.physics.law import Law\n\nLAW = {law}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "old_law", raising=False)
+    with pytest.raises(ValueError, match=r"variables, free_energy, zero_point_energy"):
+        laws.get_law("old_law:LAW")
+    sys.modules.pop("old_law", None)
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ((), "no variables"),
+        ((Variable("a", "1", "angle", 1.0),), "'a' has kind 'angle'"),
+        ((Variable("b", "1", "fraction", 1.0),), r"typical value 1\.0, expected"),
+        ((Variable("c", "K", "positive", 0.0),), r"typical value 0\.0, expected"),
+    ],
+)
+def test_a_law_of_variables_that_no_output_becomes_is_refused(
+    monkeypatch, variables, message
+):
+    monkeypatch.setattr(
+        sys.modules[__name__], "METAL", METAL._replace(variables=variables)
+    )
+    with pytest.raises(ValueError, match=message):
+        laws.get_law(f"{__name__}:METAL")
 
 
 def test_wrong_outputs_properties_kinds_and_bases_are_refused():
