@@ -89,6 +89,9 @@ def differences(
 ) -> list[str]:
     """Return `key: old -> new` for each key that differs and may not.
 
+    A setting that the old ones lack came with a later version of this program. While
+    it is empty, it changes nothing.
+
     Args:
         old: nested settings.
         new: nested settings.
@@ -99,6 +102,7 @@ def differences(
         f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}"
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
+        and (key in old or new[key])
         and not f"{key}.".startswith(tuple(f"{word}." for word in free))
     ]
 

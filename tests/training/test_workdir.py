@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from cloud_jax.config import pretraining
+from cloud_jax.config import finetuning, pretraining
 from cloud_jax.files import lock
 from cloud_jax.training.errors import RunMismatchError
 from cloud_jax.training.workdir import claim, differences
@@ -65,3 +65,17 @@ def test_differences_name_keys_that_matter_and_only_those():
     assert differences(old, new.to_dict()) == []
     new.optimizer.learning_rate = 1.0
     assert differences(old, new.to_dict()) == ["optimizer.learning_rate: 0.0001 -> 1.0"]
+
+
+def test_a_run_of_an_earlier_version_resumes_without_the_settings_that_it_lacks():
+    text = json.dumps(finetuning().to_dict())
+    old, new = json.loads(text), json.loads(text)
+    del old["targets"]["weights"], old["targets"]["factors"]
+    del old["folds"]["exclude_twins"]
+    assert differences(old, new) == []
+    new["targets"]["factors"], new["folds"]["exclude_twins"] = [1.08], True
+    assert differences(old, new) == [
+        "folds.exclude_twins: absent -> True",
+        "targets.factors: absent -> [1.08]",
+    ]
+    assert differences({"seed": 0}, {}) == ["seed: 0 -> absent"]
