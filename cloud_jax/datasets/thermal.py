@@ -21,6 +21,7 @@ Rows come from three sources, each with a part's name:
 row has are test rows too.
 """
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -84,10 +85,10 @@ class ThermalSource(Benchmark):
     parts: tuple[str, ...] = tuple(PARTS)
 
     def __post_init__(self):
-        if not self.parts or not set(self.parts) <= PARTS.keys():
+        if not set(self.parts) <= PARTS.keys() or len({*self.parts}) < len(self.parts):
             raise SourceError(
                 f"thermal:{'+'.join(self.parts)}: expected some of {', '.join(PARTS)}, "
-                "joined by +"
+                "joined by +, each once"
             )
         self._describe(_LICENCE, _CITATION)
 
@@ -139,6 +140,16 @@ class ThermalSource(Benchmark):
             published = (phonon.CV, phonon.U, FOLD)
             files += [file for (file,) in self._phonon.wanted(published)]
         return [(file,) for file in dict.fromkeys(files)]
+
+    def table_sha256(self, columns: Sequence[str]) -> str:
+        """Return a hash of the files that some columns need, and of the parts.
+
+        Labels need the files of phonons with and without the rows of that part.
+        """
+        found = super().table_sha256(columns)
+        if "phonons" in self.parts:
+            return found
+        return hashlib.sha256(f"{found} {'+'.join(self.parts)}".encode()).hexdigest()
 
     def pieces(self) -> list[Piece]:
         """Return the files with the crystals."""

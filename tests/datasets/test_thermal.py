@@ -183,3 +183,13 @@ def test_parts_are_read_by_name(folder):
     assert [*rows_of(folder, "thermal:agl")] == ["agl-Be", "agl-Na"]
     with pytest.raises(SourceError, match="thermal:x: expected some of phonons, agl"):
         read_sources(["thermal:x"])
+    for word in ("thermal:agl+agl", "thermal:+", "thermal:agl+"):
+        with pytest.raises(SourceError, match=r"thermal:.*\+.*: expected .* each once"):
+            read_sources([word])
+
+
+def test_tables_of_other_parts_have_other_hashes(folder):
+    """A run knows its table by them; some parts need the same files."""
+    words = ("", ":phonons", ":agl", ":agl+phonons", ":phonons+agl", ":elastic")
+    sources = [read_sources([f"thermal{word}"], str(folder))[0] for word in words]
+    assert len({source.table_sha256(("id", "fold")) for source in sources}) == 6
