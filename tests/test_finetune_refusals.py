@@ -21,6 +21,9 @@ def files(tmp_path_factory):
     write_table(folder / "flat.csv", y=lambda i, _: i if i % 5 == 0 else 3.5)
     write_table(folder / "alone.csv", split=lambda i, _: "a" if i == 3 else "b")
     write_table(folder / "three.csv", split=lambda i, _: ("x", "test", "train")[i % 3])
+    write_table(folder / "few.csv", z=lambda i, _: i if i in (1, 2) else "")
+    one = crystals(1)[0][0].canonical
+    write_table(folder / "twins.csv", scope=lambda i, _: one)
     write_table(folder / "bad.csv", 12, scope=lambda i, _: "no sentence")
     (folder / "folds.json").write_text('{"one": ["x-1", "y-2"]}')
     (folder / "tiny.py").write_text(CONFIG)
@@ -82,6 +85,22 @@ def command(files, monkeypatch, tmp_path):
         (["folds.column=", "folds.file=folds.json"], "'y-2'"),
         (["folds.only=('other',)"], "there is no fold other; found split"),
         (["folds.validation_fraction=0.01"], "leaves 0 validation rows of 32"),
+        (
+            ["data.table=twins.csv", "folds.exclude_twins=True"],
+            "fold split: 32 of 32 training rows have the sentence of one of 8 held-out",
+        ),
+        (
+            [
+                "data.table=few.csv",
+                "targets.columns=('y', 'z')",
+                "targets.properties=('', '')",
+                "targets.units=('', '')",
+                "targets.bases=('', '')",
+                "targets.temperatures_k=(0, 0)",
+                "targets.weights=(0, 1)",
+            ],
+            "no label of a target with a weight above 0 in 3 validation rows",
+        ),
         (["targets.columns=()"], "expected one entry per target in each list"),
         (["targets.bases=('mol',)"], "config.targets.bases: found 'mol'"),
         (["head.law=newton"], "law 'newton' is neither"),

@@ -346,10 +346,30 @@ def without_twins(
     rows: Int[np.ndarray, " n"],
     held_out: Int[np.ndarray, " m"],
     sentences: Sequence[str],
+    *,
+    name: str,
 ) -> Int[np.ndarray, " k"]:
-    """Return the rows whose sentence is not that of a row that is held out."""
+    """Return the training rows whose sentence is not that of a held-out row.
+
+    Args:
+        rows: to train on.
+        held_out: to validate or test with.
+        sentences: of all rows of the table.
+        name: of the fold or the member, for the error.
+
+    Raises:
+        FoldError: fewer than two rows are left.
+    """
     seen = {sentences[i] for i in held_out}
-    return np.array([i for i in rows if sentences[i] not in seen], dtype=int)
+    kept = np.array([i for i in rows if sentences[i] not in seen], dtype=int)
+    if len(kept) < 2:
+        raise FoldError(
+            f"{name}: {len(rows) - len(kept)} of {len(rows)} training rows have the "
+            f"sentence of one of {len(held_out)} held-out rows, {len(kept)} are left, "
+            "expected at least 2: choose other folds, or set "
+            "config.folds.exclude_twins to False"
+        )
+    return kept
 
 
 def overlaps(sentences: Sequence[str], fold: Fold) -> Int[np.ndarray, " k"]:

@@ -140,6 +140,7 @@ def prepare(config: Any, *, reader: Callable[[Any, Start], Table] | None = None)
     for member in members:  # constant targets are refused before anything trains
         try:
             fit_scaling(table.targets, member.train, config.targets.columns)
+            check_validation(member, table.targets, targets)
         except FoldError as error:
             raise FoldError(f"fold {folds[member.fold].name}: {error}") from None
     return Job(
@@ -154,6 +155,20 @@ def prepare(config: Any, *, reader: Callable[[Any, Start], Table] | None = None)
         start=start,
         hashes=hashes_of(config, table, start),
     )
+
+
+def check_validation(
+    member: Member, labels: Float[np.ndarray, "N P"], targets: Sequence[Target]
+) -> None:
+    """Raise FoldError for a member that no label can select the best state of."""
+    counts = np.array([target.weight > 0 for target in targets])
+    if np.isnan(labels[member.validation][:, counts]).all():
+        raise FoldError(
+            f"member {member.name}: found no label of a target with a weight above 0 "
+            f"in {len(member.validation)} validation rows, expected one at least: "
+            "choose other folds, config.folds.validation_fraction or "
+            "config.targets.weights"
+        )
 
 
 def hashes_of(config: Any, table: Table, start: Start) -> dict[str, str]:
@@ -233,7 +248,12 @@ def make_members(config: Any, folds: Sequence[Fold], table: Table) -> list[Membe
     if settings.exclude_twins and settings.protocol == "strict":
         members = [
             member._replace(
-                train=without_twins(member.train, member.validation, table.sentences)
+                train=without_twins(
+                    member.train,
+                    member.validation,
+                    table.sentences,
+                    name=f"member {member.name}",
+                )
             )
             for member in members
         ]
@@ -282,7 +302,11 @@ def make_folds(config: Any, table: Table) -> list[Fold]:
     folds = [fold for fold in folds if not settings.only or fold.name in settings.only]
     if settings.exclude_twins:
         folds = [
-            fold._replace(train=without_twins(fold.train, fold.test, table.sentences))
+            fold._replace(
+                train=without_twins(
+                    fold.train, fold.test, table.sentences, name=f"fold {fold.name}"
+                )
+            )
             for fold in folds
         ]
     return folds

@@ -179,13 +179,13 @@ def validation_scores(group: Group, params: PyTree) -> Float[np.ndarray, " M"]:
     values = group.steps.predict(np.nan_to_num(raw), np.arange(n_rows), group.scale)
     errors = np.abs(np.asarray(values) - group.labels)
     errors /= np.asarray(group.scale.mad)[:, None]
-    weights = np.where(np.isnan(group.labels), 0, group.weights)
+    known = ~np.isnan(group.labels)
+    # Not a number in a prediction stays one, so that the run is seen to diverge.
+    errors = np.where(known, errors, 0)
+    weights = np.where(known, group.weights, 0)
     return np.array(
         [
-            np.average(
-                np.nan_to_num(errors[i, member.validation]),
-                weights=weights[member.validation],
-            )
+            np.average(errors[i, member.validation], weights=weights[member.validation])
             for i, member in enumerate(group.members)
         ],
         np.float32,

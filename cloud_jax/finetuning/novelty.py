@@ -82,6 +82,7 @@ def fit_widening(
         distance: of the rows, NaN where it is not known.
         level: of the intervals.
     """
+    residuals = residuals[:, ~np.isnan(residuals).all(axis=0)]
     with np.errstate(invalid="ignore"):
         relative = residuals / np.nanquantile(residuals, level, axis=0)
     known = np.isfinite(distance) & ~np.isnan(relative).all(axis=1)

@@ -39,7 +39,7 @@ class TrainingStates(NamedTuple):
         _, lengths, axes = np.linalg.svd(states - mean, full_matrices=False)
         kept = lengths[:N_AXES] > 1e-6 * lengths[0]
         axes = axes[:N_AXES][kept].T / lengths[:N_AXES][kept]
-        axes = axes * np.sqrt(len(states) / axes.shape[1])
+        axes = axes * np.sqrt(len(states) / max(1, axes.shape[1]))
         return cls(mean, axes, ((states - mean) @ axes).astype(jnp.bfloat16))
 
     @classmethod

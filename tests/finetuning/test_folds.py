@@ -221,7 +221,14 @@ def test_overlaps_are_test_rows_that_equal_a_training_row():
 
 
 def test_rows_without_twins_share_no_sentence_with_what_is_held_out():
-    sentences = ["x", "y", "y", "z", "x"]
-    assert without_twins(np.array([0, 1, 3]), np.array([2, 4]), sentences).tolist() == [
-        3
-    ]
+    sentences = ["a", "b", "a", "c", "d"]
+    rows, held_out = np.array([0, 1, 3]), np.array([2, 4])
+    kept = without_twins(rows, held_out, sentences, name="fold split")
+    assert kept.tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("sentences", ["aaaaa", "abaaa"])
+def test_folds_whose_training_rows_are_all_twins_are_refused(sentences):
+    rows, held_out = np.array([0, 1, 3]), np.array([2, 4])
+    with pytest.raises(FoldError, match=r"member s\.1: . of 3 .* config\.folds\.exclu"):
+        without_twins(rows, held_out, sentences, name="member s.1")

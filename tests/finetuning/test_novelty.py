@@ -48,6 +48,14 @@ def test_too_few_rows_fit_no_growth():
     assert fit_widening(residuals, distance, 0.9) is None
 
 
+def test_a_target_without_a_label_in_held_out_rows_changes_nothing():
+    distance, residuals = draw(300, 1.0, seed=3)
+    expected = fit_widening(residuals[:, :1], distance, 0.9)
+    residuals[:, 1] = np.nan
+    assert fit_widening(residuals, distance, 0.9) == expected
+    assert fit_widening(residuals[:, 1:], distance, 0.9) is None
+
+
 def test_debye_temperatures_calibrate_only_where_they_are_the_only_labels():
     theta = Target("agl", "debye_temperature", "K", "", 0.0)
     cv = Target("cv", "heat_capacity", "J/(mol K)", "atom", 300.0)

@@ -1,6 +1,7 @@
 """Members side by side: each as if alone, its best state kept, its loss by hand."""
 
 from functools import cache, partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,9 @@ import optax
 import pytest
 
 from cloud_jax.data.member_batches import MemberBatches, Sentences
+from cloud_jax.finetuning import loop
 from cloud_jax.finetuning import steps as steps_module
+from cloud_jax.finetuning.folds import Member
 from cloud_jax.finetuning.steps import (
     LOSSES,
     Labels,
@@ -256,3 +259,19 @@ def test_a_target_of_weight_0_changes_no_gradient():
         np.testing.assert_array_equal(a, b)
     unweighted = both._replace(weights=np.ones(2, np.float32))
     assert loss(unweighted, params) != loss(both, params)
+
+
+def test_a_score_is_of_labels_and_a_prediction_that_is_no_number_spoils_it(monkeypatch):
+    values = np.array([[[1.5, np.nan], [2.0, 2.0]]])
+    group = SimpleNamespace(
+        labels=np.array([[1.0, np.nan], [2.0, 3.0]]),
+        weights=np.ones(2),
+        members=[Member("m", 0, 0, np.arange(0), np.arange(2))],
+        scale=Scale(0, 1, np.ones((1, 2))),
+        steps=SimpleNamespace(predict=lambda raw, row, scale: values),
+        validation=None,
+    )
+    monkeypatch.setattr(loop, "member_outputs", lambda *_, **__: np.zeros((1, 2, 1)))
+    assert loop.validation_scores(group, {}).tolist() == [0.5]
+    values[0, 0, 0] = np.nan
+    assert np.isnan(loop.validation_scores(group, {})).all()

@@ -20,6 +20,11 @@ def test_a_distance_is_the_mean_over_the_three_nearest_in_units_of_the_spread():
     assert known.distances(new[:0]).shape == (0,)
 
 
+def test_rows_that_are_all_alike_have_no_axes_and_no_distances():
+    states = np.ones((4, 3))
+    assert TrainingStates.of(states).distances(states).tolist() == [0.0] * 4
+
+
 def test_widths_grow_beyond_the_near_distance_and_stay_where_none_is_known():
     distance = np.array([0.0, 0.5, 2.0, np.nan])
     found = Widening(near=0.5, exponent=0.5, far=1.0).scale(distance)
