@@ -56,7 +56,7 @@ def write_model(source: Path, target: Path, encoder: bool) -> None:
     if encoder and description["kind"] == "property":
         params = {"encoder": jax.tree.map(lambda leaf: leaf[0], params["encoder"])}
         for key in OF_A_HEAD:
-            del description[key]
+            description.pop(key, None)  # older models lack some
         description["kind"] = "encoder"
     save_model(
         target,
