@@ -1,6 +1,7 @@
 """Predict the benchmark, and measure errors, intervals and time."""
 
 import time
+import zlib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,16 @@ def read_benchmark(path: Path) -> pd.DataFrame:
         cell and `true`, C_v in J/(mol K) per mol of cells.
 
     Raises:
-        ValueError: the file is damaged or lacks a field.
+        ValueError: the file is damaged, lacks a field or a label, or has an id twice.
         OSError: it cannot be read.
     """
     try:
-        table = pd.read_json(path, lines=".jsonl" in path.name, precise_float=True)
+        table = pd.read_json(
+            path,
+            lines=".jsonl" in path.name,
+            precise_float=True,
+            dtype=False,  # an id of digits stays a text
+        )
         if "structure" not in table:
             cells = table[["lattice", "frac", "Z"]].itertuples(index=False)
             table["structure"] = [
@@ -44,19 +50,32 @@ def read_benchmark(path: Path) -> pd.DataFrame:
                 for lattice, fractional, numbers in cells
             ]
         sites = [s.get("sites", s.get("numbers")) for s in table["structure"]]
-        return pd.DataFrame(
+        found = pd.DataFrame(
             {
                 "structure": table["structure"],
                 "n_atoms": [len(own) for own in sites],
                 "true": table["heat_capacity"].astype(float),
             }
-        ).set_index(table["mp_id" if "mp_id" in table else "id"].rename("id"))
-    except (EOFError, KeyError, ValueError, TypeError, AttributeError) as error:
+        )
+        ids = table["mp_id" if "mp_id" in table else "id"].astype(str)
+    except (
+        EOFError, KeyError, ValueError, TypeError, AttributeError, zlib.error
+    ) as error:  # fmt: skip
         raise ValueError(
             f"{path}: found {error!r}; expected crystals with mp_id, structure and "
             "heat_capacity as MatCalc publishes them, or lines of JSON with id, "
             "lattice, frac, Z and heat_capacity"
         ) from error
+    for problem, wrong in (
+        ("no heat_capacity above 0", ~(found["true"] > 0)),  # NaN among them
+        ("the id of another crystal", ids.duplicated()),
+    ):
+        if wrong.any():
+            raise ValueError(
+                f"{path}: {wrong.sum()} of {len(ids)} crystals have {problem}, the "
+                f"first is {ids[wrong].iloc[0]}: correct them or leave them out"
+            )
+    return found.set_index(ids.rename("id"))
 
 
 def run(model: Predictor, path: Path) -> dict[str, Any]:
@@ -69,6 +88,10 @@ def run(model: Predictor, path: Path) -> dict[str, Any]:
         has not learned a heat capacity of (`no_heat_capacity_learned`) and for those
         whose sentence it has learned nothing of (`not_learned`). The last two are
         missing where the model does not say what it has learned from.
+
+    Raises:
+        ValueError: the model gives no heat capacity at a temperature, or none of the
+            crystals can be read; see also `read_benchmark`.
     """
     table = read_benchmark(path)
     start = time.perf_counter()
@@ -77,6 +100,11 @@ def run(model: Predictor, path: Path) -> dict[str, Any]:
     )
     seconds = time.perf_counter() - start
     heat = rows[rows["property"] == "heat_capacity"].set_index("id")
+    if heat.empty:
+        raise ValueError(
+            f"{path}: found no crystal that can be predicted among {len(table)}: "
+            f"{rows.attrs['rejects'][:1]}"
+        )
     table = table.join(heat[["value", "lower", "upper"]], how="inner")
     for name in ("value", "lower", "upper"):
         table[name] *= table["n_atoms"]

@@ -105,6 +105,43 @@ def test_errors_are_measured_per_cell_and_per_atom(published):
     )
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"heat_capacity": None}, "1 of 2 .* no heat_capacity above 0, .* mp-1:"),
+        ({"heat_capacity": -3.0}, "no heat_capacity above 0"),
+        ({"id": "mp-2"}, "the id of another crystal, the first is mp-2:"),
+    ],
+)
+def test_a_crystal_without_a_label_or_twice_is_named(lines, change, message):
+    first, second = map(json.loads, lines.read_text().splitlines())
+    lines.write_text("\n".join(map(json.dumps, (first | change, second))))
+    with pytest.raises(ValueError, match=message):
+        read_benchmark(lines)
+
+
+def test_an_id_of_digits_is_a_text(lines):
+    lines.write_text(lines.read_text().replace("mp-1", "007").replace("mp-2", "8"))
+    assert read_benchmark(lines).index.tolist() == ["007", "8"]
+
+
+def test_a_file_without_a_readable_crystal_is_refused(lines):
+    lines.write_text(lines.read_text().replace("[11, ", "[999, ").replace("47", "999"))
+    with (
+        pytest.warns(UserWarning, match="2 structures were rejected"),
+        pytest.raises(ValueError, match="no crystal that can be predicted among 2"),
+    ):
+        run(load(), lines)
+
+
+def test_a_damaged_file_is_refused(published, capsys):
+    content = bytearray(published.read_bytes())
+    content[40:60] = bytes(20)
+    published.write_bytes(content)
+    assert command.main([str(published)]) == 1
+    assert "expected crystals with mp_id" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", ["[1, 2]", '[{"mp_id": "a"}]', "[{", ""])
 def test_another_file_is_refused_with_what_is_expected(tmp_path, capsys, content):
     path = tmp_path / "other.json"
