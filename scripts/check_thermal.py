@@ -28,6 +28,7 @@ import pandas as pd
 from scipy.constants import gas_constant
 
 from cloud_jax.datasets.phonon import CV, FOLD, ID, STRUCTURE, PhononSource, U
+from cloud_jax.datasets.phonon_density import LABELS_K
 from cloud_jax.datasets.thermal import DENSITY, ThermalSource
 from cloud_jax.evaluation.coverage import coverage, inside
 from cloud_jax.inference.predictor import Predictor, load
@@ -45,7 +46,6 @@ from cloud_jax.studies.phonon.temperatures import in_joules
 from cloud_jax.studies.potentials.run import read_benchmark
 
 PUBLISHED = {"heat_capacity": CV, "internal_energy": U}
-PUBLISHED_K = 300.0
 PROPERTIES = ("heat_capacity", "entropy", "enthalpy")
 TEMPERATURES_K = (50, 100, 300, 600)
 TRUSTED = ("whole", "completed")
@@ -97,7 +97,7 @@ def beside_published(
     """Return errors and coverage of C_v and U at 300 K."""
     found = {}
     for name, column in PUBLISHED.items():
-        own, true = predicted[name, PUBLISHED_K], test[column]
+        own, true = predicted[name, LABELS_K], test[column]
         held = inside(own["lower"], true, own["upper"])
         found[name] = errors(own["value"], test, train, column) | {
             "inside_the_interval": coverage(held, test["class"])
@@ -160,7 +160,7 @@ def floor(
 
     `mae_over_mad` is what the rows of that kind add to MAE/MAD over all test rows.
     """
-    curves = PhononSource(name="phonon", data_dir=data_dir).curves((PUBLISHED_K,))
+    curves = PhononSource(name="phonon", data_dir=data_dir).curves((LABELS_K,))
     found: dict[str, Any] = {"test_rows": test[DENSITY].value_counts().to_dict()}
     for name, column in PUBLISHED.items():
         own = pd.Series(getattr(curves, name)[:, 0], curves.ids)

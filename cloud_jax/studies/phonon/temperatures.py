@@ -9,13 +9,13 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from cloud_jax.datasets.phonon import Curves, PhononSource
+from cloud_jax.datasets.phonon_density import LABELS_K
 from cloud_jax.evaluation.metrics import regression_metrics
 from cloud_jax.inference.predictor import Predictor, load
 from cloud_jax.studies.phonon.finished_runs import PhononRun
 
 PROPERTIES = ("heat_capacity", "internal_energy")
 TEMPERATURES_K = (100.0, 300.0, 600.0)
-LABELS_K = 300.0
 # A density of states that gives the label within this is complete.
 TOLERANCE = 0.01
 

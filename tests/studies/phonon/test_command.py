@@ -280,6 +280,14 @@ def test_regression_has_no_curves_and_an_older_run_no_volumes(command, place, ca
     assert [figure["file"] for figure in found["figures"]] == ["violin.png"]
 
 
+def test_of_several_temperatures_that_of_the_published_labels_counts(command, place):
+    (cv,) = read(place / "plain")["targets"]
+    others = {"temperature_k": 50.0}, {"basis": "atom"}
+    targets = [*(cv | {"name": f"{other}"} | other for other in others), cv]
+    (run,) = read_runs([place / edited(place, "warm", targets=targets)])
+    assert (run.property, run.target) == ("heat_capacity", "cv")
+
+
 def test_runs_of_one_kind_are_told_apart_by_their_paths(command, place):
     paths = [place / "a" / "cv", place / "b" / "cv"]
     for path in paths:
