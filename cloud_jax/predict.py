@@ -99,7 +99,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--plot-property",
-        type=lambda text: text.split(","),
+        type=_names,
         metavar="NAME",
         help="draw this property instead, such as entropy, or several: "
         "heat_capacity,enthalpy,gibbs_energy",
@@ -133,6 +133,16 @@ def _path_of(*suffixes: str):
         return path
 
     return convert
+
+
+def _names(text: str) -> list[str]:
+    names = [word.strip() for word in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(
+            f"found {text!r}, expected names with a comma between them, such as "
+            "entropy,enthalpy"
+        )
+    return names
 
 
 def _temperatures(text: str):

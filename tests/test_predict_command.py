@@ -167,7 +167,7 @@ def test_the_figure_has_formula_space_group_and_measured_points(model, cifs, tmp
     found = texts(plot)
     assert {r"NaCl ($Fm\bar{3}m$)", r"NaBr ($Fm\bar{3}m$)"} <= found
     assert {"measured $C_p$", "per mol of formula units"} <= found
-    assert predict(model, *words, "300", "--plot-property", "entropy") == 0
+    assert predict(model, *words, "300", "--plot-property", "entropy, helmholtz") == 0
     assert "per mol of formula units, 300 K" in texts(plot)
     assert "measured $C_p$" not in texts(plot)
 
@@ -195,6 +195,8 @@ def test_nothing_predicted_is_a_failure(model, cifs, tmp_path, capsys):
         (["--output", "nowhere/x.csv"], "no folder nowhere"),
         (["--output", "rejects.csv"], "is the list of rejects: give another name"),
         (["--plot-property", "entropy"], "--plot-property: needs --plot"),
+        (["--plot-property", "entropy,"], "expected names with a comma between them"),
+        (["--plot-property", ""], "expected names with a comma between them"),
         (["--wide", "--json"], "--wide: JSON has no wide form"),
         (["--wide", "--output", "x.jsonl"], "--wide: JSON has no wide form"),
     ],

@@ -232,8 +232,9 @@ def _draw_multiples(figure: Figure | SubFigure, panel: Panel) -> None:
         axis.set_title(curve.label, fontsize=SMALL, pad=3)
         axis.set_xlim(panel.temperature_k[[0, -1]])
         axis.locator_params(nbins=3)
-    for axis in axes[len(panel.curves) :]:
-        axis.set_axis_off()
+    for place in range(len(panel.curves), len(axes)):
+        axes[place].set_axis_off()
+        axes[place - _PER_ROW].tick_params(labelbottom=True)  # no frame below it
     figure.supxlabel("temperature (K)", **FONT)
     figure.supylabel(panel.title, multialignment="center", **FONT)
     handles = _shared_handles(panel.curves, COLOURS[0])

@@ -51,6 +51,12 @@ def test_small_multiples_name_every_crystal(n, tmp_path):
     assert {*(f"c{i}" for i in range(n)), "Dulong-Petit", "interval"} <= found
 
 
+@pytest.mark.parametrize("n", [11, 14, 15, 30])
+def test_the_lowest_frame_of_every_column_has_temperatures(n, tmp_path):
+    draw(tmp_path / "x.svg", [curve(f"c{i}") for i in range(n)])
+    assert (tmp_path / "x.svg").read_text().count("<!-- 1000 -->") == 5
+
+
 @pytest.mark.parametrize("temperature_k", [T, T[3:4]])
 def test_of_many_crystals_some_are_named_in_the_order_of_their_values(
     temperature_k, tmp_path
