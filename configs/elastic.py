@@ -15,7 +15,7 @@ MAE 57 K (AGL, R2 0.86) and 85 K (moduli, R2 0.80).
 from cloud_jax import config
 
 # Ratios of the labels to the theta at 40 cm^-1 of the phonon densities of the crystals
-# that both have, see cloud_jax/datasets/debye_temperature.py.
+# that both have, see docs/thermal_labels.md.
 AGL, MODULI = 1.08, 1.07
 
 

@@ -26,7 +26,7 @@ PER_ATOM = {
 TARGETS = [
     ("cv_j_per_mol_cell_k", "heat_capacity", "J/(mol K)", "cell", 300.0, 3.0, 1.0),
     ("u_j_per_mol_cell", "internal_energy", "J/mol", "cell", 300.0, 3.0, 1.0),
-    # 1.08: AGL's bias to phonon densities, cloud_jax/datasets/debye_temperature.py
+    # 1.08: AGL's bias to phonon densities, docs/thermal_labels.md
     ("debye_temperature_metal", "debye_temperature", "K", "", 300.0, 1.0, 1.08),
     *(
         (f"{name}_{kelvin}k", name, unit, "atom", float(kelvin), weight, 1.0)
