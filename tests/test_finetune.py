@@ -189,11 +189,12 @@ def test_a_law_on_random_folds_from_scratch(command, place):
     assert model.description["calibration"]["targets"].keys() == {"u"}
     assert model.description["domain"]["sentences"].keys() == {"internal_energy"}
     structures = [structure for _, structure in crystals(40)[:6]]
-    frame = cloud_jax.load(place / "law").predict(structures, temperature_k=300.0)
+    model = cloud_jax.load(place / "law")
+    frame = model.predict(structures, temperature_k=300.0, basis="cell")
     found = frame[frame.property == "internal_energy"]
     assert (found.lower < found.value).all()
     assert (found.value < found.upper).all()
-    predicted = {row["id"]: 1000 * float(row["predicted"]) for row in rows}  # of kJ
+    predicted = {row["id"]: float(row["predicted"]) for row in rows}
     for i, row in enumerate(found.itertuples()):
         # Of two members one had the row in training and the other predicted it: it
         # lies a standard deviation / sqrt(2) from their mean.

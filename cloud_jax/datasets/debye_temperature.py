@@ -21,19 +21,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import gemmi
 import numpy as np
 from scipy import constants
 
 from cloud_jax.datasets.benchmark import read_columns
 from cloud_jax.datasets.download import RemoteFile
 from cloud_jax.structures.cell import Cell
-from cloud_jax.structures.cif import read_cif
 from cloud_jax.structures.csv_table import csv_rows
 from cloud_jax.structures.json_stream import split_rows
-from cloud_jax.structures.poscar import read_poscar
 from cloud_jax.structures.source import SourceError
-from cloud_jax.structures.structure_json import read_json
 
 _RAW = "https://raw.githubusercontent.com"
 _AFLOW = "SymmetryAdvantage/WyckoffTransformer"
@@ -101,6 +97,11 @@ class Sound(NamedTuple):
 
     def cell(self) -> Cell:
         """Return the structure, read."""
+        # Here, as fine-tuning on other tables needs no package that reads structures.
+        from cloud_jax.structures.cif import read_cif
+        from cloud_jax.structures.poscar import read_poscar
+        from cloud_jax.structures.structure_json import read_json
+
         if isinstance(self.structure, dict):
             return read_json(self.structure)
         return (read_poscar if math.isnan(self.agl_k) else read_cif)(self.structure)
@@ -170,6 +171,8 @@ def elastic_debye_temperature(cell: Cell, bulk_gpa: float, shear_gpa: float) -> 
         bulk_gpa: bulk modulus, GPa.
         shear_gpa: shear modulus, GPa.
     """
+    import gemmi
+
     masses = [gemmi.Element(str(symbol)).weight for symbol in cell.species]
     volume = cell.volume * 1e-30
     density = sum(masses) * constants.atomic_mass / volume
