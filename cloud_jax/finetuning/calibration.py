@@ -126,7 +126,6 @@ def log_factors(
         held_out: which members count for a row.
         per_atom: labels, J per mol of atoms.
     """
-    kelvin = target.temperature_k or 0.0  # None for what is at 0 K
     with jax.enable_x64(True):
         variables = constrain(law, jnp.asarray(raw, jnp.float64))
         weight = jnp.asarray(held_out / held_out.sum(axis=0))
@@ -134,7 +133,7 @@ def log_factors(
         @jax.jit
         def at(log_s: Float[Array, " n"]) -> Float[Array, " n"]:
             scaled = scale_temperatures(law, variables, jnp.exp(log_s))
-            values = evaluate(law, target.property, scaled, kelvin)
+            values = evaluate(law, target.property, scaled, target.at_k)
             return (values * weight).sum(axis=0)
 
         # Every property rises or falls with theta throughout, so bisection finds it.

@@ -49,6 +49,11 @@ class Target(NamedTuple):
     weight: float = 1.0
     factor: float = 1.0
 
+    @property
+    def at_k(self) -> float:
+        """Return the temperature that a law is asked at, 0 K where there is none."""
+        return self.temperature_k or 0.0
+
 
 def make_targets(settings: Any) -> tuple[Target, ...]:
     """Return the targets that `config.targets` lists.
@@ -144,9 +149,9 @@ def prediction(law: Law | None, targets: Sequence[Target]) -> Predict:
         raw: Float[Array, "*N O"], amounts: Float[Array, "*N P"], mean: Any, std: Any
     ) -> Float[Array, "*N P"]:
         variables = constrain(law, raw)
-        kelvin = {target.temperature_k or 0.0 for target in targets}
+        kelvin = {target.at_k for target in targets}
         found = {t: evaluate_all(law, variables, t) for t in kelvin}
-        values = [found[t.temperature_k or 0.0][t.property] for t in targets]
+        values = [found[target.at_k][target.property] for target in targets]
         return jnp.stack(values, axis=-1) * amounts
 
     return through_law
