@@ -41,6 +41,9 @@ def label(i, record):
     return "inf" if i == 40 else np.log(debye_temperature(record))
 
 
+CORPUS = {"table": "corpus", "labels": {"masked tokens": 1234}}
+
+
 @pytest.fixture(scope="module", autouse=True)
 def compile_quickly(place):
     """Most of the time of these tests is compilation, of the same few programs."""
@@ -65,7 +68,9 @@ def place(tmp_path_factory):
     write_table(folder / "table.csv", 41, y=label)
     text = CONFIG.replace("return", 'c.model.checkpoint = "encoder"\n    return')
     (folder / "tiny.py").write_text(text)
-    write_encoder(folder / "encoder", dtype=jnp.bfloat16)
+    write_encoder(
+        folder / "encoder", dtype=jnp.bfloat16, provenance={"learned": [CORPUS]}
+    )
     return folder
 
 
@@ -109,6 +114,9 @@ def test_what_a_run_leaves(place, whole):
     assert results["protocol"] == "strict"
     assert results["law"] is None
     assert results["checkpoint"] == "encoder"
+    assert results["checkpoint_learned"] == "corpus (1,234 masked tokens)"
+    learned = load_model(whole).description["provenance"]["learned"]
+    assert learned == [CORPUS, {"table": "table.csv", "labels": {"y": 32}}]
     assert (results["rows_used"], results["rows_rejected"]) == (40, 1)
     (reject,) = read(whole / "rejects.csv")
     assert (reject["line"], reject["id"]) == ("42", "x-40")

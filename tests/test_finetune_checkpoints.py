@@ -67,15 +67,17 @@ def test_scanned_layers_of_pretraining_are_exported_one_by_one(place):
     job = SimpleNamespace(
         folder=folder,
         model=model,
-        store=SimpleNamespace(manifest=manifest, vocabulary=vocabulary),
+        store=SimpleNamespace(
+            manifest=manifest, vocabulary=vocabulary, lengths=[4, 5, 6]
+        ),
+        config=SimpleNamespace(data=SimpleNamespace(path="datasets/corpus")),
         hashes={},
     )
     write_model(job, {"best_checkpoint": "checkpoints/2"}, active=True)
 
-    encoder, scanned = (
-        prepared("--config.model.checkpoint=pretrained").start.params,
-        params["encoder"],
-    )
+    start = prepared("--config.model.checkpoint=pretrained").start
+    assert start.learned == [{"table": "corpus", "labels": {"masked tokens": 3}}]
+    encoder, scanned = start.params, params["encoder"]
     for layer in range(2):
         for one, all_layers in zip(
             jax.tree.leaves(encoder[f"layer_{layer}"]),
@@ -103,6 +105,7 @@ def test_released_weights_are_fine_tuned_in_their_own_vocabulary(place):
     results = json.loads((place / "run" / "results.json").read_text())
     assert results["dialect"] == "paper"
     assert results["rows_used"] == 40
+    assert results["checkpoint_learned"] == "not recorded"
     with open(place / "run" / "predictions.csv", newline="") as file:
         predicted = {row["id"]: float(row["predicted"]) for row in csv.DictReader(file)}
     model = load_model("run")
@@ -130,6 +133,7 @@ def test_a_fine_tuned_model_gives_its_first_members_encoder(place):
     job = prepared("--config.model.checkpoint=tuned")
     found = job.start.params
     jax.tree.map(np.testing.assert_array_equal, found, model.params["encoder"])
+    assert job.start.learned is None
     save("leaky", provenance={"hashes": {"table": job.hashes["table"]}})
     with pytest.raises(ValueError, match="fine-tuned on this very table"):
         prepared("--config.model.checkpoint=leaky")

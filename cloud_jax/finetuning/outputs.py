@@ -19,6 +19,7 @@ from cloud_jax.evaluation.leaderboard_file import (
 from cloud_jax.files import atomic_open, write_json
 from cloud_jax.finetuning.calibration import calibrate
 from cloud_jax.finetuning.job import Job
+from cloud_jax.finetuning.labels import label_counts
 from cloud_jax.finetuning.loop import Trained
 from cloud_jax.finetuning.novelty import (
     held_out_distances,
@@ -117,6 +118,7 @@ def write_model(directory: Path, job: Job, trained: Trained) -> None:
                 "protocol": config.folds.protocol,
                 "hashes": job.hashes,
                 "folds": [fold.name for fold in job.folds],
+                "learned": learned(job),
             },
         },
         vocabulary=job.start.vocabulary,
@@ -125,14 +127,32 @@ def write_model(directory: Path, job: Job, trained: Trained) -> None:
     )
 
 
+def learned(job: Job) -> list[dict[str, Any]] | None:
+    """Return the tables that the members have learned from, the run's own last.
+
+    It is None where the checkpoint does not say.
+    """
+    if job.start.learned is None:
+        return None
+    names = [target.name for target in job.targets]
+    labels = label_counts(job.table.targets[_seen(job)], names)
+    table = Path(job.config.data.table).name
+    return [*job.start.learned, {"table": table, "labels": labels}]
+
+
+def _seen(job: Job) -> Int[np.ndarray, " R"]:
+    """Return the rows that a member has learned from, or that chose its parameters."""
+    return np.unique(
+        np.concatenate([np.union1d(m.train, m.validation) for m in job.members])
+    )
+
+
 def domain(job: Job) -> dict[str, Any]:
     """Return what the members have seen, by which prediction flags what they have not.
 
     Validation rows count: they chose the parameters.
     """
-    seen = np.unique(
-        np.concatenate([np.union1d(m.train, m.validation) for m in job.members])
-    )
+    seen = _seen(job)
     sentences = [job.table.sentences[row] for row in seen]
     tokens = [job.table.tokens[row] for row in seen]
     return {

@@ -13,6 +13,7 @@ from cloud_jax.finetuning.folds import overlaps
 from cloud_jax.finetuning.job import Job
 from cloud_jax.finetuning.labels import label_counts
 from cloud_jax.finetuning.loop import Trained
+from cloud_jax.models.seen import describe_learned
 from cloud_jax.training.state import count_parameters
 
 
@@ -49,6 +50,7 @@ def results(job: Job, trained: Trained) -> dict[str, Any]:
         "protocol": config.folds.protocol,
         "dialect": config.data.dialect,
         "checkpoint": config.model.checkpoint or None,
+        "checkpoint_learned": describe_learned(job.start.learned),
         "law": config.head.law or None,
         "rows_used": len(job.table.ids),
         "rows_rejected": len(job.table.rejects),
@@ -138,6 +140,8 @@ def format_summary(found: dict[str, Any], workdir: Path) -> str:
                     )
                 )
             )
+    if known := found["checkpoint_learned"]:
+        lines.append(f"\nthe encoder had learned from: {known}")
     lines.append(
         f"\n{workdir}/: results.json, predictions.csv, parity.png\n"
         f"cloud-jax predict --checkpoint {shlex.quote(str(workdir))} FILE..."

@@ -4,6 +4,7 @@ They come from a checkpoint, pretrained or fine-tuned, or from the configuration
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +38,8 @@ class Start(NamedTuple):
         origin: symmetry search and longest sentence, which prediction must repeat.
         params: of the pretrained encoder; None starts at random.
         model: the checkpoint; None without one.
+        learned: the tables that the checkpoint has learned from, the first one first,
+            with the number of rows by target; None where it does not say.
     """
 
     vocabulary: Vocabulary
@@ -44,6 +47,7 @@ class Start(NamedTuple):
     origin: dict[str, Any]
     params: PyTree | None = None
     model: Model | None = None
+    learned: Sequence[dict[str, Any]] | None = ()
 
 
 def make_start(config: Any) -> Start:
@@ -97,7 +101,12 @@ def from_checkpoint(config: Any, rates: dict[str, float]) -> Start:
         raise ModelFolderError(f"{model.directory}: model.json lacks {error}") from None
     encoder = dataclasses.replace(encoder, **rates)
     return Start(
-        model.vocabulary, encoder, origin, encoder_params(model, encoder), model
+        model.vocabulary,
+        encoder,
+        origin,
+        encoder_params(model, encoder),
+        model,
+        model.description.get("provenance", {}).get("learned"),
     )
 
 

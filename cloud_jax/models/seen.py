@@ -1,4 +1,4 @@
-"""Hashes of sentences, by which a model says which crystals it has learned from."""
+"""How a model says what it has learned from: tables, and hashes of sentences."""
 
 import base64
 import hashlib
@@ -46,6 +46,19 @@ def new_sentences(
         "no_heat_capacity_learned": ~known.get("heat_capacity", nothing),
         "not_learned": ~np.any([*known.values()], axis=0),
     }
+
+
+def describe_learned(learned: Sequence[dict[str, Any]] | None) -> str:
+    """Return the tables and numbers of labels of a model's provenance as a line."""
+    if learned is None:
+        return "not recorded"
+    parts = [
+        f"{entry['table']} ("
+        + ", ".join(f"{n:,} {name}" for name, n in entry["labels"].items())
+        + ")"
+        for entry in learned
+    ]
+    return "; ".join(parts)
 
 
 def _hashes(sentences: Iterable[str]) -> UInt64[np.ndarray, " n"]:

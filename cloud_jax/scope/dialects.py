@@ -14,6 +14,8 @@ smallest list is taken; the composition is exact integer counts in order of
 electronegativity. The sentence is the same whatever the atom order, cell, origin, hand
 or oxidation labels of the input: of two enantiomorphic space groups it names the one
 with the lower number.
+
+Where only formula and space group are known, `[MASK]` stands for the Wyckoff symbols.
 """
 
 from functools import cache, lru_cache
@@ -21,7 +23,7 @@ from functools import cache, lru_cache
 import numpy as np
 
 from cloud_jax.scope.canonical import canonical_composition, canonical_orbits
-from cloud_jax.scope.record import Scope
+from cloud_jax.scope.record import UNKNOWN_ORBITS, Scope
 from cloud_jax.scope.space_groups import generator_string, without_hand
 
 # Of each dialect the version of its sentences: 2 of canonical is the first that depends
@@ -33,6 +35,10 @@ DIALECTS = tuple(VERSIONS)
 def sentence(scope: Scope, dialect: str) -> str:
     """Return a record as a sentence of a dialect.
 
+    Args:
+        scope: without orbits where nobody knows them.
+        dialect: one of `DIALECTS`.
+
     Returns:
         Words separated by single spaces, the three parts by ` | `.
 
@@ -41,13 +47,13 @@ def sentence(scope: Scope, dialect: str) -> str:
     """
     group = scope.space_group
     if dialect == "paper":
-        parts = _paper_orbits(scope), _paper_composition(scope)
+        orbits, composition = _paper_orbits(scope), _paper_composition(scope)
     elif dialect == "canonical":
         group = without_hand(group)
-        parts = canonical_orbits(scope), canonical_composition(scope)
+        orbits, composition = canonical_orbits(scope), canonical_composition(scope)
     else:
         raise ValueError(f"dialect {dialect!r}: expected one of {DIALECTS}")
-    return " | ".join((_generators(group), *parts))
+    return " | ".join((_generators(group), orbits or UNKNOWN_ORBITS, composition))
 
 
 @cache

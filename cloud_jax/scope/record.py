@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 MAX_COUNT = 256  # largest count of an element in a sentence of the canonical dialect
+UNKNOWN_ORBITS = "[MASK]"  # in the place of Wyckoff symbols that nobody knows
 
 
 @dataclass(frozen=True, slots=True)

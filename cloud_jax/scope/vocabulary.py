@@ -25,10 +25,10 @@ from jaxtyping import Float
 
 from cloud_jax.files import atomic_write
 from cloud_jax.scope import tables
-from cloud_jax.scope.record import MAX_COUNT
+from cloud_jax.scope.record import MAX_COUNT, UNKNOWN_ORBITS
 from cloud_jax.structures.rejection import Rejection
 
-SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[MASK]", "|")
+SPECIAL = ("[PAD]", "[CLS]", "[SEP]", UNKNOWN_ORBITS, "|")
 _MATRICES = "abcdefghijklmn"
 _TRANSLATIONS = "ABCDEFGOXYZ"
 _BLOCKS = "spdf"
@@ -150,14 +150,14 @@ def _tag(sentence: str, dialect: str) -> list[str]:
         )
     symmetry, orbits, composition = parts
     tags = [*_symmetry_roles(tuple(symmetry)), "|"]
-    if dialect == "paper":
+    if orbits == [UNKNOWN_ORBITS]:
+        tags += orbits
+    elif dialect == "paper":
         tags += [f"wyckoff:{word}" for word in orbits]
-        amount = "fraction"
     else:
         tags += _pairs(orbits, "element", "wyckoff")
-        amount = "count"
-    tags.append("|")
-    return tags + _pairs(composition, "element", amount)
+    amount = "fraction" if dialect == "paper" else "count"
+    return [*tags, "|", *_pairs(composition, "element", amount)]
 
 
 @lru_cache(maxsize=512)  # 230 space groups

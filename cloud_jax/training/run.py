@@ -332,7 +332,15 @@ def write_model(job: Job, found: dict[str, Any], *, active: bool) -> None:
             "encoder": dataclasses.asdict(config),
             **{k: manifest[k] for k in ("symprec", "angle_tolerance", "max_tokens")},
             "symmetry": manifest.get("symmetry", "spglib"),
-            "provenance": {"hashes": job.hashes},
+            "provenance": {
+                "hashes": job.hashes,
+                "learned": [
+                    {
+                        "table": Path(job.config.data.path).name,
+                        "labels": {"masked tokens": len(job.store.lengths)},
+                    }
+                ],
+            },
         },
         vocabulary=job.store.vocabulary,
         params=params | {"encoder": unroll(params["encoder"])},

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cloud_jax.scope import Rejection, Vocabulary, build_vocabulary, encode, sentence
+from cloud_jax.scope.record import Scope
 from cloud_jax.scope.vocabulary import MAX_COUNT
 from cloud_jax.scope.vocabulary_file import load_vocabulary
 from cloud_jax.structures.readers import read_json
@@ -46,10 +47,23 @@ def test_special_tokens_come_first(vocabulary):
     assert len(set(vocabulary.tokens)) == len(vocabulary)
 
 
+def test_mask_stands_for_orbits_that_nobody_knows(vocabulary):
+    composition = (("Na", 1), ("Cl", 1))
+    known = Scope(225, (), composition, 2, 22.4, 0.01, 5.0, "")
+    text = sentence(known, vocabulary.dialect)
+    amounts = "Na 0.5 Cl 0.5" if vocabulary.dialect == "paper" else "Na 1 Cl 1"
+    assert text == f"{SALT} | [MASK] | {amounts}"
+    ids = vocabulary.encode(text)
+    assert ids.count(vocabulary.mask_id) == 1
+    assert vocabulary.decode(ids) == text
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "",
+        f"{SALT} | [MASK] [MASK] | Na 1",
+        "[MASK] | Na 4a | Na 1",
         SALT,
         f"{SALT} | 4a",
         f"{SALT} | | Na 1",

@@ -146,6 +146,7 @@ class Results:
     protocol: str
     dialect: str
     checkpoint: str
+    checkpoint_learned: str
     law: str
     rows_used: Number
     rows_rejected: Number

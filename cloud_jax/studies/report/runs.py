@@ -105,6 +105,7 @@ def _facts(run: Run) -> Grid:
         "task": ", ".join(tasks),
         "table": results.table or data.get("table"),
         "starts from" if tuned else "checkpoint": origin,
+        "which has learned from": results.checkpoint_learned,
         "protocol": results.protocol,
         "dialect": results.dialect or data.get("dialect"),
         "physical law": results.law,
