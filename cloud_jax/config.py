@@ -51,7 +51,6 @@ def pretraining() -> ConfigDict:
     c.model.dtype = "auto"  # compute: bfloat16 on GPU and TPU, float32 on CPU
     c.model.dropout = 0.1
     c.model.attention_dropout = 0.1
-    c.model.scan_layers = False  # compile one layer and loop over it: compiles faster
 
     c.mask_fraction = 0.15  # share of the tokens to predict
 

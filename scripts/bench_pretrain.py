@@ -233,7 +233,6 @@ def make_encoder(config) -> EncoderConfig:
         dropout=config.model.dropout,
         attention_dropout=config.model.attention_dropout,
         dtype=compute_dtype(config.model.dtype),
-        scan_layers=config.model.scan_layers,
     )
 
 

@@ -40,7 +40,7 @@ def prepared(*arguments):
     return prepare(load_config("tiny.py", arguments, kind=finetuning))
 
 
-def test_scanned_layers_of_pretraining_are_exported_one_by_one(place):
+def test_the_encoder_of_pretraining_is_exported_as_it_is(place):
     vocabulary = build_vocabulary("canonical")
     config = EncoderConfig(
         vocab_size=len(vocabulary),
@@ -50,7 +50,6 @@ def test_scanned_layers_of_pretraining_are_exported_one_by_one(place):
         mlp_width=16,
         max_positions=64,
         token_features=vocabulary.features.shape[1],
-        scan_layers=True,
     )
     model, tokens = MaskedLanguageModel(config), np.ones((1, 4), np.int32)
     init = partial(model.init, features=vocabulary.features, deterministic=True)
@@ -77,16 +76,7 @@ def test_scanned_layers_of_pretraining_are_exported_one_by_one(place):
 
     start = prepared("--config.model.checkpoint=pretrained").start
     assert start.learned == [{"table": "corpus", "labels": {"masked tokens": 3}}]
-    encoder, scanned = start.params, params["encoder"]
-    for layer in range(2):
-        for one, all_layers in zip(
-            jax.tree.leaves(encoder[f"layer_{layer}"]),
-            jax.tree.leaves(scanned["layers"]),
-            strict=True,
-        ):
-            np.testing.assert_array_equal(one, all_layers[layer])
-    jax.tree.map(np.testing.assert_array_equal, encoder["layer_2"], scanned["layer_2"])
-    assert not load_model("pretrained").description["encoder"]["scan_layers"]
+    jax.tree.map(np.testing.assert_array_equal, start.params, params["encoder"])
 
 
 def test_released_weights_are_fine_tuned_in_their_own_vocabulary(place):

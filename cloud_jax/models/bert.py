@@ -52,8 +52,6 @@ class EncoderConfig:
         token_features: Physical descriptors per token, 0 for none.
         dtype: Compute type. Parameters, LayerNorm statistics, softmax and logits are
             float32 whatever it is.
-        scan_layers: Compile one layer and loop, instead of unrolling: all but the last
-            layer's parameters are then stacked under ``layers``.
     """
 
     vocab_size: int
@@ -66,7 +64,6 @@ class EncoderConfig:
     attention_dropout: float = 0.1
     token_features: int = 0
     dtype: str = "float32"
-    scan_layers: bool = False
 
     def __post_init__(self):
         if self.width % self.heads:
@@ -215,11 +212,8 @@ class Layer(nn.Module):
         x: Float[Array, "B L D"],
         crystal: Int[Array, "B L"],
         query: Int[Array, "B K"] | None = None,
-    ) -> tuple[Float[Array, "B K D"], None]:
-        """Return hidden states at ``query`` (all positions if None), and None.
-
-        ``nn.scan`` expects a pair: what the next layer takes, and an output per layer.
-        """
+    ) -> Float[Array, "B K D"]:
+        """Return hidden states at ``query`` (all positions if None)."""
         config = self.config
         x_query, crystal_query = x, crystal
         if query is not None:
@@ -232,7 +226,7 @@ class Layer(nn.Module):
         mixed = Attention(*settings, name="attention")(x, x_query, same_crystal)
         y = layer_norm("attention_norm", config.dtype)(x_query + mixed)
         z = y + Mlp(*settings, name="mlp")(y)
-        return layer_norm("mlp_norm", config.dtype)(z), None
+        return layer_norm("mlp_norm", config.dtype)(z)
 
 
 class Encoder(nn.Module):
@@ -310,32 +304,9 @@ class Encoder(nn.Module):
         if not deterministic and config.dropout:
             x = drop(x, self.make_rng("dropout"), config.dropout)
         settings = (config, deterministic)
-        if config.scan_layers and config.layers > 1:
-            scanned = nn.scan(
-                Layer,
-                variable_axes={"params": 0, "intermediates": 0},
-                split_rngs={"params": True, "dropout": True},
-                in_axes=nn.broadcast,
-                length=config.layers - 1,
-            )
-            x, _ = scanned(*settings, name="layers")(x, crystal)
-        else:
-            for i in range(config.layers - 1):
-                x, _ = Layer(*settings, name=f"layer_{i}")(x, crystal)
+        # Unrolled: a scan over stacked layers writes everything that its backward pass
+        # reads into stacked arrays (RESULTS.md), which no fusion can compute again.
+        for i in range(config.layers - 1):
+            x = Layer(*settings, name=f"layer_{i}")(x, crystal)
         last = Layer(*settings, name=f"layer_{config.layers - 1}")
-        x, _ = last(x, crystal, query)
-        return x
-
-
-def unroll(params: dict[str, Any]) -> dict[str, Any]:
-    """Return the parameters of an encoder in the form they have without a scan."""
-    params = dict(params)
-    for i, layer in enumerate(_unstack(params.pop("layers", None))):
-        params[f"layer_{i}"] = layer
-    return params
-
-
-def _unstack(stacked: dict[str, Any] | None) -> list[dict[str, Any]]:
-    leaves = jax.tree.leaves(stacked)
-    count = len(leaves[0]) if leaves else 0
-    return [jax.tree.map(lambda leaf, i=i: leaf[i], stacked) for i in range(count)]
+        return last(x, crystal, query)

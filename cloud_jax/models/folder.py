@@ -241,6 +241,14 @@ def encoder_config(
         ModelFolderError: the encoder is missing, or has fields unknown to this version.
     """
     try:
-        return EncoderConfig(**(description["encoder"] | {"dtype": dtype}))
+        fields = description["encoder"] | {"dtype": dtype}
+        # Of earlier versions, which wrote it False whatever the run had.
+        if fields.pop("scan_layers", False):
+            raise ModelFolderError(
+                f"{DESCRIPTION}, field encoder.scan_layers: found true, expected "
+                "false: stacked layers are no longer read; store each layer's weights "
+                "as layer_0, layer_1 and so on"
+            )
+        return EncoderConfig(**fields)
     except (KeyError, TypeError) as error:
         raise ModelFolderError(f"{DESCRIPTION}, field encoder: {error}") from error

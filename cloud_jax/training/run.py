@@ -19,7 +19,7 @@ from jaxtyping import Float
 from cloud_jax.data.batches import PackedBatches
 from cloud_jax.data.token_store import TokenStore
 from cloud_jax.files import read_json, write_json
-from cloud_jax.models.bert import preset, unroll
+from cloud_jax.models.bert import preset
 from cloud_jax.models.folder import save_model
 from cloud_jax.models.heads import MaskedLanguageModel
 from cloud_jax.progress import progress
@@ -250,7 +250,6 @@ def make_model(config: Any, store: TokenStore) -> tuple[MaskedLanguageModel, Any
         attention_dropout=config.model.attention_dropout,
         token_features=0 if features is None else features.shape[1],
         dtype=compute_dtype(config.model.dtype),
-        scan_layers=config.model.scan_layers,
     )
     return MaskedLanguageModel(encoder), features
 
@@ -323,7 +322,7 @@ def write_model(job: Job, found: dict[str, Any], *, active: bool) -> None:
     params = read_params(checkpoint)  # by all processes, which wait for each other
     if not active:
         return
-    config = dataclasses.replace(job.model.config, dtype="float32", scan_layers=False)
+    config = dataclasses.replace(job.model.config, dtype="float32")
     manifest = job.store.manifest
     save_model(
         job.folder / "model",
@@ -343,5 +342,5 @@ def write_model(job: Job, found: dict[str, Any], *, active: bool) -> None:
             },
         },
         vocabulary=job.store.vocabulary,
-        params=params | {"encoder": unroll(params["encoder"])},
+        params=params,
     )

@@ -66,16 +66,14 @@ def make_mesh(*, data: int, fsdp: int, tensor: int, heads: int) -> Mesh:
 def spec_of(path: str, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
     """Return the partition of one array, by the path of its leaf.
 
-    Rules describe the last axes, so that a leading axis of stacked layers stays whole.
     An axis that the mesh does not divide evenly is not split.
     """
     for pattern, axes in RULES:
-        if re.search(pattern, path) and len(shape) >= len(axes):
-            full = (None,) * (len(shape) - len(axes)) + axes
+        if re.search(pattern, path):
             return PartitionSpec(
                 *(
                     axis if axis and size % mesh.shape[axis] == 0 else None
-                    for axis, size in zip(full, shape, strict=True)
+                    for axis, size in zip(axes, shape, strict=True)
                 )
             )
     return PartitionSpec()

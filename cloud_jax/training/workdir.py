@@ -31,6 +31,9 @@ RESUMABLE_KEYS = (
     "members_at_once", "mesh", "model.checkpoint", "note", "workdir",
 )  # fmt: skip
 
+# Settings of earlier versions that this one lacks, at the value that changes nothing.
+DROPPED_KEYS = {"model.scan_layers": False}
+
 # Where a run describes a loss that was not finite.
 DIVERGED = "nonfinite.json"
 
@@ -98,6 +101,9 @@ def differences(
         free: keys, or groups of keys, that may differ.
     """
     old, new = flatten(old), flatten(new)
+    for key, value in DROPPED_KEYS.items():
+        if old.get(key) == value:
+            old.pop(key)
     return [
         f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}"
         for key in sorted(old.keys() | new.keys())

@@ -3,7 +3,6 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -109,38 +108,6 @@ def test_features_that_do_not_fit_are_an_error(wanted, given):
     features = None if given is None else np.zeros((50, given), np.float32)
     with pytest.raises(ValueError, match=f"takes {wanted} features"):
         init(dataclasses.replace(CONFIG, token_features=wanted), features)
-
-
-def test_scanned_layers_equal_unrolled(encoder):
-    apply, params = encoder
-    params = dict(params["params"])
-    layers = [params.pop(f"layer_{i}") for i in range(CONFIG.layers - 1)]
-    params["layers"] = jax.tree.map(lambda *x: jnp.stack(x), *layers)
-    scanned = Encoder(dataclasses.replace(CONFIG, scan_layers=True))
-    shapes = jax.eval_shape(
-        lambda: scanned.init(jax.random.key(0), *make_rows(LENGTHS), deterministic=True)
-    )
-    assert jax.tree.map(jnp.shape, shapes["params"]) == jax.tree.map(jnp.shape, params)
-    row = make_rows(LENGTHS)
-    np.testing.assert_allclose(
-        jax.jit(scanned.apply, static_argnames="deterministic")(
-            {"params": params}, *row, deterministic=True
-        ),
-        apply(encoder[1], *row, deterministic=True),
-        atol=1e-5,
-    )
-
-
-def test_scanned_layers_draw_their_own_dropout():
-    config = dataclasses.replace(CONFIG, scan_layers=True, dropout=0.5)
-    apply, params = init(config)
-    row = make_rows(LENGTHS)
-    a, b = (
-        apply(params, *row, deterministic=False, rngs={"dropout": jax.random.key(key)})
-        for key in (0, 1)
-    )
-    assert np.isfinite(a).all()
-    assert np.abs(a - b).max() > 1e-3
 
 
 def test_bfloat16_compute_keeps_float32_parameters_and_logits():

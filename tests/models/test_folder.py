@@ -93,6 +93,16 @@ def other_vocabulary(directory):
     dataclasses.replace(VOCABULARY, dialect="paper").save(directory / "vocabulary.json")
 
 
+@pytest.mark.parametrize("scanned", [False, True])
+def test_models_of_versions_that_could_stack_layers(scanned):
+    encoder = dataclasses.asdict(CONFIG) | {"scan_layers": scanned}
+    if not scanned:
+        assert encoder_config({"encoder": encoder}) == CONFIG
+        return
+    with pytest.raises(ModelFolderError, match=r"scan_layers: found true.*layer_0"):
+        encoder_config({"encoder": encoder})
+
+
 def test_unknown_encoder_fields_are_an_error(tmp_path):
     with pytest.raises(ModelFolderError, match="field encoder"):
         encoder_config({"encoder": {"depth": 3}})

@@ -131,9 +131,7 @@ def test_moments_are_sharded_like_their_parameters():
 def test_an_axis_that_does_not_divide_is_not_split():
     mesh = mesh_of((1, 2, 4))
     assert spec_of("mlp/in/kernel", (6, 6), mesh) == PartitionSpec("fsdp", None)
-    assert spec_of("layers/mlp/in/kernel", (3, 8, 8), mesh) == PartitionSpec(
-        None, "fsdp", "tensor"
-    )
+    assert spec_of("mlp/in/kernel", (8, 8), mesh) == PartitionSpec("fsdp", "tensor")
 
 
 def test_minus_one_takes_the_remaining_devices():

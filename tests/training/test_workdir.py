@@ -79,3 +79,11 @@ def test_a_run_of_an_earlier_version_resumes_without_the_settings_that_it_lacks(
         "targets.factors: absent -> [1.08]",
     ]
     assert differences({"seed": 0}, {}) == ["seed: 0 -> absent"]
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_a_run_of_a_version_that_could_stack_layers_resumes_if_it_did_not(stacked):
+    old, new = pretraining().to_dict(), pretraining().to_dict()
+    old["model"]["scan_layers"] = stacked
+    lines = ["model.scan_layers: True -> absent"] if stacked else []
+    assert differences(old, new) == lines

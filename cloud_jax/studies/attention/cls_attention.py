@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from cloud_jax.models.bert import Encoder, unroll
+from cloud_jax.models.bert import Encoder
 from cloud_jax.models.folder import DESCRIPTION, Model, encoder_config
 from cloud_jax.models.network import padded_blocks, padded_length
 from cloud_jax.studies.attention.sentences import Sentence
@@ -150,7 +150,7 @@ def attention_weights(
     zero outside the crystal, with sum one over L.
 
     Args:
-        encoder: with or without `scan_layers`.
+        encoder: the module.
         params: parameters of the encoder.
         tokens: token ids; this and the next three as in `Encoder`.
         positions: position of each token in its crystal.
@@ -168,9 +168,8 @@ def attention_weights(
         deterministic=True,
         mutable=["intermediates"],
     )
-    layers = unroll(kept["intermediates"])
     weights = [
-        layers[f"layer_{i}"]["attention"]["weights"][0]
+        kept["intermediates"][f"layer_{i}"]["attention"]["weights"][0]
         for i in range(encoder.config.layers)
     ]
     # Only the last layer is restricted to the query positions.

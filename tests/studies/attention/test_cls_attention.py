@@ -1,13 +1,10 @@
 """The attention that is read out is that of the forward pass, packed or not."""
 
-import dataclasses
-
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cloud_jax.models.bert import LAYER_NORM_EPSILON, Encoder, EncoderConfig, unroll
+from cloud_jax.models.bert import LAYER_NORM_EPSILON, Encoder, EncoderConfig
 from cloud_jax.studies.attention.cls_attention import attention_weights
 
 CONFIG = EncoderConfig(
@@ -112,18 +109,6 @@ def test_packing_changes_nothing(params):
         )
 
 
-def test_scanned_layers_give_the_same(params):
-    layers = [params[f"layer_{i}"] for i in range(CONFIG.layers - 1)]
-    kept = {k: v for k, v in params.items() if k not in ("layer_0", "layer_1")}
-    stacked = kept | {"layers": jax.tree.map(lambda *x: jnp.stack(x), *layers)}
-    config = dataclasses.replace(CONFIG, scan_layers=True)
-    query = np.array([STARTS])
-    np.testing.assert_allclose(
-        read(stacked, rows(), query, config), read(params, rows(), query), atol=1e-6
-    )
-    assert set(unroll(stacked)) == set(params)
-
-
 def test_the_weights_are_those_that_mix_the_values(params):
     """What attention puts out in the second layer follows from them."""
     arrays = [x[:, :4] for x in rows()]
@@ -135,7 +120,7 @@ def test_the_weights_are_those_that_mix_the_values(params):
             capture_intermediates=True, mutable=["intermediates"],
         )[1]["intermediates"]
     )()  # fmt: skip
-    states = kept["layer_0"]["__call__"][0][0][0]
+    states = kept["layer_0"]["__call__"][0][0]
     attention = params["layer_1"]["attention"]
     value = states @ attention["qkv_kernel"][:, 2] + attention["qkv_bias"][2]
     weights = read(params, arrays, np.zeros((1, 1), int))[0, 1, :, 0]
