@@ -20,6 +20,7 @@ from cloud_jax.finetuning.steps import (
     Scale,
     StepSettings,
     compile_steps,
+    most_devices,
 )
 from cloud_jax.finetuning.targets import prediction
 from cloud_jax.training import optim
@@ -83,7 +84,11 @@ def make_groups(job: Job, size: int) -> Iterator[Group]:
     # Of all members, so that the schedule does not depend on who trains beside whom.
     per_epoch = batches(job.members, [m.train for m in job.members]).steps_per_epoch
     settings = step_settings(job, steps_per_epoch=per_epoch)
-    compiled = cache(lambda n_members: compile_steps(settings, n_members))
+    # What devices a job with few members leaves share the rows of each batch. All its
+    # groups do the same, so that a member does not depend on who trains beside it.
+    idle = jax.device_count() // most_devices(jax.device_count(), len(job.members))
+    row_devices = most_devices(idle, packed_rows)
+    compiled = cache(lambda n_members: compile_steps(settings, n_members, row_devices))
     for members in groups_of(job.members, size):
         steps = compiled(len(members))
         train = batches(members, [m.train for m in members])

@@ -125,7 +125,7 @@ def train_epoch(
     per_epoch = group.train.steps_per_epoch
     losses = []
     for step in range((epoch - 1) * per_epoch, epoch * per_epoch):
-        batch = jax.device_put(group.train(step), group.steps.sharding)
+        batch = jax.device_put(group.train(step), group.steps.batch_sharding)
         state, loss = group.steps.train(state, batch, group.scale, group.keys)
         losses.append(loss)
     # Fetched at the end, so that the device is not waited for after each step.
@@ -199,7 +199,9 @@ def member_outputs(
     found = None
     for step in range(batches.steps_per_epoch):
         batch = batches(step)
-        raw = np.asarray(steps.outputs(params, jax.device_put(batch, steps.sharding)))
+        raw = np.asarray(
+            steps.outputs(params, jax.device_put(batch, steps.batch_sharding))
+        )
         if found is None:
             found = np.full((len(raw), n_rows, raw.shape[-1]), np.nan, np.float32)
         member, *slot = np.nonzero(batch["row"] >= 0)

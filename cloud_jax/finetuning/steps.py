@@ -98,6 +98,7 @@ class PropertySteps(NamedTuple):
         select: from a state and validation scores [M] to a state with the best kept.
         abstract: shapes, types and shardings of a state.
         sharding: of an array whose first axis is that of the members.
+        batch_sharding: of the arrays of a batch, [M, B, ...].
     """
 
     init: Callable[[PRNGKeyArray], PropertyState]
@@ -107,6 +108,7 @@ class PropertySteps(NamedTuple):
     select: Callable[[PropertyState, Array], PropertyState]
     abstract: PropertyState
     sharding: NamedSharding
+    batch_sharding: NamedSharding
 
 
 # ---- one member ----
@@ -270,20 +272,36 @@ def select(state: PropertyState, score: Float[Array, " M"]) -> PropertyState:
 # ---- compilation ----
 
 
-def member_mesh(n_members: int) -> Mesh:
-    """Return one axis over as many devices as divide the members evenly."""
-    n_devices = max(n for n in range(1, jax.device_count() + 1) if n_members % n == 0)
+def most_devices(n_devices: int, count: int) -> int:
+    """Return how many of the devices, at most, share a count evenly."""
+    return max(n for n in range(1, n_devices + 1) if count % n == 0)
+
+
+def member_mesh(n_members: int, row_devices: int = 1) -> Mesh:
+    """Return a mesh over members, and over the rows of each member's batch.
+
+    The first axis has as many devices as divide the members evenly.
+    """
+    n_devices = most_devices(jax.device_count() // row_devices, n_members)
     return jax.make_mesh(
-        (n_devices,),
-        ("member",),
-        axis_types=(AxisType.Auto,),
-        devices=jax.devices()[:n_devices],
+        (n_devices, row_devices),
+        ("member", "row"),
+        axis_types=(AxisType.Auto,) * 2,
+        devices=jax.devices()[: n_devices * row_devices],
     )
 
 
-def compile_steps(settings: StepSettings, n_members: int) -> PropertySteps:
-    """Jit the steps of M members, with their axis sharded and states donated."""
-    mesh = member_mesh(n_members)
+def compile_steps(
+    settings: StepSettings, n_members: int, row_devices: int = 1
+) -> PropertySteps:
+    """Jit the steps of M members, sharded and with donated states.
+
+    Args:
+        settings: of the steps.
+        n_members: M.
+        row_devices: devices that share each member's batch; they divide its rows.
+    """
+    mesh = member_mesh(n_members, row_devices)
     by_member = NamedSharding(mesh, PartitionSpec("member"))
     whole = NamedSharding(mesh, PartitionSpec())
     settings = settings._replace(
@@ -315,4 +333,5 @@ def compile_steps(settings: StepSettings, n_members: int) -> PropertySteps:
             shardings,
         ),
         sharding=by_member,
+        batch_sharding=NamedSharding(mesh, PartitionSpec("member", "row")),
     )

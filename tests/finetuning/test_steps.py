@@ -55,8 +55,8 @@ pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 
 @cache
-def compiled(members):
-    return compile_steps(SETTINGS, members)
+def compiled(members, row_devices=1):
+    return compile_steps(SETTINGS, members, row_devices)
 
 
 def parts(members):
@@ -77,24 +77,23 @@ def parts(members):
     return batches, scale, jnp.stack([jax.random.key(m) for m in members])
 
 
-def first_state(members):
+def first_state(members, steps):
     """Return the first state of some members, whatever they are compiled with."""
     state = compiled(MEMBERS).init(parts(range(MEMBERS))[2])
     rows = np.array(members)
     state = jax.tree.map(lambda a: np.asarray(a)[rows] if a.ndim else 0, state)
-    abstract = compiled(len(rows)).abstract
     return jax.tree.map(
         lambda a, like: jax.device_put(jnp.asarray(a, like.dtype), like.sharding),
         state,
-        abstract,
+        steps.abstract,
     )
 
 
 def train(steps, members, n_steps=4):
     batches, scale, keys = parts(members)
-    state, losses = first_state(members), []
+    state, losses = first_state(members, steps), []
     for step in range(n_steps):
-        batch = jax.device_put(batches(step), steps.sharding)
+        batch = jax.device_put(batches(step), steps.batch_sharding)
         state, loss = steps.train(state, batch, scale, keys)
         losses.append(np.asarray(loss))
     return state, np.array(losses)
@@ -111,6 +110,16 @@ def together():
 
 def test_the_members_axis_takes_the_devices_that_divide_it():
     assert [member_mesh(n).size for n in (1, 3, 7, 8, 12, 11)] == [1, 3, 7, 8, 6, 1]
+
+
+def test_devices_that_share_a_batch_change_only_the_order_of_sums():
+    assert member_mesh(3, 2).shape == {"member": 3, "row": 2}
+    (alone, losses), (shared, shared_losses) = (
+        train(compiled(1, row_devices), [1]) for row_devices in (1, 2)
+    )
+    np.testing.assert_allclose(shared_losses, losses, rtol=1e-5)
+    close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
+    jax.tree.map(close, shared.params, alone.params)
 
 
 def test_side_by_side_is_as_alone(together):
@@ -133,7 +142,7 @@ def test_members_exchange_nothing(together):
     steps = compiled(MEMBERS)
     batches, scale, keys = parts(range(MEMBERS))
     scale.mad[1] = np.nan
-    state = first_state(range(MEMBERS))
+    state = first_state(range(MEMBERS), steps)
     for step in range(4):
         batch = jax.device_put(batches(step), steps.sharding)
         state, loss = steps.train(state, batch, scale, keys)
@@ -151,8 +160,8 @@ def test_loss_is_the_mean_over_crystals_per_mean_absolute_deviation():
     steps = compiled(1)
     batches, scale, keys = parts([0])
     batch = batches(0)
-    _, found = steps.train(first_state([0]), jax.device_put(batch), scale, keys)
-    params = take(first_state([0]).params, 0)
+    _, found = steps.train(first_state([0], steps), jax.device_put(batch), scale, keys)
+    params = take(first_state([0], steps).params, 0)
     # Dropout moves the outputs, so take them with the step's own key.
     apply = partial(PropertyModel(CONFIG, 1, 1).apply, deterministic=False)
     raw = jax.jit(apply)(
