@@ -1,4 +1,4 @@
-"""Programs that XLA compiled, kept between processes in the user's cache folder."""
+"""Programs that XLA compiled, kept between processes: of a run, or of a user."""
 
 import hashlib
 import os
@@ -8,23 +8,31 @@ import warnings
 from pathlib import Path
 
 
-def keep_compiled_programs() -> None:
+def keep_compiled_programs(workdir: Path | None = None) -> None:
     """Let jax read and write compiled programs; for commands, before they import jax.
 
-    Compiling is half of the time in which one crystal is predicted. Where the
-    environment names a folder (JAX_COMPILATION_CACHE_DIR) or switches the cache off
+    Compiling is half of the time in which one crystal is predicted, and most of the
+    time in which a run resumes. Where the environment names a folder
+    (JAX_COMPILATION_CACHE_DIR) or switches the cache off
     (JAX_ENABLE_COMPILATION_CACHE=false), that stands. A folder that cannot be written
     costs nothing but the time.
+
+    Args:
+        workdir: of a run, in which jax makes the folder `compiled`; without it, they
+            are kept in the user's folder for caches.
     """
     if "jax" in sys.modules:  # it has read its settings
         return
-    try:
-        folder = _cache_root() / "cloud-jax" / f"xla-{_machine()}"
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # no such place, or nobody's home
-        return
-    if not os.access(folder, os.W_OK):
-        return
+    if workdir:
+        folder = (workdir / "compiled" / f"xla-{_machine()}").absolute()
+    else:
+        try:
+            folder = _cache_root() / "cloud-jax" / f"xla-{_machine()}"
+            folder.mkdir(parents=True, exist_ok=True)
+        except (OSError, RuntimeError):  # no such place, or nobody's home
+            return
+        if not os.access(folder, os.W_OK):
+            return
     # A program that is damaged, or for which there is no space, is compiled again.
     warnings.filterwarnings("ignore", "Error (read|writ)ing persistent compilation")
     set_default = os.environ.setdefault

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cloud_jax.cli import Exit, run_command
+from cloud_jax.compiled import keep_compiled_programs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,7 @@ def execute(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.workdir or config.workdir)
     config.workdir = str(folder)
 
+    keep_compiled_programs(folder)
     from cloud_jax.training.backend import refuse_several_processes, use_all_cores
 
     refuse_several_processes("fine-tuning")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud_jax.cli import Exit, run_command
+from cloud_jax.compiled import keep_compiled_programs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +61,7 @@ def execute(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.workdir or f"{config.workdir}_search")
     config.workdir = str(folder)
 
+    keep_compiled_programs(folder)
     from cloud_jax.training.backend import refuse_several_processes, use_all_cores
 
     refuse_several_processes("a search")

@@ -19,12 +19,12 @@ CODE = (
 
 
 def run(
-    *, before: str = "", cwd=None, **environment: str
+    *, before: str = "", code: str = CODE, cwd=None, **environment: str
 ) -> subprocess.CompletedProcess:
     # jax has put a level of its own into this process's environment.
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "TF_"))}
     return subprocess.run(
-        [sys.executable, "-c", before + CODE],
+        [sys.executable, "-c", before + code],
         cwd=cwd,
         env=kept | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)} | environment,
         capture_output=True,
@@ -44,6 +44,18 @@ def test_a_second_process_finds_the_programs_of_the_first(tmp_path):
     second = run(XDG_CACHE_HOME=str(tmp_path))
     assert programs() == written
     assert first.stderr == second.stderr == ""
+
+
+def test_a_run_keeps_its_programs_in_its_folder_once_there_are_any(tmp_path):
+    code = CODE.replace(
+        "_programs()\n",
+        "_programs(Path('run'))\nassert not Path('run').exists()\n",
+    )
+    code = f"from pathlib import Path\n{code}"
+    found = run(code=code, XDG_CACHE_HOME=str(tmp_path / "mine"), cwd=tmp_path)
+    assert found.stdout.startswith(f"{tmp_path}/run/compiled/xla-")
+    assert list(tmp_path.rglob("run/compiled/*/*-cache"))
+    assert not (tmp_path / "mine").exists()
 
 
 def test_a_folder_that_jax_was_told_stands(tmp_path):

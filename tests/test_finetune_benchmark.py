@@ -63,6 +63,8 @@ def test_all_folds_leave_the_leaderboards_file(command, tmp_path):
     np.testing.assert_allclose(scores, maes, rtol=1e-7)  # of nine digits
     seconds = json.loads((tmp_path / "run" / "timing.json").read_text())
     assert seconds["training_seconds"] > 0
+    assert 0 <= seconds["waiting_seconds"] <= seconds["training_seconds"]
+    assert 0 < seconds["compile_seconds"] < seconds["startup_seconds"]
     path.unlink()  # as of a run that finished before there was such a file
     assert command("--workdir=run") == 0
     check_matbench(path)

@@ -97,6 +97,8 @@ def test_command_trains_reports_and_imports_nothing_heavy(place, reference):
     assert results["unigram_loss"] > 0
     assert results["crystals_per_second"] > 0
     assert results["steps"] == 24
+    assert 0 <= results["waiting_seconds"] < results["wall_seconds"]
+    assert 0 < results["compile_seconds"] < results["startup_seconds"]
     assert Path(results["checkpoint"]).is_dir()
     for word in ("CLOUD", "unigram", "crystals/s", "checkpoint", "Next"):
         assert word in reference

@@ -2,8 +2,10 @@
 
 import queue
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from functools import cache
+from typing import Any
 
 import jax
 from jax.sharding import Sharding
@@ -39,6 +41,48 @@ def make_global(
     }
 
 
+class Feed:
+    """Batches of steps [start, stop), made by a background thread.
+
+    An exception in the thread is raised here, at the step that it belongs to. The
+    thread ends when the feed is closed or garbage-collected.
+
+    Attributes:
+        waited_s: seconds in which the loop waited for a batch, the first one included.
+            A device with steps in flight may have waited for less.
+    """
+
+    def __init__(
+        self, make: Callable[[int], Any], *, start: int, stop: int, depth: int = 2
+    ):
+        """Prepare a thread that starts with the first batch.
+
+        Args:
+            make: from a step to its batch.
+            start: first step.
+            stop: the step after the last.
+            depth: batches kept ready.
+        """
+        self.waited_s = 0.0
+        self._items = _ahead(make, start, stop, depth)
+
+    def __iter__(self) -> "Feed":
+        """Return itself."""
+        return self
+
+    def __next__(self) -> Any:
+        """Return the next batch, after waiting for it."""
+        begun = time.perf_counter()
+        try:
+            return next(self._items)
+        finally:
+            self.waited_s += time.perf_counter() - begun
+
+    def close(self) -> None:
+        """End the thread."""
+        self._items.close()
+
+
 def prefetch(
     batches: PackedBatches,
     *,
@@ -46,11 +90,8 @@ def prefetch(
     stop: int,
     sharding: Sharding,
     depth: int = 2,
-) -> Iterator[dict[str, jax.Array]]:
-    """Yield the batches of steps [start, stop), made by a background thread.
-
-    An exception in the thread is raised here, at the step that it belongs to. The
-    thread ends when the iterator is closed or garbage-collected.
+) -> Feed:
+    """Return the feed of the global batches of steps [start, stop).
 
     Args:
         batches: the source.
@@ -59,6 +100,18 @@ def prefetch(
         sharding: of the arrays [B, L].
         depth: batches kept ready.
     """
+    return Feed(
+        lambda step: make_global(batches, step, sharding),
+        start=start,
+        stop=stop,
+        depth=depth,
+    )
+
+
+def _ahead(
+    make: Callable[[int], Any], start: int, stop: int, depth: int
+) -> Iterator[Any]:
+    """Yield what a background thread makes of each step."""
     ready = queue.Queue(maxsize=depth)
     closed = threading.Event()
 
@@ -75,7 +128,7 @@ def prefetch(
             for step in range(start, stop):
                 if closed.is_set():
                     return
-                offer(make_global(batches, step, sharding))
+                offer(make(step))
         except BaseException as error:
             offer(error)
 

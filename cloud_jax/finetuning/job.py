@@ -38,6 +38,7 @@ from cloud_jax.models.folder import Model
 from cloud_jax.models.heads import PropertyModel
 from cloud_jax.physics.laws import Law, get_law
 from cloud_jax.scope.options import Options
+from cloud_jax.training.startup import StartUp
 from cloud_jax.training.workdir import refuse_object_store
 
 
@@ -55,6 +56,7 @@ class Job(NamedTuple):
         members: of all folds, fold by fold.
         start: vocabulary, architecture and first parameters.
         hashes: of the table, the vocabulary, the checkpoint and a file of folds.
+        startup: the clock of the run's start.
     """
 
     config: Any
@@ -67,6 +69,7 @@ class Job(NamedTuple):
     members: list[Member]
     start: Start
     hashes: dict[str, str]
+    startup: StartUp
 
     @property
     def labels(self) -> Float[np.ndarray, "N P"]:
@@ -119,6 +122,7 @@ def prepare(config: Any, *, reader: Callable[[Any, Start], Table] | None = None)
         OSError: a file that cannot be read.
         ImportError: a package that this configuration needs is missing.
     """
+    startup = StartUp()
     refuse_object_store(Path(config.workdir))
 
     # ---- what is learned, and from where ----
@@ -154,6 +158,7 @@ def prepare(config: Any, *, reader: Callable[[Any, Start], Table] | None = None)
         members=members,
         start=start,
         hashes=hashes_of(config, table, start),
+        startup=startup,
     )
 
 

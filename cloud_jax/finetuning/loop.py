@@ -5,6 +5,8 @@ evaluate, select, log, save.
 """
 
 import time
+from contextlib import closing
+from itertools import islice
 from typing import NamedTuple
 
 import jax
@@ -13,11 +15,13 @@ from jaxtyping import Float, PyTree
 from tqdm import tqdm
 
 from cloud_jax.data.member_batches import MemberBatches
+from cloud_jax.data.prefetch import Feed
 from cloud_jax.finetuning.groups import Group
 from cloud_jax.finetuning.steps import PropertyState, PropertySteps, Scale
 from cloud_jax.training.checkpoint import Checkpoints
 from cloud_jax.training.errors import DivergedError, InterruptedRunError
 from cloud_jax.training.metrics_log import MetricsLog
+from cloud_jax.training.startup import StartUp
 from cloud_jax.training.stop import StopRequest
 
 
@@ -28,11 +32,13 @@ class Records(NamedTuple):
         checkpoints: of this group; their steps count epochs.
         log: one event per member and epoch.
         bar: of progress, advanced by one per epoch.
+        startup: ended by the first step.
     """
 
     checkpoints: Checkpoints
     log: MetricsLog
     bar: tqdm
+    startup: StartUp
 
 
 class Trained(NamedTuple):
@@ -80,7 +86,7 @@ def train_group(
         InterruptedRunError: after saving.
         OSError: a checkpoint or an event could not be written.
     """
-    checkpoints, log, bar = records
+    checkpoints, log, bar, startup = records
 
     # ---- start, or resume ----
     if latest := checkpoints.latest():
@@ -91,43 +97,56 @@ def train_group(
     if stop.asked and done < epochs:
         raise InterruptedRunError(done)
 
-    for epoch in range(done + 1, epochs + 1):
-        # ---- update, evaluate ----
-        begun = time.perf_counter()
-        state, losses = train_epoch(group, state, epoch)
-        scores = validation_scores(group, state.params)
-        check_finite(group, epoch, losses, scores)
+    with closing(feed_of(group, done, epochs)) as feed:
+        for epoch in range(done + 1, epochs + 1):
+            # ---- update, evaluate ----
+            begun, waited = time.perf_counter(), feed.waited_s
+            state, losses = train_epoch(group, state, feed, startup)
+            times = {"waiting_seconds": feed.waited_s - waited}
+            scores = validation_scores(group, state.params)
+            check_finite(group, epoch, losses, scores)
 
-        # ---- select, log ----
-        state = group.steps.select(state, scores)
-        seconds = time.perf_counter() - begun
-        log_epoch(log, group, epoch, losses, scores, seconds)
-        bar.set_postfix_str(f"validation {scores.mean():.4f}", refresh=False)
-        bar.update()
+            # ---- select, log ----
+            state = group.steps.select(state, scores)
+            times["seconds"] = time.perf_counter() - begun
+            log_epoch(log, group, epoch, losses, scores, times)
+            bar.set_postfix_str(f"validation {scores.mean():.4f}", refresh=False)
+            bar.update()
 
-        # ---- save ----
-        # `stop` is read once: a signal may come between saving and raising.
-        last, stopping = epoch == epochs, stop.asked
-        if last or stopping or epoch % every_epochs == 0:
-            log.sync()  # before the checkpoint: a resumed run trusts its events
-            checkpoints.save(state, {}, step=epoch)
-        if stopping and not last:
-            checkpoints.wait()
-            raise InterruptedRunError(epoch)
+            # ---- save ----
+            # `stop` is read once: a signal may come between saving and raising.
+            last, stopping = epoch == epochs, stop.asked
+            if last or stopping or epoch % every_epochs == 0:
+                log.sync()  # before the checkpoint: a resumed run trusts its events
+                checkpoints.save(state, {}, step=epoch)
+            if stopping and not last:
+                checkpoints.wait()
+                raise InterruptedRunError(epoch)
     checkpoints.wait()
     return state
 
 
-def train_epoch(
-    group: Group, state: PropertyState, epoch: int
-) -> tuple[PropertyState, Float[np.ndarray, " M"]]:
-    """Return the state after an epoch, counted from 1, and each member's mean loss."""
+def feed_of(group: Group, done: int, epochs: int) -> Feed:
+    """Return the batches of all epochs after `done`, on the devices."""
     per_epoch = group.train.steps_per_epoch
+    return Feed(
+        lambda step: jax.device_put(group.train(step), group.steps.batch_sharding),
+        start=done * per_epoch,
+        stop=epochs * per_epoch,
+    )
+
+
+def train_epoch(
+    group: Group, state: PropertyState, feed: Feed, startup: StartUp
+) -> tuple[PropertyState, Float[np.ndarray, " M"]]:
+    """Return the state after an epoch's batches, and each member's mean loss."""
     losses = []
-    for step in range((epoch - 1) * per_epoch, epoch * per_epoch):
-        batch = jax.device_put(group.train(step), group.steps.batch_sharding)
+    for batch in islice(feed, group.train.steps_per_epoch):
         state, loss = group.steps.train(state, batch, group.scale, group.keys)
         losses.append(loss)
+        if startup.running:
+            jax.block_until_ready(loss)
+            startup.end()
     # Fetched at the end, so that the device is not waited for after each step.
     return state, np.mean([np.asarray(loss) for loss in losses], axis=0)
 
@@ -154,9 +173,9 @@ def log_epoch(
     epoch: int,
     losses: Float[np.ndarray, " M"],
     scores: Float[np.ndarray, " M"],
-    seconds: float,
+    times: dict[str, float],
 ) -> None:
-    """Write one event per member; `seconds` is the time of all of them together."""
+    """Write one event per member; the times are those of all of them together."""
     for member, loss, score in zip(group.members, losses, scores, strict=True):
         log.write(
             {
@@ -164,7 +183,7 @@ def log_epoch(
                 "split": member.name,
                 "loss": float(loss),
                 "validation_mae_over_mad": float(score),
-                "seconds": seconds,
+                **times,
             }
         )
 
@@ -196,16 +215,17 @@ def member_outputs(
     steps: PropertySteps, params: PyTree, batches: MemberBatches, *, n_rows: int
 ) -> Float[np.ndarray, "M N O"]:
     """Return each member's raw outputs for the rows in its batches, NaN for others."""
-    found = None
+    # Fetched at the end: the device computes while the next batch is made.
+    queued = []
     for step in range(batches.steps_per_epoch):
         batch = batches(step)
-        raw = np.asarray(
-            steps.outputs(params, jax.device_put(batch, steps.batch_sharding))
-        )
-        if found is None:
-            found = np.full((len(raw), n_rows, raw.shape[-1]), np.nan, np.float32)
-        member, *slot = np.nonzero(batch["row"] >= 0)
-        found[member, batch["row"][member, *slot]] = raw[member, *slot]
+        raw = steps.outputs(params, jax.device_put(batch, steps.batch_sharding))
+        queued.append((batch["row"], raw))
+    n_members, *_, n_outputs = queued[0][1].shape
+    found = np.full((n_members, n_rows, n_outputs), np.nan, np.float32)
+    for row, raw in queued:
+        member, *slot = np.nonzero(row >= 0)
+        found[member, row[member, *slot]] = np.asarray(raw)[member, *slot]
     return found
 
 

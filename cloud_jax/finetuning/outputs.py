@@ -30,6 +30,7 @@ from cloud_jax.finetuning.results import fold_predictions
 from cloud_jax.finetuning.steps import Scale
 from cloud_jax.models.folder import save_model
 from cloud_jax.models.seen import pack_sentences
+from cloud_jax.training.startup import StartUp
 
 COLUMNS = ("fold", "id", "target", "unit", "true", "predicted", "std")
 COLUMNS += ("space_group", "volume_a3")
@@ -195,17 +196,22 @@ def unscale_output(params: dict[str, Any], scale: Scale) -> dict[str, Any]:
     return params | {"head": params["head"] | {"output": output}}
 
 
-def write_timing(path: Path, workdir: Path) -> None:
-    """Write the training time of all groups, apart from results.json.
+def write_timing(path: Path, workdir: Path, startup: StartUp) -> None:
+    """Write the times of all groups and of this start, apart from results.json.
 
     Two equal runs then have equal results.
     """
-    seconds = 0.0
+    seconds = waiting = 0.0
     for log in workdir.glob("members/*/metrics.jsonl"):
-        events = map(json.loads, log.read_text().splitlines())
         # All members of a group log the time of the same epoch.
-        seconds += sum({event["step"]: event["seconds"] for event in events}.values())
-    write_json(path, {"training_seconds": round(seconds, 1)})
+        events = [json.loads(line) for line in log.read_text().splitlines()]
+        epochs = {event["step"]: event for event in events}.values()
+        seconds += sum(epoch["seconds"] for epoch in epochs)
+        # Absent from epochs of an earlier version.
+        waiting += sum(epoch.get("waiting_seconds", 0.0) for epoch in epochs)
+    times = {"training_seconds": seconds, "waiting_seconds": waiting}
+    found = {name: round(value, 1) for name, value in times.items()}
+    write_json(path, found | startup.to_json())
 
 
 def write_leaderboard(path: Path, job: Job) -> None:

@@ -29,6 +29,7 @@ from cloud_jax.progress import progress
 from cloud_jax.training.checkpoint import Checkpoints
 from cloud_jax.training.errors import memory_explained
 from cloud_jax.training.metrics_log import MetricsLog
+from cloud_jax.training.startup import format_times
 from cloud_jax.training.stop import StopRequest
 from cloud_jax.training.workdir import claim, environment
 
@@ -61,7 +62,7 @@ def run(job: Job) -> None:
             found = results(job, trained)
             outputs.write_predictions(folder / "predictions.csv", job, trained)
             outputs.draw_parity(folder / "parity.png", job, trained, found)
-            outputs.write_timing(folder / "timing.json", folder)
+            outputs.write_timing(folder / "timing.json", folder, job.startup)
             outputs.write_model(folder / "model", job, trained)
             write_json(path, found)
 
@@ -69,6 +70,8 @@ def run(job: Job) -> None:
         if not (leaderboard := folder / "matbench_results.json.gz").exists():
             outputs.write_leaderboard(leaderboard, job)
         print(format_summary(read_json(path), folder))
+        if (timing := folder / "timing.json").exists():
+            print(format_times(read_json(timing)))
 
 
 def update_labels(path: Path, job: Job) -> None:
@@ -129,7 +132,7 @@ def train_one(job: Job, group: Group, bar: tqdm, stop: StopRequest) -> Trained:
     ):
         state = train_group(
             group,
-            Records(checkpoints, log, bar),
+            Records(checkpoints, log, bar, job.startup),
             stop,
             epochs=job.config.optimizer.epochs,
             every_epochs=job.config.checkpoint.every_epochs,

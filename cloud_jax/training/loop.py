@@ -23,6 +23,7 @@ from cloud_jax.training.checkpoint import Checkpoints
 from cloud_jax.training.errors import InterruptedRunError, NonFiniteLossError
 from cloud_jax.training.metrics_log import MetricsLog, summarise, zero_sums
 from cloud_jax.training.sharding import to_host
+from cloud_jax.training.startup import StartUp
 from cloud_jax.training.state import TrainState
 from cloud_jax.training.steps import Steps
 from cloud_jax.training.stop import StopRequest
@@ -37,6 +38,7 @@ class Counters:
         crystals: crystals in timed steps.
         tokens: tokens in timed steps.
         seconds: time of those steps, without evaluation, saving and compiling.
+        waiting_seconds: part of it in which the loop waited for a batch.
         wall_seconds: time of the whole run, added up over its restarts.
     """
 
@@ -44,6 +46,7 @@ class Counters:
     crystals: float = 0.0
     tokens: float = 0.0
     seconds: float = 0.0
+    waiting_seconds: float = 0.0
     wall_seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -86,6 +89,7 @@ class Trainer:
         log: where numbers go.
         ahead: steps that the host may queue before it waits for the oldest one.
         bar: advanced by one per step.
+        startup: ended by the first step.
     """
 
     steps: Steps
@@ -99,6 +103,7 @@ class Trainer:
     log: MetricsLog
     ahead: int
     bar: Any
+    startup: StartUp
     _queue: deque[tuple[int, PyTree]] = field(default_factory=deque, init=False)
     # End of the last timed step; None before the first, which compiles.
     _mark: float | None = field(default=None, init=False)
@@ -133,7 +138,11 @@ class Trainer:
                 )
             ) as feed,
         ):
+            waited = 0.0
             for step, batch in enumerate(feed, start=first + 1):
+                if self._mark is not None:
+                    counters.waiting_seconds += feed.waited_s - waited
+                waited = feed.waited_s
                 # Returns at once: the device computes while the host continues.
                 state, sums = self.steps.train(state, batch, self.key)
                 self._queue.append((step, sums))
@@ -173,6 +182,7 @@ class Trainer:
                     f"loss {loss}, gradient norm {grad_norm}",
                     record_ids=self.batches.record_ids(step - 1),
                 )
+            self.startup.end()
             if self._mark is not None:
                 counters.seconds += now - self._mark
                 counters.crystals += float(sums["crystals"])
@@ -202,6 +212,7 @@ class Trainer:
                 "crystals_per_second": crystals / seconds,
                 "tokens_per_second": tokens / seconds,
                 "seconds": counters.seconds,
+                "waiting_seconds": counters.waiting_seconds,
             }
         )
         self.bar.set_postfix_str(f"loss {means['loss']:.4f}", refresh=False)

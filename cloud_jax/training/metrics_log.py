@@ -13,7 +13,7 @@ from cloud_jax.files import atomic_write
 from cloud_jax.training.masking import SEGMENTS
 
 # Keys measured by a clock: two equal runs differ in these and in nothing else.
-TIMING_KEYS = ("crystals_per_second", "tokens_per_second", "seconds")
+TIMING_KEYS = ("crystals_per_second", "tokens_per_second", "seconds", "waiting_seconds")
 
 
 def summarise(sums: dict[str, np.ndarray]) -> dict[str, float]:

@@ -31,6 +31,7 @@ from cloud_jax.training.errors import NonFiniteLossError, memory_explained
 from cloud_jax.training.evaluate import evaluate
 from cloud_jax.training.loop import Cadence, Counters, Trainer
 from cloud_jax.training.metrics_log import MetricsLog
+from cloud_jax.training.startup import StartUp
 from cloud_jax.training.state import count_parameters
 from cloud_jax.training.steps import Steps, compile_steps
 from cloud_jax.training.summary import results
@@ -62,6 +63,7 @@ class Job(NamedTuple):
         features: descriptors of the tokens, or None.
         mesh: over all devices of all processes.
         hashes: of the data set and of its vocabulary.
+        startup: the clock of the run's start.
     """
 
     config: Any
@@ -73,6 +75,7 @@ class Job(NamedTuple):
     features: Float[np.ndarray, "V F"] | None
     mesh: Mesh
     hashes: dict[str, str]
+    startup: StartUp
 
 
 def prepare(config: Any) -> Job:
@@ -85,6 +88,7 @@ def prepare(config: Any) -> Job:
         OSError: a file that cannot be read.
         RunMismatchError: the processes of this run differ.
     """
+    startup = StartUp()
     folder, path = Path(config.workdir), Path(config.data.path)
     refuse_object_store(folder)
     processes.refuse_differences("settings", config.to_dict() | {"program": program()})
@@ -110,7 +114,18 @@ def prepare(config: Any) -> Job:
     train, validation = make_batches(
         config, store, validation_store, n_parts=sharding.row_devices(mesh)
     )
-    return Job(config, folder, store, train, validation, model, features, mesh, hashes)
+    return Job(
+        config,
+        folder,
+        store,
+        train,
+        validation,
+        model,
+        features,
+        mesh,
+        hashes,
+        startup,
+    )
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -219,6 +234,7 @@ def train(job: Job, *, active: bool) -> dict[str, Any]:
                 log=log,
                 ahead=ahead,
                 bar=bar,
+                startup=job.startup,
             )
             state, means = trainer.run(state, counters)
 
@@ -227,6 +243,7 @@ def train(job: Job, *, active: bool) -> dict[str, Any]:
             validation=means or evaluate_params(state.params),
             baselines=baseline_means(job.store, **fixed),
             counters=counters,
+            startup=job.startup,
             parameters=count_parameters(state.params),
             steps=total_steps,
             epochs=total_steps / job.train.steps_per_epoch,

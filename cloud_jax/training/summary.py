@@ -7,6 +7,7 @@ from typing import Any
 
 from cloud_jax.training.loop import Counters
 from cloud_jax.training.masking import SEGMENTS
+from cloud_jax.training.startup import StartUp, format_times
 
 
 def results(
@@ -14,6 +15,7 @@ def results(
     validation: dict[str, float],
     baselines: dict[str, dict[str, float]],
     counters: Counters,
+    startup: StartUp,
     parameters: dict[str, int],
     steps: int,
     epochs: float,
@@ -27,6 +29,7 @@ def results(
         validation: means of the last state.
         baselines: means of `unigram` and `bigram` on the same masked positions.
         counters: of the loop.
+        startup: of this process, which may have resumed the run.
         parameters: `total` and `non_embedding`.
         steps: updates made.
         epochs: passes over the training split.
@@ -43,6 +46,8 @@ def results(
         "crystals_per_second": counters.crystals / seconds,
         "tokens_per_second": counters.tokens / seconds,
         "wall_seconds": counters.wall_seconds,
+        "waiting_seconds": counters.waiting_seconds,
+        **startup.to_json(),
         "parameters": parameters["total"],
         "parameters_non_embedding": parameters["non_embedding"],
         "steps": steps,
@@ -83,6 +88,7 @@ def format_summary(found: dict[str, Any], workdir: Path) -> str:
         f"speed       {found['crystals_per_second']:,.0f} crystals/s, "
         f"{found['tokens_per_second']:,.0f} tokens/s "
         f"({found['wall_seconds']:.0f} s in all)",
+        f"time        {format_times(found)}",
         f"checkpoint  {found['checkpoint']}",
         f"numbers     {workdir / 'results.json'}, {workdir / 'metrics.jsonl'}",
         f"model       {workdir / 'model'}, for --config.model.checkpoint",

@@ -1,6 +1,8 @@
 """Prefetched global arrays: their order, slices, errors and end."""
 
+import itertools
 import threading
+import time
 
 import jax
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from cloud_jax.data.batches import PackedBatches
-from cloud_jax.data.prefetch import prefetch
+from cloud_jax.data.prefetch import Feed, prefetch
 
 
 @pytest.fixture
@@ -85,3 +87,13 @@ def test_closing_early_ends_the_thread(batches):
 
 def test_no_steps_give_no_batches(batches):
     assert list(prefetch(batches, start=4, stop=4, sharding=sharding())) == []
+
+
+def test_a_feed_counts_the_time_in_which_its_reader_waits(monkeypatch):
+    ticks = itertools.count()
+    feed = Feed(lambda step: step, start=2, stop=5)
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
+    assert [next(feed), next(feed)] == [2, 3]
+    time.perf_counter()  # the reader's own time does not count
+    assert list(feed) == [4]
+    assert feed.waited_s == 4.0  # a tick per batch, and one to see the end

@@ -1,5 +1,8 @@
 """Groups of members: their names, and what a resumed run finds in their folders."""
 
+from types import SimpleNamespace
+
+import jax
 import numpy as np
 import pytest
 
@@ -10,6 +13,7 @@ from cloud_jax.finetuning.groups import (
     groups_of,
     saved_epochs,
 )
+from cloud_jax.finetuning.run import group_size
 from cloud_jax.training.errors import RunMismatchError
 
 FOLDS = [Fold(name, np.arange(10, 50), np.arange(10)) for name in ("fold_0", "a/b")]
@@ -32,6 +36,20 @@ def test_the_last_group_may_be_smaller_and_any_fold_makes_a_folder():
     groups = groups_of(MEMBERS, 4)
     assert [len(group) for group in groups] == [4, 2]
     assert group_name(groups[0]) == "fold_0.0-a%2Fb.0"
+
+
+@pytest.mark.parametrize(
+    ("backend", "at_once", "size"), [("gpu", 0, 6), ("gpu", 4, 4), ("cpu", 0, 2)]
+)
+def test_an_accelerator_trains_the_members_of_all_folds_in_one_group(
+    backend, at_once, size, monkeypatch
+):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(jax, "device_count", lambda: 1 if backend == "gpu" else 2)
+    config = SimpleNamespace(members_at_once=at_once)
+    found = group_size(SimpleNamespace(members=MEMBERS, config=config))
+    assert found == size
+    assert len(groups_of(MEMBERS, found)) == -(-len(MEMBERS) // size)
 
 
 def test_saved_epochs_are_those_of_complete_checkpoints(tmp_path):

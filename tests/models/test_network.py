@@ -1,12 +1,14 @@
 from pathlib import Path
 
+import jax
 import numpy as np
+import pytest
 
 from cloud_jax.import_hf import main
 from cloud_jax.inference.crystals import unseen
 from cloud_jax.models.bert import Encoder
 from cloud_jax.models.folder import encoder_config, load_model
-from cloud_jax.models.network import cls_states
+from cloud_jax.models.network import cls_states, padded_blocks
 
 GOLDEN = Path(__file__).parents[1] / "models/golden/bert_tiny"
 
@@ -41,3 +43,10 @@ def test_released_weights_whose_cls_token_has_id_0_and_whose_tokens_have_no_role
         "unseen_token:0.25",
         "unseen_token:0.75",
     ]
+
+
+@pytest.mark.parametrize(("backend", "rows"), [("cpu", [16] * 32), ("gpu", [512])])
+def test_an_accelerator_takes_more_sentences_in_a_block(backend, rows, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    blocks = padded_blocks([(1, 2, 3)] * 500, 32)
+    assert [len(tokens) for tokens, _ in blocks] == rows
