@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from cloud_jax.models.heads import MaskedLanguageModel
 from cloud_jax.training.losses import cross_entropy_sums
 from cloud_jax.training.masking import Masked, mask_tokens
-from cloud_jax.training.sharding import row_sharding, shard_tree
+from cloud_jax.training.sharding import gather, row_sharding, shard_tree
 from cloud_jax.training.state import TrainState, init_state
 
 Batch = dict[str, jax.Array]
@@ -36,6 +36,7 @@ def pretrain_step(
     *,
     model: MaskedLanguageModel,
     optimizer: optax.GradientTransformation,
+    mesh: Mesh,
     features: Features,
     mask_fraction: float,
 ) -> tuple[TrainState, Sums]:
@@ -47,6 +48,7 @@ def pretrain_step(
         key: the run's key; masks and dropout follow from it and `state.step`.
         model: the module.
         optimizer: what made `state.opt_state`.
+        mesh: over which the state is split.
         features: token descriptors, or None.
         mask_fraction: share of the tokens to predict.
 
@@ -66,7 +68,7 @@ def pretrain_step(
 
     def mean_loss(params: PyTree) -> tuple[Float[Array, ""], Sums]:
         logits = model.apply(
-            {"params": params},
+            {"params": gather(params, mesh)},
             masked.tokens,
             batch["positions"],
             batch["crystal"],
@@ -106,6 +108,7 @@ def evaluate_step(
     key: PRNGKeyArray,
     *,
     model: MaskedLanguageModel,
+    mesh: Mesh,
     features: Features,
     mask_fraction: float,
 ) -> Sums:
@@ -114,7 +117,7 @@ def evaluate_step(
         batch, index, key, n_tokens=model.config.vocab_size, fraction=mask_fraction
     )
     logits = model.apply(
-        {"params": params},
+        {"params": gather(params, mesh)},
         masked.tokens,
         batch["positions"],
         batch["crystal"],
@@ -176,7 +179,12 @@ def compile_steps(
     shardings = shard_tree(jax.eval_shape(init, jax.random.key(0)), mesh)
     init = jax.jit(init, out_shardings=shardings)
     rows, whole = row_sharding(mesh), NamedSharding(mesh, PartitionSpec())
-    options = {"model": model, "features": features, "mask_fraction": mask_fraction}
+    options = {
+        "model": model,
+        "mesh": mesh,
+        "features": features,
+        "mask_fraction": mask_fraction,
+    }
     return Steps(
         init=init,
         train=jax.jit(
