@@ -40,6 +40,7 @@ from cloud_jax.data.batches import PackedBatches
 from cloud_jax.data.prefetch import make_global
 from cloud_jax.models.bert import EncoderConfig, preset
 from cloud_jax.models.heads import MaskedLanguageModel
+from cloud_jax.models.kernels import choose_kernels
 from cloud_jax.training import sharding
 from cloud_jax.training.backend import compute_dtype
 from cloud_jax.training.run import make_batches, make_steps
@@ -233,6 +234,7 @@ def make_encoder(config) -> EncoderConfig:
         dropout=config.model.dropout,
         attention_dropout=config.model.attention_dropout,
         dtype=compute_dtype(config.model.dtype),
+        kernels=choose_kernels(config.model.kernels),
     )
 
 

@@ -1,7 +1,6 @@
 """The files of a run: predictions, figure, model folder, leaderboard, timing."""
 
 import csv
-import dataclasses
 import json
 from itertools import compress
 from pathlib import Path
@@ -28,7 +27,7 @@ from cloud_jax.finetuning.novelty import (
 )
 from cloud_jax.finetuning.results import fold_predictions
 from cloud_jax.finetuning.steps import Scale
-from cloud_jax.models.folder import save_model
+from cloud_jax.models.folder import encoder_fields, save_model
 from cloud_jax.models.seen import pack_sentences
 from cloud_jax.training.startup import StartUp
 
@@ -99,7 +98,7 @@ def write_model(directory: Path, job: Job, trained: Trained) -> None:
         description={
             "kind": "property",
             **job.start.origin,
-            "encoder": dataclasses.asdict(job.start.encoder) | {"dtype": "float32"},
+            "encoder": encoder_fields(job.start.encoder),
             "head": {
                 "kind": "physics" if job.law else "regression",
                 "layers": config.head.layers,

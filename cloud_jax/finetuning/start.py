@@ -21,6 +21,7 @@ from cloud_jax.models.folder import (
     encoder_config,
     load_model,
 )
+from cloud_jax.models.kernels import choose_kernels
 from cloud_jax.scope import Vocabulary, build_vocabulary
 from cloud_jax.scope.vocabulary_file import load_vocabulary
 from cloud_jax.training.backend import compute_dtype
@@ -58,12 +59,13 @@ def make_start(config: Any) -> Start:
             be used.
     """
     settings = config.model
-    rates = {
+    changes = {
+        "kernels": choose_kernels(settings.kernels),
         "dropout": settings.dropout,
         "attention_dropout": settings.attention_dropout,
     }
     if settings.checkpoint:
-        return from_checkpoint(config, rates)
+        return from_checkpoint(config, changes)
     vocabulary, search = untrained_vocabulary(config.data)
     encoder = preset(
         settings.preset,
@@ -71,17 +73,17 @@ def make_start(config: Any) -> Start:
         max_positions=settings.max_tokens,
         token_features=vocabulary.features.shape[1] if settings.token_features else 0,
         dtype=compute_dtype(settings.dtype),
-        **rates,
+        **changes,
     )
     return Start(vocabulary, encoder, search | {"max_tokens": settings.max_tokens})
 
 
-def from_checkpoint(config: Any, rates: dict[str, float]) -> Start:
+def from_checkpoint(config: Any, changes: dict[str, Any]) -> Start:
     """Return the start that a model folder gives.
 
     Args:
         config: names the folder and the dialect.
-        rates: of dropout, the only part of the architecture that may differ.
+        changes: fields of the encoder's configuration that the run has its own of.
 
     Raises:
         ValueError: the model is of another dialect, or damaged.
@@ -99,7 +101,7 @@ def from_checkpoint(config: Any, rates: dict[str, float]) -> Start:
         origin = {name: model.description[name] for name in (*SEARCH, "max_tokens")}
     except KeyError as error:
         raise ModelFolderError(f"{model.directory}: model.json lacks {error}") from None
-    encoder = dataclasses.replace(encoder, **rates)
+    encoder = dataclasses.replace(encoder, **changes)
     return Start(
         model.vocabulary,
         encoder,

@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from cloud_jax.models.dropout import drop
+from cloud_jax.models.dropout import drop, key_words
+from cloud_jax.models.kernels import attention_kernel, norm_kernel
 
 # Finite, so that a softmax of such scores alone is not NaN; its exp is 0 in float32.
 MASKED = -1e30
@@ -52,6 +53,8 @@ class EncoderConfig:
         token_features: Physical descriptors per token, 0 for none.
         dtype: Compute type. Parameters, LayerNorm statistics, softmax and logits are
             float32 whatever it is.
+        kernels: How layers are computed, names of ``kernels.NAMES``; results stay the
+            same up to rounding.
     """
 
     vocab_size: int
@@ -64,6 +67,7 @@ class EncoderConfig:
     attention_dropout: float = 0.1
     token_features: int = 0
     dtype: str = "float32"
+    kernels: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.width % self.heads:
@@ -105,10 +109,13 @@ def preset(name: str, **overrides: Any) -> EncoderConfig:
     return EncoderConfig(**({"mlp_width": 4 * fields["width"]} | fields))
 
 
-def layer_norm(name: str, dtype: str | None = None) -> nn.LayerNorm:
+def layer_norm(name: str, config: EncoderConfig) -> nn.LayerNorm:
     """Return BERT's LayerNorm; its statistics are float32 in every compute dtype."""
     return nn.LayerNorm(
-        epsilon=LAYER_NORM_EPSILON, dtype=dtype, use_fast_variance=False, name=name
+        epsilon=LAYER_NORM_EPSILON,
+        dtype=config.dtype,
+        use_fast_variance="one_pass_norm" in config.kernels,
+        name=name,
     )
 
 
@@ -134,17 +141,52 @@ def take_positions(
     return jnp.take_along_axis(x, query[..., None], axis=1)
 
 
+class FusedAddNorm(nn.Module):
+    """``add_norm`` as one kernel, with the parameters of ``layer_norm``."""
+
+    config: EncoderConfig
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "B K D"], y: Float[Array, "B K D"], key: Any
+    ) -> Float[Array, "B K D"]:
+        """Return the LayerNorm of the sum; ``norm_kernel`` of its shape exists."""
+        config = self.config
+        scale = self.param("scale", nn.initializers.ones, (config.width,), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (config.width,), jnp.float32)
+        kernel = norm_kernel(config, *x.shape[:2])
+        rate = 0.0 if key is None else config.dropout
+        return kernel(x, y, scale, bias, key_words(key), rate, LAYER_NORM_EPSILON)
+
+
+def add_norm(
+    name: str,
+    config: EncoderConfig,
+    x: Float[Array, "B K D"],
+    y: Float[Array, "B K D"],
+    key: Any,
+) -> Float[Array, "B K D"]:
+    """Return the LayerNorm of ``x`` plus ``y``; a key turns dropout of ``y`` on."""
+    if norm_kernel(config, *x.shape[:2]):
+        return FusedAddNorm(config, name=name)(x, y, key)
+    return layer_norm(name, config)(x + drop(y, key, config.dropout))
+
+
 class _Sublayer(nn.Module):
-    """Base of attention and MLP: holds the configuration and applies dropout."""
+    """Base of attention and MLP: holds the configuration and makes dropout keys.
+
+    A sublayer returns its output before dropout, and the key of that dropout, which
+    ``add_norm`` applies.
+    """
 
     config: EncoderConfig
     deterministic: bool
 
-    def drop(self, x, rate):
-        """Return ``x`` after dropout with a fresh key of the ``dropout`` collection."""
+    def dropout_key(self, rate):
+        """Return a fresh key of the ``dropout`` collection; None without dropout."""
         if self.deterministic or rate == 0.0:
-            return x
-        return drop(x, self.make_rng("dropout"), rate)
+            return None
+        return self.make_rng("dropout")
 
 
 class Attention(_Sublayer):
@@ -155,9 +197,10 @@ class Attention(_Sublayer):
         self,
         x: Float[Array, "B L D"],
         x_query: Float[Array, "B K D"],
-        same_crystal: Float[Array, "B K L"],
-    ) -> Float[Array, "B K D"]:
-        """Return what ``x_query`` attends to in ``x``, where ``same_crystal`` holds."""
+        crystal: Int[Array, "B L"],
+        crystal_query: Int[Array, "B K"],
+    ) -> tuple[Float[Array, "B K D"], Any]:
+        """Return what ``x_query`` attends to in ``x``, and a dropout key."""
         config = self.config
         dtype, width = config.dtype, config.width
         # Query, key and value in one kernel [D, 3, D]: one large product instead of
@@ -165,39 +208,74 @@ class Attention(_Sublayer):
         kernel = self.param("qkv_kernel", _initializer, (width, 3, width), jnp.float32)
         bias = self.param("qkv_bias", nn.initializers.zeros, (3, width), jnp.float32)
         kernel, bias = kernel.astype(dtype), bias.astype(dtype)
+        key = self.dropout_key(config.attention_dropout)
+        packed = attention_kernel(config, *x.shape[:2])
+
+        def project(y, first, last):
+            y = jnp.einsum("bld,dce->blce", y, kernel[:, first:last])
+            return y + bias[first:last]
+
+        # The kernel takes all queries, and keeps no weights for who studies them.
+        studied = self.is_mutable_collection("intermediates")
+        if packed and x_query is x and not studied:
+            rate = 0.0 if key is None else config.attention_dropout
+            qkv = project(x, 0, 3)
+            mixed = packed(qkv, crystal, key_words(key), config.heads, rate)
+        else:
+            # Padding is crystal 0 and attends to itself: its states are never read, but
+            # a row that is all False would make its softmax meaningless.
+            same_crystal = crystal_query[:, :, None] == crystal[:, None, :]
+            mixed = self.reference(project, x, x_query, same_crystal, key)
+        mixed = dense("output", width, dtype)(mixed)
+        return mixed, self.dropout_key(config.dropout)
+
+    def reference(self, project, x, x_query, same_crystal, key):
+        """Return attention [B, K, D] as plain operations.
+
+        Args:
+            project: Gives parts ``first`` to ``last`` of query, key and value.
+            x: Hidden states [B, L, D].
+            x_query: Those that attend [B, K, D].
+            same_crystal: Whether they may [B, K, L].
+            key: Of the dropout of the attention weights, or None.
+        """
+        config = self.config
+        size = config.width // config.heads
 
         def heads(y, first, last):
-            y = jnp.einsum("bld,dce->blce", y, kernel[:, first:last])
-            y = y + bias[first:last]
-            y = y.reshape(*y.shape[:3], config.heads, width // config.heads)
+            y = project(y, first, last)
+            y = y.reshape(*y.shape[:3], config.heads, size)
             return [y[:, :, i] for i in range(last - first)]
 
-        if x_query is x:
-            query, key, value = heads(x, 0, 3)
+        if "split_qkv" in config.kernels:
+            parts = (heads(y, i, i + 1) for i, y in enumerate((x_query, x, x)))
+            queries, keys, values = (part for (part,) in parts)
+        elif x_query is x:
+            queries, keys, values = heads(x, 0, 3)
         else:
-            (query,), (key, value) = heads(x_query, 0, 1), heads(x, 1, 3)
-        scores = jnp.einsum("bqhd,bkhd->bhqk", query, key).astype(jnp.float32)
-        scores = scores / (width // config.heads) ** 0.5
+            (queries,) = heads(x_query, 0, 1)
+            keys, values = heads(x, 1, 3)
+        scores = jnp.einsum("bqhd,bkhd->bhqk", queries, keys).astype(jnp.float32)
+        scores = scores / size**0.5
         scores = jnp.where(same_crystal[:, None], scores, MASKED)
         weights = jax.nn.softmax(scores)
         self.sow("intermediates", "weights", weights)
-        weights = self.drop(weights, config.attention_dropout)
-        mixed = jnp.einsum("bhqk,bkhd->bqhd", weights.astype(dtype), value)
-        mixed = mixed.reshape(*mixed.shape[:2], width)
-        return self.drop(dense("output", width, dtype)(mixed), config.dropout)
+        weights = drop(weights, key, config.attention_dropout)
+        mixed = jnp.einsum("bhqk,bkhd->bqhd", weights.astype(config.dtype), values)
+        return mixed.reshape(*mixed.shape[:2], config.width)
 
 
 class Mlp(_Sublayer):
     """Dense, exact GELU, Dense."""
 
     @nn.compact
-    def __call__(self, x: Float[Array, "B K D"]) -> Float[Array, "B K D"]:
-        """Return the MLP's output at each position."""
+    def __call__(self, x: Float[Array, "B K D"]) -> tuple[Float[Array, "B K D"], Any]:
+        """Return the MLP's output at each position, and a dropout key."""
         config = self.config
         hidden = dense("in", config.mlp_width, config.dtype)(x)
         hidden = gelu(hidden)
         hidden = dense("out", config.width, config.dtype)(hidden)
-        return self.drop(hidden, config.dropout)
+        return hidden, self.dropout_key(config.dropout)
 
 
 class Layer(nn.Module):
@@ -214,19 +292,16 @@ class Layer(nn.Module):
         query: Int[Array, "B K"] | None = None,
     ) -> Float[Array, "B K D"]:
         """Return hidden states at ``query`` (all positions if None)."""
-        config = self.config
+        config, settings = self.config, (self.config, self.deterministic)
         x_query, crystal_query = x, crystal
         if query is not None:
             x_query = take_positions(x, query)
             crystal_query = jnp.take_along_axis(crystal, query, axis=1)
-        # Padding is crystal 0 and attends to itself: its states are never read, but a
-        # row of the mask that is all False would make its softmax meaningless.
-        same_crystal = crystal_query[:, :, None] == crystal[:, None, :]
-        settings = (config, self.deterministic)
-        mixed = Attention(*settings, name="attention")(x, x_query, same_crystal)
-        y = layer_norm("attention_norm", config.dtype)(x_query + mixed)
-        z = y + Mlp(*settings, name="mlp")(y)
-        return layer_norm("mlp_norm", config.dtype)(z)
+        attention = Attention(*settings, name="attention")
+        mixed, key = attention(x, x_query, crystal, crystal_query)
+        y = add_norm("attention_norm", config, x_query, mixed, key)
+        hidden, key = Mlp(*settings, name="mlp")(y)
+        return add_norm("mlp_norm", config, y, hidden, key)
 
 
 class Encoder(nn.Module):
@@ -246,7 +321,7 @@ class Encoder(nn.Module):
         if config.token_features:
             shape = (config.token_features, config.width)
             self.feature_kernel = self.param("feature_kernel", _initializer, shape)
-        self.embedding_norm = layer_norm("embedding_norm", config.dtype)
+        self.embedding_norm = layer_norm("embedding_norm", config)
 
     def token_table(self, features: Float[Array, "v F"] | None) -> Float[Array, "V D"]:
         """Return the embedding of every token of the padded vocabulary.

@@ -10,6 +10,7 @@ SHA-256 of the weights, so that a partial or damaged model is never read. Pretra
 fine-tuning and `cloud-jax import-hf` write it; fine-tuning and prediction read it.
 """
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -232,6 +233,13 @@ def _to_array(dtype: str, shape: list[int], data: bytes) -> np.ndarray:
     return np.frombuffer(data, _DTYPES[dtype]).reshape(shape)
 
 
+def encoder_fields(config: EncoderConfig) -> dict[str, Any]:
+    """Return the field `encoder` of a description: the model, not how to compute it."""
+    fields = dataclasses.asdict(config) | {"dtype": "float32"}
+    del fields["kernels"]
+    return fields
+
+
 def encoder_config(
     description: dict[str, Any], *, dtype: str = "float32"
 ) -> EncoderConfig:
@@ -241,7 +249,7 @@ def encoder_config(
         ModelFolderError: the encoder is missing, or has fields unknown to this version.
     """
     try:
-        fields = description["encoder"] | {"dtype": dtype}
+        fields = description["encoder"] | {"dtype": dtype, "kernels": ()}
         # Of earlier versions, which wrote it False whatever the run had.
         if fields.pop("scan_layers", False):
             raise ModelFolderError(

@@ -31,7 +31,7 @@ class MlmHead(nn.Module):
         config = self.config
         hidden = dense("dense", config.width, config.dtype)(hidden)
         hidden = gelu(hidden)
-        hidden = layer_norm("norm", config.dtype)(hidden)
+        hidden = layer_norm("norm", config)(hidden)
         shape = (config.padded_vocab_size,)
         bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
         logits = jnp.einsum(

@@ -4,7 +4,6 @@
 directory; `run` claims the directory, trains, and leaves results.json and model/ there.
 """
 
-import dataclasses
 import math
 from contextlib import closing
 from functools import partial
@@ -20,8 +19,9 @@ from cloud_jax.data.batches import PackedBatches
 from cloud_jax.data.token_store import TokenStore
 from cloud_jax.files import read_json, write_json
 from cloud_jax.models.bert import preset
-from cloud_jax.models.folder import save_model
+from cloud_jax.models.folder import encoder_fields, save_model
 from cloud_jax.models.heads import MaskedLanguageModel
+from cloud_jax.models.kernels import choose_kernels
 from cloud_jax.progress import progress
 from cloud_jax.training import dataset, optim, processes, sharding
 from cloud_jax.training.backend import compute_dtype
@@ -267,6 +267,7 @@ def make_model(config: Any, store: TokenStore) -> tuple[MaskedLanguageModel, Any
         attention_dropout=config.model.attention_dropout,
         token_features=0 if features is None else features.shape[1],
         dtype=compute_dtype(config.model.dtype),
+        kernels=choose_kernels(config.model.kernels),
     )
     return MaskedLanguageModel(encoder), features
 
@@ -339,13 +340,12 @@ def write_model(job: Job, found: dict[str, Any], *, active: bool) -> None:
     params = read_params(checkpoint)  # by all processes, which wait for each other
     if not active:
         return
-    config = dataclasses.replace(job.model.config, dtype="float32")
     manifest = job.store.manifest
     save_model(
         job.folder / "model",
         description={
             "kind": "encoder",
-            "encoder": dataclasses.asdict(config),
+            "encoder": encoder_fields(job.model.config),
             **{k: manifest[k] for k in ("symprec", "angle_tolerance", "max_tokens")},
             "symmetry": manifest.get("symmetry", "spglib"),
             "provenance": {

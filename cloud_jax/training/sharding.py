@@ -13,8 +13,9 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
-AXES = ("data", "fsdp", "tensor")
-ROWS = PartitionSpec(("data", "fsdp"))
+from cloud_jax.models.device_parts import HEAD_AXIS, ROW_AXES, ROWS
+
+AXES = (*ROW_AXES, HEAD_AXIS)
 
 # The first rule whose pattern is found in the path applies; without one, an array is
 # replicated. The paths of AdamW's moments end with those of their parameters, so the
