@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from benchmark_files import put, take_any_hash, write_csv
 from pymatgen.core import Element, Lattice, Structure
+from synthetic_dataset import write_dataset
 
 from cloud_jax.datasets import phonon
 from cloud_jax.evaluation.measured import measured_heat_capacities
@@ -67,6 +68,20 @@ def test_bench_pretrain():
 def test_bench_pretrain_of_batches():
     out = run("bench_pretrain", "--batches", 3000, "--rounds=1")
     assert last_json(out)["fill"] > 0.9
+
+
+def test_bench_accelerator(tmp_path):
+    small = {"data.path": write_dataset(tmp_path / "data"), "data.batch_crystals": 8}
+    small |= {"data.row_length": 32, "model.preset": "1x16"}
+    out = run(
+        "bench_accelerator",
+        "--only=fused_norm",
+        *(f"--config.{key}={value}" for key, value in small.items()),
+        *("--rounds=1", "--steps=1", "--epochs=0", "--members=0", "--sentences=0"),
+    )
+    choice = last_json(out)
+    assert choice["kernels"] in ("none", "fused_norm")
+    assert out.count('"exact": true') == 2  # reference and kernel
 
 
 def test_bench_preprocess(table):
