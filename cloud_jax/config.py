@@ -49,7 +49,7 @@ def pretraining() -> ConfigDict:
     c.model.preset = "bert12"  # small, bert1, 3, 6 or 12, or LAYERSxWIDTH as in 2x96
     c.model.token_features = True  # add projected physical descriptors of the tokens
     c.model.dtype = "auto"  # compute: bfloat16 on GPU and TPU, float32 on CPU
-    c.model.kernels = "auto"  # or none, or names of cloud_jax/models/kernels.py
+    c.model.kernels = ""  # of models/kernels.py, or none; empty: the backend's
     c.model.dropout = 0.1
     c.model.attention_dropout = 0.1
 
@@ -131,7 +131,7 @@ def finetuning() -> ConfigDict:
     c.model.token_features = True
     c.model.max_tokens = 128  # longest sentence
     c.model.dtype = "auto"
-    c.model.kernels = "auto"  # as in pretraining
+    c.model.kernels = ""  # as in pretraining
     c.model.dropout = 0.1
     c.model.attention_dropout = 0.1
 

@@ -11,10 +11,10 @@ masks and, up to rounding, results stay the same:
     attention      attention within packed rows is one kernel (``packed_attention``)
     fused_norm     residual, dropout and LayerNorm are one kernel (``add_norm``)
 
-The last two are Pallas kernels for Triton; a CPU interprets them, for tests. No GPU has
-run them or split_qkv yet, so no backend has them by default:
-``scripts/bench_accelerator.py`` measures all on a device, and says which names to put
-into ``BY_BACKEND``.
+The last two are Pallas kernels for Triton, a backend that jax deprecates from 0.11 on
+in favour of Mosaic GPU; a CPU interprets them, for tests. No GPU has run them or
+split_qkv yet, so no backend has them by default: ``scripts/bench_accelerator.py``
+measures all on a device, and says which names to put into ``BY_BACKEND``.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ import jax
 
 NAMES = ("one_pass_norm", "split_qkv", "attention", "fused_norm")
 TRITON = ("attention", "fused_norm")
-# What the setting "auto" means. With one_pass_norm, a step of bert12 took 94.9 ms on an
+# What an empty setting means. With one_pass_norm, a step of bert12 took 94.9 ms on an
 # H100 instead of 102.3 (RESULTS.md).
 BY_BACKEND = {"cpu": (), "gpu": ("one_pass_norm",), "tpu": ("one_pass_norm",)}
 
@@ -33,24 +33,24 @@ def choose_kernels(setting: str) -> tuple[str, ...]:
     """Return the names that a setting stands for on this backend.
 
     Args:
-        setting: ``auto``, ``none``, or names joined by commas.
+        setting: Empty for those of the backend, ``none``, or names joined by commas.
 
     Raises:
         ValueError: An unknown name, or one that this backend cannot run.
     """
     backend = jax.default_backend()
-    if setting == "auto":
+    if not setting:
         return BY_BACKEND.get(backend, ())
     names = () if setting == "none" else tuple(setting.split(","))
     if unknown := [name for name in names if name not in NAMES]:
         raise ValueError(
             f"config.model.kernels: unknown name {unknown[0]!r} in {setting!r}; give "
-            f"auto, none, or some of {', '.join(NAMES)}, joined by commas"
+            f"none, or some of {', '.join(NAMES)}, joined by commas, or leave it empty"
         )
     if backend == "tpu" and (triton := [name for name in names if name in TRITON]):
         raise ValueError(
-            f"config.model.kernels: {triton[0]} needs a GPU, found a TPU; give auto, "
-            f"or leave out {' and '.join(TRITON)}"
+            f"config.model.kernels: {triton[0]} needs a GPU, found a TPU; "
+            f"leave out {' and '.join(TRITON)}"
         )
     return names
 

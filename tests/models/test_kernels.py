@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType
+from jax.sharding import AbstractMesh, AxisType
 
 from cloud_jax.models import add_norm, device_parts, kernels, packed_attention
 from cloud_jax.models.bert import Encoder, EncoderConfig
@@ -152,8 +152,7 @@ def expected(params):
     ("names", "shape"),
     [
         (("one_pass_norm", "split_qkv"), (1, 1, 1)),
-        (("attention", "fused_norm"), (1, 1, 1)),
-        (("attention", "fused_norm"), (4, 1, 2)),
+        (("attention", "fused_norm"), (2, 2, 2)),
     ],
 )
 def test_loss_and_gradient_equal_the_reference(params, expected, names, shape):
@@ -230,7 +229,10 @@ def lowered(monkeypatch, names, dtype, key=KEY):
     shapes = jax.eval_shape(
         partial(model.init, deterministic=True), KEY, *(TOKENS, POSITIONS, CRYSTAL)
     )["params"]
-    with jax.set_mesh(mesh_of(1, 1, 1)):
+    gpu = jax.sharding.AbstractDevice("NVIDIA H100 80GB HBM3", None, "gpu")
+    names, types = (*ROW_AXES, HEAD_AXIS), (AxisType.Auto,) * 3
+    mesh = AbstractMesh((1, 1, 1), names, axis_types=types, abstract_device=gpu)
+    with jax.sharding.use_abstract_mesh(mesh):
         traced = jax.jit(jax.grad(loss)).trace(shapes)
         return traced.lower(lowering_platforms=("cuda",)).as_text()
 
@@ -244,6 +246,8 @@ def copies(text):
     return [line for line in lines if shape in line]
 
 
+# jax 0.12 still has the backend, and says that a later version will not.
+@pytest.mark.filterwarnings("ignore:The Pallas Triton backend:DeprecationWarning")
 def test_kernels_lower_to_triton_and_leave_no_copies(monkeypatch):
     assert len(copies(lowered(monkeypatch, (), "bfloat16"))) == 6 * CONFIG.layers
     text = lowered(monkeypatch, ("split_qkv",), "bfloat16")
@@ -255,7 +259,7 @@ def test_kernels_lower_to_triton_and_leave_no_copies(monkeypatch):
 
 
 def test_choices():
-    assert choose_kernels("auto") == choose_kernels("none") == ()
+    assert choose_kernels("") == choose_kernels("none") == ()
     assert choose_kernels("attention,fused_norm") == ("attention", "fused_norm")
     with pytest.raises(
         ValueError, match=r"unknown name 'flash' in 'flash'.*fused_norm"
@@ -265,7 +269,7 @@ def test_choices():
 
 def test_a_tpu_has_no_triton(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
-    assert choose_kernels("auto") == ("one_pass_norm",)
+    assert choose_kernels("") == ("one_pass_norm",)
     assert not device_parts.is_interpreted()
     with pytest.raises(ValueError, match="attention needs a GPU, found a TPU"):
         choose_kernels("one_pass_norm,attention")
