@@ -84,11 +84,8 @@ def make_groups(job: Job, size: int) -> Iterator[Group]:
     # Of all members, so that the schedule does not depend on who trains beside whom.
     per_epoch = batches(job.members, [m.train for m in job.members]).steps_per_epoch
     settings = step_settings(job, steps_per_epoch=per_epoch)
-    # What devices a job with few members leaves share the rows of each batch. All its
-    # groups do the same, so that a member does not depend on who trains beside it.
-    idle = jax.device_count() // most_devices(jax.device_count(), len(job.members))
-    row_devices = most_devices(idle, packed_rows)
-    compiled = cache(lambda n_members: compile_steps(settings, n_members, row_devices))
+    rows = row_devices(len(job.members), packed_rows)
+    compiled = cache(lambda n_members: compile_steps(settings, n_members, rows))
     for members in groups_of(job.members, size):
         steps = compiled(len(members))
         train = batches(members, [m.train for m in members])
@@ -106,6 +103,19 @@ def make_groups(job: Job, size: int) -> Iterator[Group]:
             labels=job.labels,
             weights=target_weights(job),
         )
+
+
+def row_devices(n_members: int, packed_rows: int) -> int:
+    """Return how many devices share the rows of each batch of a job.
+
+    They are those that a job with few members leaves. All its groups do the same, so
+    that a member does not depend on who trains beside it.
+    """
+    # XLA ends a process whose CPU devices wait 40 s for each other: busy machines do.
+    if jax.default_backend() == "cpu":
+        return 1
+    n_devices = jax.device_count()
+    return most_devices(n_devices // most_devices(n_devices, n_members), packed_rows)
 
 
 def step_settings(job: Job, *, steps_per_epoch: int) -> StepSettings:
