@@ -9,9 +9,10 @@ import what is heavy when they execute, so that `--help` is instant.
 import argparse
 import enum
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ exit codes
   3    the result is not sound: a loss was not finite, or too much was rejected
   75   stopped (SIGTERM, Ctrl-C) or a download incomplete, with the work saved: run it
        again to resume
-  130  stopped by Ctrl-C, nothing was kept
+  130  stopped by Ctrl-C or SIGTERM, nothing was kept
 """
 
 
@@ -259,6 +260,16 @@ def run_command(
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return getattr(error, "exit_code", Exit.FAILED)
+
+
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM, which batch systems send, end the block as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _hyphenated(word: str) -> str:

@@ -5,7 +5,7 @@
 
 Rows go to --output (or to standard output), in the order of the files: id, formula,
 property, temperature_k, value, unit, basis, std, lower, upper, flags. Rejected crystals
-are listed in rejects.csv beside --output.
+are listed beside it, in X.rejects.csv.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from cloud_jax.cli import Exit, UsageError, run_command
+from cloud_jax.cli import Exit, UsageError, run_command, sigterm_as_interrupt
 from cloud_jax.compiled import keep_compiled_programs
 from cloud_jax.structures.flags import FLAGS
 
@@ -70,6 +70,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the amount that values refer to; formula is that of the column formula, "
         "cell the primitive cell (default: formula for models with a physical law, as "
         "the training labels for others)",
+    )
+    add(
+        "--symmetry",
+        choices=("spglib", "moyopy"),
+        help="what searches the symmetry (default: as of the training rows); moyopy is "
+        "several times as fast, and may find more in crystals that nearly have it",
     )
     add(
         "--output",
@@ -156,10 +162,6 @@ def _temperatures(text: str):
 
 def execute(arguments: argparse.Namespace) -> int:
     """Check that the arguments go together, and predict; return the exit code."""
-    if arguments.output and arguments.output.name == "rejects.csv":
-        raise UsageError(
-            "--output: rejects.csv is the list of rejects: give another name"
-        )
     if arguments.plot_property and not arguments.plot:
         raise UsageError("--plot-property: needs --plot")
     if arguments.output and arguments.output.suffix.lower() == ".jsonl":
@@ -171,7 +173,8 @@ def execute(arguments: argparse.Namespace) -> int:
     from cloud_jax.inference.run import run
 
     try:
-        return run(arguments)
+        with sigterm_as_interrupt():
+            return run(arguments)
     except PredictionError as error:
         print(f"error: {error}", file=sys.stderr)
         return Exit.USAGE

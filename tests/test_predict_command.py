@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -67,7 +68,8 @@ def predict(model, *words):
 
 
 def test_a_folder_in_order_with_its_rejects_beside(model, cifs, tmp_path, capsys):
-    out = tmp_path / "x.csv"
+    out, of_another_run = tmp_path / "x.csv", tmp_path / "rejects.csv"
+    of_another_run.write_text("id\n")
     assert predict(model, cifs, "--temperature", "300", "--output", out) == 0
     rows = read(out)
     ids = list(dict.fromkeys(row["id"] for row in rows))
@@ -76,18 +78,20 @@ def test_a_folder_in_order_with_its_rejects_beside(model, cifs, tmp_path, capsys
     assert len(rows) == 16 * len(PROPERTIES)
     # The zero-point energy has no temperature, the Debye temperature no basis.
     assert {row["temperature_k"] for row in rows} == {"300", ""}
-    rejects = {Path(r["id"]).name: r["code"] for r in read(tmp_path / "rejects.csv")}
+    rejects = {Path(r["id"]).name: r["code"] for r in read(tmp_path / "x.rejects.csv")}
     assert rejects == {"03b.cif": "no_atoms", "07b.cif": "binary"}
     assert "warning: 2 of 18 rejected" in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "cifs",
         "rejects.csv",
         "x.csv",
+        "x.rejects.csv",
     ]
+    assert of_another_run.read_text() == "id\n"
 
     assert predict(model, good[0], good[0], "--output", out) == 0
     assert len(read(out)) == len(PROPERTIES), "a file named twice is predicted once"
-    assert read(tmp_path / "rejects.csv") == [], "no rejects of the run before"
+    assert read(tmp_path / "x.rejects.csv") == [], "no rejects of the run before"
 
 
 def test_patterns_archives_and_names_with_commas(model, cifs, tmp_path):
@@ -103,7 +107,7 @@ def test_patterns_archives_and_names_with_commas(model, cifs, tmp_path):
     ids = list(dict.fromkeys(row["id"] for row in read(out)))
     vasp = [str(cifs / "POSCAR_a"), str(cifs / "POSCAR_b")]
     assert ids == [*vasp, str(tmp_path / "all.tar.gz/deep/00.cif"), str(odd)]
-    (reject,) = read(tmp_path / "rejects.csv")
+    (reject,) = read(tmp_path / "x.rejects.csv")
     assert (reject["id"], reject["code"]) == (str(tmp_path / "gone.cif"), "not_found")
 
 
@@ -157,7 +161,7 @@ def test_plot_and_vectors(model, cifs, tmp_path):
         "id", "sentence", "space_group", "flags", "embedding",
     ]  # fmt: skip
     assert (len(table), len(table["embedding"][0])) == (16, 16)
-    assert len(read(tmp_path / "rejects.csv")) == 2
+    assert len(read(tmp_path / "x.rejects.csv")) == 2
 
 
 def test_the_figure_has_formula_space_group_and_measured_points(model, cifs, tmp_path):
@@ -182,7 +186,7 @@ def test_a_property_that_the_model_lacks_is_not_drawn(model, cifs, tmp_path, cap
 def test_nothing_predicted_is_a_failure(model, cifs, tmp_path, capsys):
     assert predict(model, cifs / "03b.cif", "--output", tmp_path / "x.csv") == 1
     assert "predicted 0 of 1" in capsys.readouterr().err
-    assert len(read(tmp_path / "rejects.csv")) == 1
+    assert len(read(tmp_path / "x.rejects.csv")) == 1
     assert read(tmp_path / "x.csv") == []
 
 
@@ -193,7 +197,6 @@ def test_nothing_predicted_is_a_failure(model, cifs, tmp_path, capsys):
         (["--temperature", "-5"], "at least 0 K"),
         (["--output", "x.cif"], "expected a file name ending in .csv"),
         (["--output", "nowhere/x.csv"], "no folder nowhere"),
-        (["--output", "rejects.csv"], "is the list of rejects: give another name"),
         (["--plot-property", "entropy"], "--plot-property: needs --plot"),
         (["--plot-property", "entropy,"], "expected names with a comma between them"),
         (["--plot-property", ""], "expected names with a comma between them"),
@@ -257,12 +260,23 @@ def test_an_unusable_model_json_is_named(model, cifs, tmp_path, capsys, place, m
     assert message in error
 
 
+def test_both_searches_of_the_symmetry_give_the_same_rows(model, cifs, capfd):
+    words = [cifs / "00.cif", cifs / "05.cif", "--temperature", "300"]
+    assert predict(model, *words) == 0
+    found = capfd.readouterr().out
+    assert predict(model, *words, "--symmetry", "moyopy") == 0
+    assert capfd.readouterr().out == found
+
+
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), None])
-def test_a_full_disk_or_ctrl_c_leaves_the_old_file(
-    model, cifs, tmp_path, monkeypatch, capsys, error
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_full_disk_or_a_signal_leaves_the_old_file(
+    model, cifs, tmp_path, monkeypatch, capsys, error, number
 ):
     def fail(*_):
-        raise error or KeyboardInterrupt
+        if error:
+            raise error
+        os.kill(os.getpid(), number)
 
     out = tmp_path / "x.csv"
     out.write_text("old")
@@ -298,7 +312,7 @@ def test_a_file_that_hangs_and_one_that_kills_its_process(
     out = tmp_path / "x.csv"
     assert predict(model, cifs, "--temperature", "300", "--output", out) == 0
     assert len(read(out)) == 16 * len(PROPERTIES)
-    rejects = {Path(r["id"]).name: r["code"] for r in read(tmp_path / "rejects.csv")}
+    rejects = {Path(r["id"]).name: r["code"] for r in read(tmp_path / "x.rejects.csv")}
     assert rejects["05_hang.cif"] == "timeout"
     assert rejects["05_die.cif"] == "crashed"
 

@@ -11,12 +11,26 @@ from cloud_jax.finetuning.crystals import join_dataset
 from cloud_jax.finetuning.rows import TableError
 from cloud_jax.inference.predictor import load
 from cloud_jax.models.folder import ModelFolderError
+from cloud_jax.scope import build_vocabulary
 from cloud_jax.scope.options import Options
 
 
 def test_prediction_repeats_the_search_of_training(tmp_path):
     model = write_model(tmp_path / "model", symmetry="moyopy")
     assert load(model).options.symmetry == "moyopy"
+
+
+def test_another_search_is_taken_where_it_is_asked_for_and_sentences_allow_it(tmp_path):
+    model = write_model(tmp_path / "model")
+    assert load(model, symmetry="moyopy").options.symmetry == "moyopy"
+    with pytest.raises(ValueError, match=r"symmetry=.findsym.: expected one of"):
+        _ = load(model, symmetry="findsym").options
+    paper = load(model)
+    paper.model = paper.model._replace(vocabulary=build_vocabulary("paper"))
+    assert paper.options.dialect == "paper"
+    paper.symmetry = "moyopy"
+    with pytest.raises(ValueError, match=r"depend on the origin .*expected .spglib."):
+        _ = paper.options
 
 
 def test_a_model_of_before_there_was_a_choice_is_of_spglib(tmp_path):

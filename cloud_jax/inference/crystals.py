@@ -61,13 +61,28 @@ class Crystal(NamedTuple):
         return sum(tables.element(e).mass * count for e, count in self.formula)
 
 
-def options_of(model: Model) -> Options:
+def options_of(model: Model, symmetry: str | None = None) -> Options:
     """Return the options with which the model's training crystals were parsed.
+
+    Args:
+        model: to predict with.
+        symmetry: package that searches the symmetry instead of that of the training.
 
     Raises:
         ModelFolderError: the package that searched their symmetry is not installed.
+        ModuleNotFoundError: the one asked for is not.
+        ValueError: sentences of the model's dialect depend on the package.
     """
     description = model.description
+    if symmetry not in (None, description["symmetry"]):
+        finder(symmetry)
+        if model.vocabulary.dialect != "canonical":
+            raise ValueError(
+                f"symmetry={symmetry!r}: sentences of the {model.vocabulary.dialect} "
+                f"dialect, in which {model.directory} was trained, depend on the "
+                f"origin that the search chooses: expected {description['symmetry']!r}"
+            )
+        description = description | {"symmetry": symmetry}
     try:
         finder(description["symmetry"])
     except (ModuleNotFoundError, ValueError) as error:

@@ -34,11 +34,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def load(directory: str | os.PathLike | None = None) -> "Predictor":
+def load(
+    directory: str | os.PathLike | None = None, *, symmetry: str | None = None
+) -> "Predictor":
     """Load a model folder or the work directory of a finished run.
 
     Args:
         directory: by default the model that comes with the package.
+        symmetry: package that searches the symmetry of crystals, `spglib` or `moyopy`
+            (several times as fast); by default that of the training crystals.
 
     Raises:
         ModelFolderError: not a model folder, damaged, incomplete, or written by a
@@ -48,7 +52,7 @@ def load(directory: str | os.PathLike | None = None) -> "Predictor":
         directory = os.fspath(files("cloud_jax") / "weights" / "thermal")
     model = load_model(Path(directory))
     check_fields(model)
-    return Predictor(model)
+    return Predictor(model, symmetry)
 
 
 class Predictor:
@@ -56,10 +60,12 @@ class Predictor:
 
     Attributes:
         model: the folder's content; `model.description` is its model.json.
+        symmetry: package that searches the symmetry; None for that of the training.
     """
 
-    def __init__(self, model: Model):
+    def __init__(self, model: Model, symmetry: str | None = None):
         self.model = model
+        self.symmetry = symmetry
 
     def __repr__(self) -> str:
         description = self.model.description
@@ -71,7 +77,7 @@ class Predictor:
     @property
     def options(self) -> Options:
         """Return the dialect, tolerances and limits that crystals are parsed with."""
-        return options_of(self.model)
+        return options_of(self.model, self.symmetry)
 
     def predict(
         self,
@@ -172,7 +178,9 @@ class Predictor:
             description = self.model.description
             shape = (0, description["members"], description["head"]["outputs"])
             return [], np.zeros(shape, np.float32), []
-        raw = network.head_outputs(self.model, [c.tokens for c in crystals])
+        raw, states = network.outputs_and_states(
+            self.model, [c.tokens for c in crystals]
+        )
         finite = np.isfinite(raw).all(axis=(1, 2))
         why = ("predict", "not_finite", "the network's output is not finite")
         rejects = [
@@ -182,7 +190,7 @@ class Predictor:
         ]
         kept = [c for c, good in zip(crystals, finite, strict=True) if good]
         if kept and self.model.novelty:
-            kept = with_distances(kept, self.model, self.cls_states(kept))
+            kept = with_distances(kept, self.model, states[finite])
         return kept, raw[finite], rejects
 
     def cls_states(self, crystals: Sequence[Crystal]) -> Float[np.ndarray, "N D"]:

@@ -168,7 +168,7 @@ def predict_properties(
         description: of a property model.
         request: from `make_request`.
         crystals: N of them.
-        raw: from `models.network.head_outputs`.
+        raw: from `models.network.outputs_and_states`.
     """
     if description["head"]["kind"] == "physics":
         return _physics(description, request, crystals, raw)

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         OSError: a file cannot be written.
     """
     started = time.monotonic()
-    predictor = load(arguments.checkpoint)
+    predictor = load(arguments.checkpoint, symmetry=arguments.symmetry)
     to_stdout = not (arguments.output or arguments.plot or arguments.embed)
     to_stdout = to_stdout or (arguments.json and not arguments.output)
     request = None
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
             rejects += not_finite
         beside = arguments.output or arguments.embed
         if beside:
-            write_rejects(beside.with_name("rejects.csv"), rejects)
+            write_rejects(_rejects_file(beside), rejects)
     if to_stdout:
         sys.stdout.flush()
     spent = loaded - started, read - loaded, time.monotonic() - read
@@ -140,6 +140,11 @@ def _predict(
     return predicted, rejects
 
 
+def _rejects_file(output: Path) -> Path:
+    """Return where the rejects of a run are listed: another run's have another name."""
+    return output.with_suffix(".rejects.csv")
+
+
 def _summary(
     crystals: Sequence[Crystal],
     rejects: Sequence[Reject],
@@ -161,7 +166,7 @@ def _summary(
         counts = ", ".join(f"{flag} {count:,}" for flag, count in outside.most_common())
         lines.append(f"warning: outside the training rows (column flags): {counts}")
     if rejects:
-        where = f", see {beside.with_name('rejects.csv')}" if beside else ""
+        where = f", see {_rejects_file(beside)}" if beside else ""
         lines.append(f"warning: {len(rejects):,} of {n:,} rejected{where}")
         lines += [f"  {r.id}: {r.code}: {r.message}" for r in rejects[:_SHOWN]]
         if len(rejects) > _SHOWN:

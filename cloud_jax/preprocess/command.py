@@ -4,14 +4,12 @@ import argparse
 import importlib.util
 import json
 import shlex
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from cloud_jax.cli import Exit, UsageError, run_command
+from cloud_jax.cli import Exit, UsageError, run_command, sigterm_as_interrupt
 from cloud_jax.cores import usable_cores
 
 _SOURCES = """\
@@ -223,7 +221,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     sources = _sources(arguments)
     try:
-        with _sigterm_as_interrupt():
+        with sigterm_as_interrupt():
             manifest, report, existed = _build(arguments, sources)
     except (EngineError, LockedError):
         raise
@@ -282,16 +280,6 @@ def _build(arguments: argparse.Namespace, sources) -> tuple[dict, dict, bool]:
         engine=_engine(arguments),
         limits=Limits(arguments.time_limit, arguments.memory_limit),
     )
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM, which batch systems send, end the block as Ctrl-C does."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _engine(arguments: argparse.Namespace):

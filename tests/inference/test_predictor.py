@@ -11,7 +11,7 @@ import cloud_jax
 from cloud_jax.inference import inputs
 from cloud_jax.inference.predictor import Predictor
 from cloud_jax.inference.properties import PredictionError
-from cloud_jax.models.network import head_outputs
+from cloud_jax.models.network import outputs_and_states
 from cloud_jax.scope import Cell, build_vocabulary
 from cloud_jax.scope.pipeline import Options, Reject
 
@@ -122,9 +122,10 @@ def test_a_crystal_alone_or_in_a_batch_has_the_same_prediction_to_the_bit(
         np.testing.assert_array_equal(alone, batch)
     draw = np.random.default_rng(0).integers
     sentences = [draw(5, 500, size=draw(33, 48)).tolist() for _ in range(50)]
-    outputs = head_outputs(predictor.model, sentences)
-    other_way = head_outputs(predictor.model, sentences[::-1])[::-1]
-    np.testing.assert_array_equal(outputs, other_way)
+    found = outputs_and_states(predictor.model, sentences)
+    other_way = outputs_and_states(predictor.model, sentences[::-1])
+    for one, other in zip(found, other_way, strict=True):
+        np.testing.assert_array_equal(one, other[::-1])
 
 
 def test_rejects_leave_the_others_in_their_order(predictor):

@@ -8,7 +8,7 @@ from cloud_jax.import_hf import main
 from cloud_jax.inference.crystals import unseen
 from cloud_jax.models.bert import Encoder
 from cloud_jax.models.folder import encoder_config, load_model
-from cloud_jax.models.network import cls_states, padded_blocks
+from cloud_jax.models.network import cls_states, padded_blocks, padded_length
 
 GOLDEN = Path(__file__).parents[1] / "models/golden/bert_tiny"
 
@@ -50,3 +50,14 @@ def test_an_accelerator_takes_more_sentences_in_a_block(backend, rows, monkeypat
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     blocks = padded_blocks([(1, 2, 3)] * 500, 32)
     assert [len(tokens) for tokens, _ in blocks] == rows
+
+
+def test_a_length_is_padded_to_the_next_of_a_few_in_rows_that_fill_a_block():
+    lengths = [1, 32, 33, 40, 41, 48, 49, 64, 65, 81, 97, 129]
+    padded = [32, 32, 40, 40, 48, 48, 64, 64, 80, 96, 128, 160]
+    assert list(map(padded_length, lengths)) == padded
+    for length in padded:
+        ((tokens, crystal),) = padded_blocks([(7,) * length], length)
+        assert tokens.shape[0].bit_count() == 1, "rows are a power of two"
+        assert 350 < tokens.size < 700
+        assert crystal.sum() == length == np.count_nonzero(tokens)
