@@ -49,7 +49,8 @@ class TrainingStates(NamedTuple):
 
     def distances(self, states: Float[np.ndarray, "N D"]) -> Float[np.ndarray, " N"]:
         """Return the mean distance of each state from its nearest training rows."""
-        mean, axes, known = (np.asarray(part, np.float32) for part in self)
+        # Near a row the squares cancel: in float32 the fifth digit would be rounding.
+        mean, axes, known = (np.asarray(part, np.float64) for part in self)
         found = [np.zeros(0)]
         for start in range(0, len(states), _BLOCK):
             new = (states[start : start + _BLOCK] - mean) @ axes

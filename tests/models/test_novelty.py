@@ -14,7 +14,7 @@ def test_a_distance_is_the_mean_over_the_three_nearest_in_units_of_the_spread():
     new = np.array([[7.0, 8.0, 9.0], [7.0 + 1000, 8.0, 9.0], [7.0, 8.0 + 1.0, 9.0]])
     found = known.distances(new)
     gaps = np.linalg.norm((new - known.mean) @ known.axes - whitened[:, None], axis=2)
-    np.testing.assert_allclose(found, np.sort(gaps, axis=0)[:3].mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(found, np.sort(gaps, axis=0)[:3].mean(axis=0), rtol=1e-9)
     assert found[0] < 0.2
     np.testing.assert_allclose(found[1], found[2], rtol=0.2)
     assert known.distances(new[:0]).shape == (0,)
