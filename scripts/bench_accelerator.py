@@ -48,6 +48,7 @@ from cloud_jax.finetuning.targets import prediction
 from cloud_jax.models import kernels, network
 from cloud_jax.models.folder import load_model
 from cloud_jax.models.heads import MaskedLanguageModel, PropertyModel
+from cloud_jax.models.network import outputs_and_states
 from cloud_jax.training.run import Job, make_steps, prepare, run
 from cloud_jax.training.state import TrainState
 from cloud_jax.training.steps import pretrain_step
@@ -278,9 +279,9 @@ def predict_rates(n_sentences: int, blocks: list[int]) -> None:
     ]
     for block in blocks:
         network.block_tokens = lambda block=block: block
-        network.head_outputs(model, sentences)  # compiles
+        outputs_and_states(model, sentences)  # compiles
         start = time.perf_counter()
-        network.head_outputs(model, sentences)
+        outputs_and_states(model, sentences)
         seconds = time.perf_counter() - start
         emit("predict", block_tokens=block, sentences_per_second=n_sentences / seconds)
 
