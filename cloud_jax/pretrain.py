@@ -48,8 +48,11 @@ def execute(arguments: argparse.Namespace) -> int:
 
     keep_compiled_programs(folder)
     from cloud_jax.training import distributed, workdir
+    from cloud_jax.training.backend import ROW_SHARES, use_all_cores
 
     workdir.refuse_object_store(folder)
+    if -1 in config.mesh.values():  # otherwise the mesh says how many devices there are
+        use_all_cores(ROW_SHARES)  # before jax looks for devices
     # Processes can only join before jax has looked for devices.
     distributed.initialize(
         arguments.distributed,

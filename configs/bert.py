@@ -16,8 +16,7 @@ unigram has 3.91 to 3.95 (24 %):
 1, 3 and 6 have the paper's preset. 3_tuned, behind the `bert3` tasks of
 configs/volume.py and configs/debye.py, has batches a quarter as large, seven times the
 learning rate and no dropout. small is the encoder in the package before
-configs/volume.py; the two cores were two devices
-(XLA_FLAGS=--xla_force_host_platform_device_count=2) and its evaluation is capped.
+configs/volume.py; its evaluation is capped.
 """
 
 from cloud_jax import config

@@ -42,7 +42,7 @@ from cloud_jax.models.bert import EncoderConfig, preset
 from cloud_jax.models.heads import MaskedLanguageModel
 from cloud_jax.models.kernels import choose_kernels
 from cloud_jax.training import sharding
-from cloud_jax.training.backend import compute_dtype
+from cloud_jax.training.backend import ROW_SHARES, compute_dtype, use_all_cores
 from cloud_jax.training.run import make_batches, make_steps
 
 VOCAB_SIZE = 600  # about that of both dialects
@@ -268,6 +268,8 @@ def main() -> None:
             line = time_batches(lengths, row_length, arguments.rounds)
             print(json.dumps(line), flush=True)
         return
+    if -1 in config.mesh.values():
+        use_all_cores(ROW_SHARES)
     encoder = make_encoder(config)
     length, n_crystals = config.data.row_length, config.data.batch_crystals
     lengths = draw_lengths(max(20_000, 2 * N_BATCHES * n_crystals), arguments.lengths)

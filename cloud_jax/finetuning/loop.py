@@ -18,6 +18,7 @@ from cloud_jax.data.member_batches import MemberBatches
 from cloud_jax.data.prefetch import Feed
 from cloud_jax.finetuning.groups import Group
 from cloud_jax.finetuning.steps import PropertyState, PropertySteps, Scale
+from cloud_jax.training.backend import steps_ahead
 from cloud_jax.training.checkpoint import Checkpoints
 from cloud_jax.training.errors import DivergedError, InterruptedRunError
 from cloud_jax.training.metrics_log import MetricsLog
@@ -144,10 +145,11 @@ def train_epoch(
     for batch in islice(feed, group.train.steps_per_epoch):
         state, loss = group.steps.train(state, batch, group.scale, group.keys)
         losses.append(loss)
-        if startup.running:
+        if startup.running or not steps_ahead():
             jax.block_until_ready(loss)
+        if startup.running:
             startup.end()
-    # Fetched at the end, so that the device is not waited for after each step.
+    # Fetched at the end, so that an accelerator is not waited for after each step.
     return state, np.mean([np.asarray(loss) for loss in losses], axis=0)
 
 

@@ -24,7 +24,7 @@ from cloud_jax.models.heads import MaskedLanguageModel
 from cloud_jax.models.kernels import choose_kernels
 from cloud_jax.progress import progress
 from cloud_jax.training import dataset, optim, processes, sharding
-from cloud_jax.training.backend import compute_dtype
+from cloud_jax.training.backend import ROW_SHARES, compute_dtype, steps_ahead
 from cloud_jax.training.baselines import baseline_means
 from cloud_jax.training.checkpoint import Checkpoints, read_params
 from cloud_jax.training.errors import NonFiniteLossError, memory_explained
@@ -199,8 +199,7 @@ def train(job: Job, *, active: bool) -> dict[str, Any]:
         "key": jax.random.key(config.evaluate.mask_seed),
         "n_batches": min(config.evaluate.max_batches or n_batches, n_batches),
     }
-    # The CPU backend gains nothing from steps in flight.
-    ahead = 0 if jax.default_backend() == "cpu" else 2
+    ahead = steps_ahead()
     evaluate_params = partial(evaluate, ahead=ahead, **fixed)
 
     checkpoint_dir = job.folder / "checkpoints"
@@ -277,13 +276,13 @@ def make_batches(
 ) -> tuple[PackedBatches, PackedBatches]:
     """Return the batches of both splits, of `batch_crystals` crystals on average.
 
-    Rows are a multiple of 8 and of the `n_parts` devices that share them, so that the
-    same run fits any 1, 2, 4 or 8 of them.
+    Rows are a multiple of `ROW_SHARES` and of the `n_parts` devices that share them, so
+    that the same run fits any 1, 2, 4 or 8 of them.
     """
     length, seed = config.data.row_length, config.seed
     single = PackedBatches(train, rows=1, row_length=length, seed=seed)
     wanted = config.data.batch_crystals * single.n_rows / single.n_crystals
-    multiple = math.lcm(8, n_parts)
+    multiple = math.lcm(*ROW_SHARES, n_parts)
     rows = max(1, round(wanted / multiple)) * multiple
     return (
         PackedBatches(train, rows=rows, row_length=length, seed=seed),
