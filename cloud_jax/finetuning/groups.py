@@ -111,8 +111,8 @@ def row_devices(n_members: int, packed_rows: int) -> int:
     They are those that a job with few members leaves. All its groups do the same, so
     that a member does not depend on who trains beside it.
     """
-    # On a CPU a core takes a member; only one that is alone is shared.
-    if jax.default_backend() == "cpu" and n_members > 1:
+    # Small batches: devices of a busy CPU would wait for each other most of the time.
+    if jax.default_backend() == "cpu":
         return 1
     n_devices = jax.device_count()
     return most_devices(n_devices // most_devices(n_devices, n_members), packed_rows)

@@ -11,7 +11,6 @@ from cloud_jax.finetuning.groups import (
     check_groups,
     group_name,
     groups_of,
-    row_devices,
     saved_epochs,
 )
 from cloud_jax.finetuning.run import group_size
@@ -51,12 +50,6 @@ def test_an_accelerator_trains_the_members_of_all_folds_in_one_group(
     found = group_size(SimpleNamespace(members=MEMBERS, config=config))
     assert found == size
     assert len(groups_of(MEMBERS, found)) == -(-len(MEMBERS) // size)
-
-
-def test_on_a_cpu_devices_share_the_rows_of_a_member_that_is_alone():
-    assert jax.device_count() == 8
-    assert [row_devices(1, rows) for rows in (8, 6, 5, 1)] == [8, 6, 5, 1]
-    assert row_devices(2, 8) == 1
 
 
 def test_saved_epochs_are_those_of_complete_checkpoints(tmp_path):
