@@ -174,6 +174,7 @@ def benchmark(name: str, table: str, column: str, unit: str) -> ConfigDict:
     c.targets.temperatures_k = (0.0,)
     c.folds.column = "fold"
     c.model.checkpoint = ENCODER
+    c.model.dropout = c.model.attention_dropout = 0.05
     c.members = 1
     return c
 

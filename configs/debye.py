@@ -5,7 +5,8 @@
 Labels and structures are the public data set `phonon`, 2.5 MB, downloaded to data/.
 Ensembles on the published split, MAE/MAD of the 299 test rows:
 
-    cv        0.0554, from the package's encoder; 708 s on two shared CPU cores
+    cv        0.0554, from runs/volume_small (configs/volume.py:small); 708 s on two
+              shared CPU cores
     u         0.0510, likewise; 736 s
     cv_bert3  0.0505, single 0.0559 ± 0.0036; 139 s on one shared NVIDIA H100
     u_bert3   0.0467, single 0.0518 ± 0.0014; 85 s on the same
@@ -24,7 +25,7 @@ CV = ("thermal_cv", "cv_j_per_mol_cell_k", "heat_capacity", "J/(mol K)")
 U = ("thermal_u", "u_j_per_mol_cell", "internal_energy", "J/mol")
 PACKAGE = {
     "members": 4,
-    "model.checkpoint": config.ENCODER,
+    "model.checkpoint": "runs/volume_small",
     "optimizer.batch_crystals": 16,
     "optimizer.learning_rate": 7e-4,
     "optimizer.epochs": 60,

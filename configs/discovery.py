@@ -19,6 +19,6 @@ def get_config():
     c = config.benchmark("discovery", "discovery:mp+wbm", "e_form_per_atom", "eV/atom")
     c.folds.validation_fraction = 0.05
     c.optimizer.batch_crystals = 32
-    c.optimizer.learning_rate = 1e-3
-    c.optimizer.epochs = 12
+    c.optimizer.learning_rate = 4e-4
+    c.optimizer.epochs = 3
     return c.lock()

@@ -1,14 +1,15 @@
-"""The second stage of pretraining: the volume per atom of every crystal of the corpus.
+"""A second stage of pretraining: the volume per atom of every crystal of the corpus.
 
     python -m scripts.make_weights volumes datasets/corpus data/volume.csv
     cloud-jax finetune --config=configs/volume.py:small
 
 Masked tokens never train the [CLS] state; volumes teach it to sum up a crystal from
-geometry alone, without a label. Each task begins with the encoder of the same name.
+geometry alone, without a label (configs/properties.py: with labels). Each task begins
+with the encoder of the same name.
 
 Cost and expected error on 3,000 validation crystals:
     small: 790 s on one shared CPU core; MAE 0.071 of ln V (about 7 %), R2 0.895. Its
-        encoder is the one in the package, where configs/thermal.py begins.
+        encoder is where configs/elastic.py begins, and with it the thermal model.
     bert3: 147 s on one NVIDIA H100 that four other trainings shared; MAE 0.048 of ln V
         (about 5 %), R2 0.946. 24 epochs at 7e-4 gave 0.040 and 0.956, but a worse
         start for C_v and U (RESULTS.md).

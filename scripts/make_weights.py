@@ -1,7 +1,7 @@
 """Make the model folders that the package ships (cloud_jax/weights/MODEL_CARD.md).
 
     python -m scripts.make_weights volumes datasets/corpus data/volume.csv
-    python -m scripts.make_weights encoder runs/volume_small cloud_jax/weights/encoder
+    python -m scripts.make_weights encoder runs/properties cloud_jax/weights/encoder
     python -m scripts.make_weights encoder runs/elastic cloud_jax/weights/elastic
     python -m scripts.make_weights model runs/thermal cloud_jax/weights/thermal
 
