@@ -29,7 +29,6 @@ class ConfigError(ValueError):
 # The pretrained encoders in the package: of geometry alone (configs/volume.py), and
 # after stiffness (configs/elastic.py).
 ENCODER = str(Path(__file__).parent / "weights" / "encoder")
-ELASTIC_ENCODER = str(Path(__file__).parent / "weights" / "elastic")
 
 
 def pretraining() -> ConfigDict:

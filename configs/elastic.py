@@ -1,7 +1,6 @@
 """The third stage of pretraining: Debye temperatures of sound of 8,099 crystals.
 
     cloud-jax finetune --config=configs/elastic.py
-    python -m scripts.make_weights encoder runs/elastic cloud_jax/weights/elastic
 
 Stiffness is what volumes do not say. The labels are those of the data set `thermal`
 from AFLOW's AGL and from elastic moduli, metals and alloys among them; crystals with

@@ -2,7 +2,6 @@
 
     python -m scripts.make_weights volumes datasets/corpus data/volume.csv
     python -m scripts.make_weights encoder runs/properties cloud_jax/weights/encoder
-    python -m scripts.make_weights encoder runs/elastic cloud_jax/weights/elastic
     python -m scripts.make_weights model runs/thermal cloud_jax/weights/thermal
 
 `volumes` writes the table that configs/volume.py learns from: id, sentence, logarithm

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from cloud_jax.config import (
-    ELASTIC_ENCODER,
     ENCODER,
     ConfigError,
     finetuning,
@@ -75,7 +74,7 @@ def test_a_configuration_begins_with_what_another_one_writes():
         text = split_task(name)[0].read_text()
         if "config.finetuning()" in text:
             start = load_config(name, [], kind=finetuning).model.checkpoint
-            assert start in ("", ENCODER, ELASTIC_ENCODER) or start in written
+            assert start in ("", ENCODER) or start in written
 
 
 def test_presets_are_the_papers():
