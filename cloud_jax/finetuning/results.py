@@ -140,7 +140,7 @@ def format_summary(found: dict[str, Any], workdir: Path) -> str:
                     )
                 )
             )
-    if known := found["checkpoint_learned"]:
+    if known := found.get("checkpoint_learned"):  # absent from earlier versions
         lines.append(f"\nthe encoder had learned from: {known}")
     lines.append(
         f"\n{workdir}/: results.json, predictions.csv, parity.png\n"
