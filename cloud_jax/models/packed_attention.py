@@ -43,8 +43,10 @@ def fits_attention(n_rows: int, length: int, width: int, heads: int) -> bool:
     """Return whether the kernel takes rows of this shape, on this mesh."""
     parts, size = mesh_parts(), width // heads
     powers = all(n >= SMALLEST and n & (n - 1) == 0 for n in (length, size))
+    # A block of queries is a side of a tile too.
+    small = length * size <= LARGEST and length * SMALLEST <= SCORES
     even = parts and n_rows % parts[0] == 0 and heads % parts[1] == 0
-    return bool(powers and length * size <= LARGEST and even)
+    return bool(powers and small and even)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4))

@@ -201,6 +201,8 @@ def test_what_does_not_fit_is_computed_by_the_reference():
         assert not kernels.attention_kernel(narrow, B, L)  # heads of width 24
         assert not kernels.attention_kernel(config, B, 48)
         assert not kernels.attention_kernel(config, B, 1024)
+        narrow_heads = dataclasses.replace(config, heads=4)
+        assert not kernels.attention_kernel(narrow_heads, B, 512)  # 8 queries a block
         assert not kernels.norm_kernel(config, 1, 2)
         assert not kernels.norm_kernel(dataclasses.replace(config, width=40), B, L)
     with jax.set_mesh(mesh_of(4, 2, 1)):
