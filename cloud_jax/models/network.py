@@ -36,7 +36,7 @@ def outputs_and_states(
     rate = encoder_config(model.description).dropout
     head = PropertyHead(head["layers"], head["outputs"], rate)
     states, outputs = _evaluate(model, model.params, head, sentences)
-    return outputs, states[:, 0]
+    return outputs, states
 
 
 def cls_states(
@@ -53,7 +53,7 @@ def cls_states(
     kept = slice(member, member + 1) if is_ensemble else None  # [None] adds the axis
     params = jax.tree.map(lambda leaf: leaf[kept], model.params["encoder"])
     (states,) = _evaluate(model, {"encoder": params}, None, sentences)
-    return states[:, 0]
+    return states
 
 
 def _evaluate(
@@ -61,11 +61,12 @@ def _evaluate(
     params: PyTree,
     head: PropertyHead | None,
     sentences: Sequence[Sequence[int]],
-) -> list[Float[np.ndarray, "N M ..."]]:
+) -> list[Float[np.ndarray, "N ..."]]:
     """Run each distinct sentence through the network once.
 
     Returns:
-        The [CLS] states of M members, and where there is a head its outputs.
+        The [CLS] states [N, D] of the first member, and where there is a head the
+        outputs [N, M, O] of all.
     """
     # Converted by numpy: jax would compile a program for each shape of parameter.
     params = jax.device_put(
@@ -140,7 +141,7 @@ def _apply(
     features: Float[Array, "v F"] | None,
     tokens: Int[Array, "B L"],
     crystal: Int[Array, "B L"],
-) -> list[Float[Array, "B M ..."]]:
+) -> list[Float[Array, "B ..."]]:
     """Run all members over rows that hold one crystal each; see `_evaluate`."""
     positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
 
@@ -159,4 +160,6 @@ def _apply(
         outputs = head.apply({"params": params["head"]}, at_cls, deterministic=True)
         return [at_cls, outputs]
 
-    return jax.vmap(member, out_axes=1)(params)
+    states, *outputs = jax.vmap(member, out_axes=1)(params)
+    # Nobody reads the other members' states, which are larger than all outputs.
+    return [states[:, 0], *outputs]
