@@ -147,8 +147,7 @@ def train_epoch(
         losses.append(loss)
         if startup.running or not steps_ahead():
             jax.block_until_ready(loss)
-        if startup.running:
-            startup.end()
+        startup.end()  # of the first step; later calls do nothing
     # Fetched at the end, so that an accelerator is not waited for after each step.
     return state, np.mean([np.asarray(loss) for loss in losses], axis=0)
 
