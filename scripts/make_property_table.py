@@ -8,10 +8,11 @@ published) and of WBM's unrelaxed cells in the corpus, of which the volume per a
 taken, nothing else. MatBench's formation energies and band gaps come with formula and
 space group only: `[MASK]` stands for their Wyckoff symbols.
 
-A formula that a benchmark tests has no labels here, in whatever file it is: MatBench's
-phonons, jdft2d, dielectric and perovskites, the heat capacities, superconductors and
-vacancies, and the test rows of the band gaps. MatBench's log_kvrh and log_gvrh are not
-among them: start those two from an encoder that has not learned K and G.
+A formula that a benchmark tests has no label here but the volume per atom, in whatever
+file it is: MatBench's phonons, jdft2d, dielectric and perovskites, the heat capacities,
+superconductors and vacancies, and the test rows of the band gaps. MatBench's log_kvrh
+and log_gvrh are not among them: start those two from an encoder that has not learned K
+and G.
 """
 
 import argparse
