@@ -44,7 +44,6 @@ MP = {
     "formation_energy_per_atom": "e_form",
     "band_gap": "band_gap",
     "energy_above_hull": "e_above_hull",
-    "e_above_hull": "e_above_hull",
 }
 CSV = {
     "wyckofftransformer_mpts_52": MP,
@@ -155,7 +154,7 @@ def _labels(row: dict[str, Any], names: dict[str, str]) -> dict[str, float]:
         value = float(row.get(name) if row.get(name) is not None else np.nan)
         if column.startswith("log_"):
             value = np.log(value) if value > 1 else np.nan  # GPa or K: 0 is a failure
-        found.setdefault(column, value)
+        found[column] = value
     return {column: value for column, value in found.items() if np.isfinite(value)}
 
 
