@@ -26,8 +26,7 @@ class ConfigError(ValueError):
     """A configuration that cannot be used; the message says what to change."""
 
 
-# The pretrained encoders in the package: of geometry alone (configs/volume.py), and
-# after stiffness (configs/elastic.py).
+# The pretrained encoder in the package (configs/properties.py).
 ENCODER = str(Path(__file__).parent / "weights" / "encoder")
 
 

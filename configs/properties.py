@@ -7,8 +7,8 @@
     python -m scripts.make_weights encoder runs/properties cloud_jax/weights/encoder
 
 Masked tokens never train the [CLS] state; properties teach it to sum up a crystal. A
-label that is missing adds nothing to the loss, and a rare one counts more: its weight
-is the square root of how much rarer it is than formation energies. The docstring of
+label that is missing adds nothing to the loss, and most rare ones count more, up to
+five times as much as a volume. The docstring of
 scripts/make_property_table.py says which crystals are left out for benchmarks.
 
 Cost: 787 s on two shared CPU cores. RESULTS.md has the errors that are expected of the

@@ -41,7 +41,6 @@ import optax
 
 from cloud_jax.config import load_config, pretraining
 from cloud_jax.data.member_batches import MemberBatches, Sentences
-from cloud_jax.data.prefetch import make_global
 from cloud_jax.finetuning.steps import Labels, Scale, StepSettings
 from cloud_jax.finetuning.steps import compile_steps as compile_members
 from cloud_jax.finetuning.targets import prediction
@@ -52,10 +51,15 @@ from cloud_jax.models.network import outputs_and_states
 from cloud_jax.training.run import Job, make_steps, prepare, run
 from cloud_jax.training.state import TrainState
 from cloud_jax.training.steps import pretrain_step
-from scripts.bench_pretrain import draw_lengths, matmul_flops, time_peak
+from scripts.bench_pretrain import (
+    TOTAL_STEPS,
+    draw_lengths,
+    matmul_flops,
+    stepper,
+    time_peak,
+)
 
 PACKAGE = Path(__file__).parents[1] / "cloud_jax"
-TOTAL_STEPS = 10_000  # of the schedule; the rate does not change what a step costs
 EXACT = 1e-4  # relative error of a gradient in float32, through all layers
 NOISE = 1.1  # largest ratio of errors to those of the reference
 
@@ -140,7 +144,7 @@ def errors(job: Job, chosen: dict) -> dict[str, bool]:
 
 
 def make_run(job: Job, names: tuple[str, ...]):
-    """Return a function that takes some steps of pretraining and waits for them."""
+    """Return a function from a number of steps of pretraining to their seconds."""
     steps, _ = make_steps(
         job.config,
         with_kernels(job, names),
@@ -148,14 +152,11 @@ def make_run(job: Job, names: tuple[str, ...]):
         job.mesh,
         total_steps=TOTAL_STEPS,
     )
-    data = [make_global(job.train, i, steps.batch_sharding) for i in range(4)]
-    state, key = [steps.init(jax.random.key(0))], jax.random.key(1)
+    run_steps = stepper(steps, job.train)
 
     def take(n: int) -> float:
         start = time.perf_counter()
-        for i in range(n):
-            state[0], sums = steps.train(state[0], data[i % 4], key)
-        jax.block_until_ready((state[0], sums))
+        run_steps(n)
         return time.perf_counter() - start
 
     return take
@@ -249,7 +250,7 @@ def member_steps(job: Job, names: tuple[str, ...], members: int, n_steps: int):
     keys = jax.random.split(jax.random.key(0), members)
     state, scale = steps.init(keys), Scale(0 * ones, ones, ones)
     start = time.perf_counter()
-    data = [jax.device_put(batches(i), steps.sharding) for i in range(4)]
+    data = [jax.device_put(batches(i), steps.batch_sharding) for i in range(4)]
     batch_ms = (time.perf_counter() - start) / 4 * 1e3
     for n in (1, n_steps):  # the first compiles
         start = time.perf_counter()

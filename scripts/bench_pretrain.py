@@ -44,10 +44,12 @@ from cloud_jax.models.kernels import choose_kernels
 from cloud_jax.training import sharding
 from cloud_jax.training.backend import ROW_SHARES, compute_dtype, use_all_cores
 from cloud_jax.training.run import make_batches, make_steps
+from cloud_jax.training.steps import Steps
 
 VOCAB_SIZE = 600  # about that of both dialects
 PADDED_LENGTH = 64  # of the reference pipeline's sentences
 N_BATCHES = 4
+TOTAL_STEPS = 10_000  # of the schedule; the rate does not change what a step costs
 
 
 def draw_lengths(n_crystals: int, path: str | None) -> np.ndarray:
@@ -133,11 +135,16 @@ def time_peak(dtype: str) -> float:
 
 
 def make_ours(config, encoder: EncoderConfig, batches: PackedBatches) -> Callable:
-    """Return a function that takes some training steps and waits for them."""
+    """Return a function that takes some steps of ours, see `stepper`."""
     mesh = sharding.make_mesh(**config.mesh, heads=encoder.heads)
     jax.set_mesh(mesh)
     model = MaskedLanguageModel(encoder)
-    steps, _ = make_steps(config, model, None, mesh, total_steps=10_000)
+    steps, _ = make_steps(config, model, None, mesh, total_steps=TOTAL_STEPS)
+    return stepper(steps, batches)
+
+
+def stepper(steps: Steps, batches: PackedBatches) -> Callable[[int], None]:
+    """Return a function that takes some training steps and waits for them."""
     key = jax.random.key(0)
     data = [make_global(batches, i, steps.batch_sharding) for i in range(N_BATCHES)]
     state = [steps.init(key)]

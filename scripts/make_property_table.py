@@ -17,7 +17,6 @@ and G.
 
 import argparse
 import ast
-import bz2
 import gzip
 import json
 from collections.abc import Iterator
@@ -33,6 +32,7 @@ from cloud_jax.inference.inputs import object_items, parse
 from cloud_jax.scope.dialects import sentence
 from cloud_jax.scope.options import Options
 from cloud_jax.scope.record import Scope
+from scripts.benchmark_rows import official
 
 VOLUMES = (3.0, 200.0)  # angstrom^3 per atom; beyond are errors and sparse frameworks
 LONGEST = 64  # words; a batch then has short rows
@@ -100,7 +100,7 @@ def reserved_formulas(data: Path) -> set[str]:
     """Return the reduced formulas that benchmarks test."""
     formulas: set[str] = set()
     for task in ("phonons", "jdft2d", "dielectric", "perovskites"):
-        formulas |= set(matbench(data, task).composition.map(reduced))
+        formulas |= set(official(data, task).composition.map(reduced))
     phonons = pd.read_csv(data / "phonon_dos_mit/data.csv.gz").structure
     formulas |= {of_numbers(ast.literal_eval(text)["numbers"]) for text in phonons}
     for path in sorted((data / "cdvae_labels").glob("supercon_*.csv.gz")):
@@ -115,12 +115,6 @@ def reserved_formulas(data: Path) -> set[str]:
     for path in sorted(data.glob("wyckofftransformer_mp_20_*/test.csv.gz")):
         formulas |= set(pd.read_csv(path).pretty_formula.map(reduced))
     return formulas
-
-
-def matbench(data: Path, task: str) -> pd.DataFrame:
-    """Return the targets of a MatBench task, with formulas and space groups."""
-    path = data / f"matbench_v0.1_targets/matbench_{task}.json.bz2"
-    return pd.DataFrame(json.loads(bz2.open(path).read()))
 
 
 def reduced(formula: str) -> str:
@@ -180,7 +174,7 @@ def formula_rows(data: Path) -> pd.DataFrame:
     """Return sentences without orbits and labels of MatBench's formulas."""
     tables = []
     for task, (column, name) in FORMULAS.items():
-        table = matbench(data, task)
+        table = official(data, task)
         sentences = [
             without_orbits(formula, number)
             for formula, number in zip(table.composition, table.spg_num, strict=True)
