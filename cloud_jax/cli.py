@@ -9,9 +9,11 @@ import what is heavy when they execute, so that `--help` is instant.
 import argparse
 import enum
 import os
+import re
+import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import NamedTuple
@@ -260,6 +262,22 @@ def run_command(
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return getattr(error, "exit_code", Exit.FAILED)
+
+
+def command_line(words: Iterable[str]) -> str:
+    """Return a command that can be pasted into a shell, each word quoted if it must be.
+
+    `--flag=` stays outside the quotes, and what holds single quotes is put in double
+    ones where that is safe, as a person would type it.
+    """
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    flag, value = re.fullmatch(r"(?s)(--?[\w.-]+=|)(.*)", word).groups()
+    if "'" in value and not re.search(r'["$`\\!]', value):
+        return f'{flag}"{value}"'
+    return flag + (shlex.quote(value) if value or not flag else "")
 
 
 @contextmanager

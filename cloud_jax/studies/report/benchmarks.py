@@ -20,10 +20,8 @@ from cloud_jax.studies.report.records import Number, Spread, Target
 _METRICS = {"MAE": "mae", "MAE/MAD": "mae_over_mad_train_mean"}
 _MOST_MISSING = 0.01  # share of the rows of a benchmark
 STARTS = ("scratch", "pretrained")
-_HEAD = (
-    "task", "error", "ours, from scratch", "ours, pretrained", "paper's CLOUD",
-    "best coordinate-free peer", "best of the paper's table", "how ours was measured",
-)  # fmt: skip
+_STARTS = {"scratch": "ours, from scratch", "pretrained": "ours, pretrained"}
+_THEIRS = ("paper's CLOUD", "best coordinate-free peer", "best of the paper's table")
 _NOTES = (
     "Errors: lower is better; in brackets the deviation over folds. Ours is the mean "
     "over an ensemble's members where a fold has several, and the mean of single "
@@ -162,9 +160,24 @@ def by_benchmark(runs: Sequence[Run]) -> Found:
 
 
 def summary(found: Found) -> Grid:
-    """Return a row per benchmark: ours, the paper's, and how ours was measured."""
-    rows = [_summary_row(benchmark, found) for benchmark in paper.benchmarks().values()]
-    return Grid("Our runs beside the paper", _HEAD, rows, _NOTES, cards=True)
+    """Return a row per benchmark that was run: ours, the paper's, and how measured."""
+    starts = [start for start in STARTS if any(key[1] == start for key in found)]
+    tasks = [task for task in paper.benchmarks().values() if was_run(task, found)]
+    rows = [_summary_row(task, starts, found) for task in tasks]
+    ours = (_STARTS[start] for start in starts)
+    head = ("task", "error", *ours, *_THEIRS, "how ours was measured")
+    return Grid("Our runs beside the paper", head, rows, _NOTES, cards=True)
+
+
+def was_run(benchmark: Benchmark, found: Found) -> bool:
+    """Return whether a run of ours has results of a benchmark."""
+    return any((benchmark.name, start) in found for start in STARTS)
+
+
+def has_ours(number: str, found: Found) -> bool:
+    """Return whether a run of ours has a column of a table of the paper."""
+    tasks = paper.benchmarks()
+    return any(was_run(tasks[name], found) for name in paper.table(number).columns)
 
 
 def _chosen(benchmark: Benchmark, found: Found) -> list[Result | None]:
@@ -178,7 +191,9 @@ def _least(benchmark: Benchmark, chosen: Sequence[Result | None]) -> float:
     return min([cell.value for cell in paper.results(benchmark)] + ours)
 
 
-def _summary_row(benchmark: Benchmark, found: Found) -> list[Entry]:
+def _summary_row(
+    benchmark: Benchmark, starts: Sequence[str], found: Found
+) -> list[Entry]:
     chosen = _chosen(benchmark, found)
     least = _least(benchmark, chosen)
     what = f"{benchmark.property.replace('_', ' ')}; Table {benchmark.table}"
@@ -186,7 +201,11 @@ def _summary_row(benchmark: Benchmark, found: Found) -> list[Entry]:
     return [
         Entry(benchmark.title, what),
         Entry(", ".join(filter(None, (benchmark.metric, benchmark.unit)))),
-        *(_ours(result, least) for result in chosen),
+        *(
+            _ours(result, least)
+            for start, result in zip(STARTS, chosen, strict=True)
+            if start in starts
+        ),
         *(theirs(cell, least, cell.model if cell else "") for cell in cells),
         _how(benchmark, [result for result in chosen if result]),
     ]
@@ -194,7 +213,7 @@ def _summary_row(benchmark: Benchmark, found: Found) -> list[Entry]:
 
 def _ours(result: Result | None, least: float) -> Entry:
     if result is None:
-        return Entry("not run", numeric=True)
+        return Entry("-", numeric=True)
     error, unit = result.ensemble, result.other_unit
     mark = result.differs or ("best" if error.mean == least else "")
     single = result.single and f"single {format_number(result.single)}"
@@ -219,7 +238,7 @@ def _how(benchmark: Benchmark, chosen: Sequence[Result]) -> Entry:
     # A note that another one begins with is said there.
     notes = [n for n in notes if not any(o != n and o.startswith(n) for o in notes)]
     notes = dict.fromkeys(filter(None, [*notes, benchmark.note]))
-    return Entry(text or "not run", " ".join(f"{note.rstrip('.')}." for note in notes))
+    return Entry(text, " ".join(f"{note.rstrip('.')}." for note in notes))
 
 
 def all_results(found: Found) -> Grid:
@@ -248,7 +267,7 @@ def all_results(found: Found) -> Grid:
 
 
 def paper_table(name: str, found: Found) -> Grid:
-    """Return a table of the paper with rows of ours below its own."""
+    """Return a table of the paper with the rows of ours that there are below it."""
     table = paper.table(name)
     tasks = [paper.benchmarks()[column] for column in table.columns]
     chosen = [_chosen(task, found) for task in tasks]
@@ -258,6 +277,8 @@ def paper_table(name: str, found: Found) -> Grid:
         for model, cells in table.cells.items()
     ]
     for start, results in zip(STARTS, zip(*chosen, strict=True), strict=True):
+        if not any(results):
+            continue
         first = Entry(f"ours, {start}", "coordinate-free")
         rows.append([first, *map(_narrow, map(_ours, results, least))])
     head = ["model", *(task.short for task in tasks)]

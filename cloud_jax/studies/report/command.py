@@ -11,7 +11,7 @@ from pathlib import Path
 from cloud_jax.cli import Exit, run_command
 
 DESCRIPTION = """\
-Gather finished runs on one page, beside the numbers of the paper.
+Gather finished runs on one page: your own first, then beside the numbers of the paper.
 
 WORKDIR is the folder of a run (of finetune, pretrain, discovery, phonon, scaling or
 attention), or a folder of such folders. Writes report.html, which needs no other file,
@@ -19,10 +19,6 @@ and report.md beside it with the same text and tables, without the figures. Runs
 are unfinished, damaged or unknown are listed at the end with the reason.
 """
 _SUBJECT = "results beside the paper"  # on top of both files
-_ABOUT = (
-    "Numbers of the paper (CLOUD, arXiv 2506.17345) are those of its tables and text; "
-    "ours are those of the runs' results.json. Nothing else was computed."
-)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +66,7 @@ def execute(arguments: argparse.Namespace) -> int:
     defaults = {"finetune": finetuning(), "pretrain": pretraining()}
     parts = sections(runs, problems, {k: c.to_dict() for k, c in defaults.items()})
     counts = f"Finished runs: {len(runs)}. Not shown, or only in part: {len(problems)}."
-    words = {"title": f"cloud_jax: {_SUBJECT}", "lead": f"{counts} {_ABOUT}"}
+    words = {"title": f"cloud_jax: {_SUBJECT}", "lead": counts}
     words["html_name"] = page.name
     html, text = (render(suffix, parts, **words) for suffix in (".html", ".md"))
     atomic_write(page, html)

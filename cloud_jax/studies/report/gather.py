@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from cloud_jax.evaluation.results import (
@@ -14,6 +14,7 @@ from cloud_jax.evaluation.results import (
     read_object,
     short_names,
 )
+from cloud_jax.studies.report.paths import as_typed, shorten, shorten_all
 from cloud_jax.studies.report.records import Number, Results, Target, decode
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -100,11 +101,12 @@ def gather(workdirs: Sequence[Path]) -> tuple[list[Run], list[Problem]]:
     runs, problems = [], [Problem(names[folder], reason) for folder in empty]
     for folder in folders.values():
         reasons: list[str] = []
+        root = folder.resolve().parents[len(PurePosixPath(names[folder]).parts) - 1]
         try:
-            runs.append(_read_run(folder, names[folder], reasons))
+            runs.append(_read_run(folder, names[folder], root, reasons))
         except ValueError as error:
             reasons.append(str(error))
-        problems += [Problem(names[folder], reason) for reason in reasons]
+        problems += [Problem(names[folder], shorten(text, root)) for text in reasons]
     runs.sort(key=lambda run: run.name)
     runs = [replace(run, anchor=f"run-{i}") for i, run in enumerate(runs, 1)]
     return runs, sorted(problems)
@@ -139,8 +141,11 @@ def _judges(folder: Path) -> bool:
         return True
 
 
-def _read_run(folder: Path, name: str, reasons: list[str]) -> Run:
+def _read_run(folder: Path, name: str, root: Path, reasons: list[str]) -> Run:
     """Return a run; append to `reasons` the parts of it that cannot be shown.
+
+    Paths in its files are shortened: those below `root`, which holds all runs, are
+    relative to it.
 
     Raises:
         ValueError: none of it can be shown.
@@ -172,7 +177,11 @@ def _read_run(folder: Path, name: str, reasons: list[str]) -> Run:
             figures.append(Figure(entry.get("caption") or file, data))
         except OSError as error:
             reasons.append(f"figure {file}: {error.strerror or error}")
-    return Run(name, kind, raw, figures=figures, **beside)
+    environment = beside["environment"]
+    if command := decode(list[str], environment.pop("command", None)):
+        beside["environment"] = {"command": as_typed(command, root), **environment}
+    beside = {part: shorten_all(found, root) for part, found in beside.items()}
+    return Run(name, kind, shorten_all(raw, root), figures=figures, **beside)
 
 
 def _progress(folder: Path) -> str:

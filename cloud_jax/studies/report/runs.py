@@ -1,10 +1,9 @@
 """One section per run: numbers, figures, settings, time, environment and hashes."""
 
-import shlex
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import fields
-from pathlib import PurePath
 from typing import Any
 
 from cloud_jax.config import flatten
@@ -12,9 +11,9 @@ from cloud_jax.studies import paper
 from cloud_jax.studies.report.benchmarks import results_of
 from cloud_jax.studies.report.gather import Run
 from cloud_jax.studies.report.grids import Entry, Grid, Section, duration, format_number
-from cloud_jax.studies.report.records import Number, Results, Spread, decode
+from cloud_jax.studies.report.records import Fold, Number, Results, Spread, decode
 
-_KINDS = {
+KINDS = {
     "finetune": "Fine-tuning", "pretrain": "Pretraining", "discovery": "Discovery",
     "phonon": "Phonon errors", "scaling": "Scaling", "attention": "Attention",
 }  # fmt: skip
@@ -50,18 +49,20 @@ def run_section(run: Run, defaults: dict[str, dict[str, Any]]) -> Section:
     """
     note, environment = run.results.note, dict(run.environment)
     hashes = decode(dict[str, Any], environment.pop("hashes", None))
-    if command := decode(list[str], environment.pop("command", None)):
-        environment = {"command": as_typed(command), **environment}
     others = {key: run.raw[key] for key in run.raw if key not in _ELSEWHERE}
     known = defaults.get(run.kind) if run.config else None
     changed = differences(known, run.config) if known else []
+    tuned = run.kind == "finetune"
+    folds = _folds(run) if tuned else []
+    beside, folded = (folds, []) if len(folds) == 1 else ([], folds)
     return Section(
         run.anchor,
-        f"{_KINDS[run.kind]}: {run.name}",
+        f"{KINDS[run.kind]}: {run.name}",
         [note] if note else [],
-        [_facts(run), *(_over_folds(run) if run.kind == "finetune" else [])],
+        [_facts(run), *([_means(run)] if tuned else []), *beside],
         run.figures,
         [
+            *folded,
             _pairs("Other entries of results.json", others),
             Grid(
                 "Settings that are not the defaults",
@@ -72,21 +73,6 @@ def run_section(run: Run, defaults: dict[str, dict[str, Any]]) -> Section:
             _pairs("SHA-256 of inputs", run.results.hashes or hashes),
         ],
     )
-
-
-def as_typed(command: list[str]) -> str:
-    """Return a command line as a user types it.
-
-    Args:
-        command: its words as Python gives them, the path of a program first.
-    """
-    program, *words = command
-    path = PurePath(program)
-    if path.name == "cloud-jax" or path.parts[-2:] == ("cloud_jax", "__main__.py"):
-        program = "cloud-jax"
-    elif path.parent.name == "cloud_jax" and path.suffix == ".py":
-        program, words = "cloud-jax", [path.stem.replace("_", "-"), *words]
-    return shlex.join([program, *words])
 
 
 def _facts(run: Run) -> Grid:
@@ -109,6 +95,7 @@ def _facts(run: Run) -> Grid:
         "protocol": results.protocol,
         "dialect": results.dialect or data.get("dialect"),
         "physical law": results.law,
+        **(_split(results.folds[0]) if tuned and len(results.folds) == 1 else {}),
         "rows used, rejected": _join([results.rows_used, results.rows_rejected]),
         "members per fold": format_number(results.members_a_fold),
         "parameters": _join(size),
@@ -120,31 +107,51 @@ def _facts(run: Run) -> Grid:
     return _pairs("The run", {key: text for key, text in found.items() if text})
 
 
+def _split(fold: Fold) -> dict[str, str]:
+    """Return the rows of the one fold of a run; without several it has no grid."""
+    train, validation, test, seen = map(format_number, _counts(fold))
+    more = f"; {seen} of them with a trained sentence" if seen else ""
+    return {"rows: train, validation, test": f"{train}, {validation}, {test}{more}"}
+
+
 def _join(values: Iterable[Number]) -> str:
     return ", ".join(format_number(value) for value in values if value is not None)
 
 
-def _over_folds(run: Run) -> list[Grid]:
-    """Return the means over folds, then per target a grid with a row per fold."""
+def _means(run: Run) -> Grid:
+    """Return the means over folds, of ensembles and, where they differ, of members."""
     parts = {"ensemble": run.results.ensemble, "single": run.results.single}
-    means, grids = [], []
+    several = any(len(fold.members) > 1 for fold in run.results.folds)
+    rows = []
     for target in run.targets:
         for part, found in parts.items():
-            if target.name in found:
-                first = Entry(f"{target.name}, {part}", target.unit)
+            if target.name in found and (several or part == "ensemble"):
+                name = f"{target.name}, {part}" if several else target.name
                 spreads = (found[target.name].get(key, Spread()) for key in _METRICS)
-                means.append([first, *spreads])
+                rows.append([Entry(name, target.unit), *spreads])
+    head = ["target", *_METRICS.values()]
+    folds = len(run.results.folds)
+    caption = "Test rows" if folds == 1 else "Test rows, mean over folds"
+    return Grid(caption, head, rows, [_SPREADS] if several or folds > 1 else [])
+
+
+def _folds(run: Run) -> list[Grid]:
+    """Return a grid with a row per fold for each target; none of a single fold."""
+    grids = []
+    for target in run.targets if len(run.results.folds) > 1 else ():
         rows = []
         for fold in run.results.folds:
             metrics = fold.ensemble.get(target.name, {})
-            counts = fold.n_train, fold.n_validation, fold.n_test
-            seen = fold.test_rows_with_a_training_sentence
-            rows.append([fold.fold, *counts, seen, *map(metrics.get, _METRICS)])
+            rows.append([fold.fold, *_counts(fold), *map(metrics.get, _METRICS)])
         unit = f" ({target.unit})" if target.unit else ""
         head = [*_FOLD_HEAD, *_METRICS.values()]
         grids.append(Grid(f"Folds: {target.name}{unit}", head, rows))
-    head = ["target", *_METRICS.values()]
-    return [Grid("Test rows, mean over folds", head, means, [_SPREADS]), *grids]
+    return grids
+
+
+def _counts(fold: Fold) -> list[Number]:
+    seen = fold.test_rows_with_a_training_sentence
+    return [fold.n_train, fold.n_validation, fold.n_test, seen]
 
 
 def differences(
@@ -157,8 +164,9 @@ def differences(
         before, after = old.get(key), new.get(key)
         before = list(before) if isinstance(before, tuple) else before  # as in JSON
         if before != after and not {"workdir", "hashes"} & {*key.split(".")}:
-            texts = ("-" if x in ("", None, []) else _plain(x) for x in (before, after))
-            lines.append((key, *texts))
+            texts = ["-" if x in ("", None, []) else _plain(x) for x in (before, after)]
+            if texts[0] != texts[1]:
+                lines.append((key, *texts))
     return lines
 
 
@@ -174,9 +182,9 @@ def _plain(value: Any) -> str:
         if any(isinstance(item, dict | list) for item in value):
             return f"{len(value):,} entries"
         more = f" ... ({len(value):,})" if len(value) > _MOST_ITEMS else ""
-        return ", ".join(map(_plain, value[:_MOST_ITEMS])) + more
+        return ", ".join(_plain(item) or "-" for item in value[:_MOST_ITEMS]) + more
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return format_number(value, 6)
+        return f"{value:.6g}" if math.isfinite(value) else "not finite"
     return "none" if value is None else str(value)

@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 from functools import reduce
 from operator import getitem
+from pathlib import Path
 
 import pytest
 import report_folders
@@ -12,8 +13,9 @@ import report_folders
 from cloud_jax.config import finetuning
 from cloud_jax.studies.report import benchmarks, grids
 from cloud_jax.studies.report.gather import gather
+from cloud_jax.studies.report.paths import as_typed, shorten, shorten_all
 from cloud_jax.studies.report.records import Fold, Spread, decode
-from cloud_jax.studies.report.runs import as_typed, differences
+from cloud_jax.studies.report.runs import differences
 from cloud_jax.studies.report.sections import sections
 
 DEFAULTS = {"finetune": finetuning().to_dict()}
@@ -146,14 +148,96 @@ def test_a_unit_other_than_the_papers_is_shown(tmp_path):
     assert summary(runs, "MatBench mp_gap")["ours, from scratch"].detail == "in cm⁻¹"
 
 
-def test_tasks_without_a_run_show_not_run(tmp_path):
+def test_own_runs_come_first_and_tasks_without_one_are_a_line(tmp_path):
     report_folders.pretrain(tmp_path / "a")
-    runs, _ = gather([tmp_path])
-    row = summary(runs, "UnconvBench supercon")
-    ours = row["ours, from scratch"], row["ours, pretrained"]
-    assert [entry.text for entry in ours] == ["not run", "not run"]
-    assert row["best coordinate-free peer"].text == "none in the table"
-    assert row["how ours was measured"].text == "not run"
+    report_folders.finetune(tmp_path / "b")
+    found = shown(tmp_path)
+    assert [*found] == [
+        "summary", "comparison", "runs", "matbench", "pretraining", "absent",
+    ]  # fmt: skip
+    first, second = texts(found["summary"].grids[0])
+    assert first[:3] == ["a", "masked tokens", "loss 0.2500"]
+    assert second[:4] == [
+        "b",
+        "last phdos peak",
+        "32.00 (1.41) cm⁻¹",
+        "40.6856 (2.6168)",
+    ]
+    assert [row[0] for row in texts(found["comparison"].grids[0])] == [
+        "MatBench phonons"
+    ]
+    (line,) = found["absent"].paragraphs
+    assert "MatBench jdft2d" in line
+    assert "UnconvBench supercon" in line
+    assert "MatBench phonons" not in line
+    assert not found["absent"].grids  # its tables are folded
+
+
+def test_a_run_of_a_table_of_ones_own_has_no_columns_of_the_paper(tmp_path):
+    report_folders.finetune(tmp_path / "a", "")
+    found = shown(tmp_path)
+    assert [*found] == ["summary", "runs", "absent"]
+    assert "paper's CLOUD" not in found["summary"].grids[0].head
+    (row,) = found["summary"].grids[0].rows
+    assert row[2][:3] == ("32.00 (1.41) cm⁻¹", "MAE/MAD 16.0", "")
+
+
+def test_of_one_fold_the_rows_are_a_fact_and_several_targets_a_range(tmp_path):
+    run = report_folders.finetune(tmp_path / "a", "", maes=[1.0])
+    results = json.loads((run / "results.json").read_text())
+    results["targets"].append({"name": "second"})
+    results["ensemble"]["second"] = report_folders.over([3.0])
+    (run / "results.json").write_text(json.dumps(results))
+    found = shown(tmp_path)
+    (row,) = found["summary"].grids[0].rows
+    assert row[2][:2] == ("MAE/MAD 0.500 to 1.50", "2 targets")
+    facts, means = found["runs"].parts[0].grids
+    assert ["rows: train, validation, test", "911, 101, 253"] in [
+        [name, text.partition(";")[0]] for name, text in texts(facts)
+    ]
+    assert [row[0] for row in texts(means)] == ["last phdos peak", "second"]
+
+
+def test_paths_of_the_host_are_shortened(tmp_path):
+    run = report_folders.finetune(tmp_path / "runs" / "a", table="/home/eve/my t.csv")
+    file = run / "environment.json"
+    environment = json.loads(file.read_text())
+    encoder = tmp_path / "runs" / "bert" / "model"
+    environment["command"] = [
+        "/home/eve/src/cloud_jax/finetune.py", "--config=configs/a.py",
+        "--config.data.table=/home/eve/my t.csv",
+        f"--config.model.checkpoint={encoder}", "--config.folds.only=('fold_0',)",
+    ]  # fmt: skip
+    environment["log"] = {"/home/eve/x.csv": 1, "/home/bob/x.csv": 2}
+    file.write_text(json.dumps(environment))
+    (found,), _ = gather([tmp_path / "runs"])
+    assert found.results.table == ".../my t.csv"
+    assert found.environment["log"] == {".../x.csv": 1, ".../x.csv (2)": 2}
+    assert found.environment["command"] == (
+        "cloud-jax finetune --config=configs/a.py --config.data.table='.../my t.csv' "
+        "--config.model.checkpoint=bert/model --config.folds.only=\"('fold_0',)\""
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("eV/atom", "eV/atom"),
+        ("1/2 J/(mol K)/atom", "1/2 J/(mol K)/atom"),
+        ("https://doi.org/10.1/x", "https://doi.org/10.1/x"),
+        ("configs/a.py", "configs/a.py"),
+        ("../a/b.csv", "../a/b.csv"),
+        ("/r/runs/a/x.csv", "a/x.csv"),
+        ("/r/other/x.csv: not a table", ".../x.csv: not a table"),
+        ("two: /a/b c, /d/e.csv", "two: .../b c, .../e.csv"),
+        (r"C:\Users\eve\x.csv", ".../x.csv"),
+    ],
+)
+def test_only_absolute_paths_are_shortened(text, short):
+    assert shorten(text, Path("/r/runs")) == short
+    assert shorten_all([{"k": text}, 3, None], Path("/r/runs")) == [
+        {"k": short}, 3, None,
+    ]  # fmt: skip
 
 
 def test_runs_on_other_rows_are_not_ranked(tmp_path):
@@ -203,7 +287,7 @@ def test_the_run_shown_is_chosen_by_validation_error_not_test_error(tmp_path):
     report_folders.finetune(tmp_path / "leaky", **paper)
     runs, _ = gather([tmp_path])
     assert summary(runs, "MatBench phonons")["ours, from scratch"].text == "50.00"
-    (table,) = shown(tmp_path)["summary"].folded
+    (table,) = shown(tmp_path)["comparison"].folded
     assert [row[0].text for row in table.rows] == [
         "chosen", "lucky", "one fold", "leaky",
     ]  # fmt: skip
@@ -254,7 +338,7 @@ def test_the_section_of_a_run_shows_settings_and_environment(tmp_path):
         grid.caption: dict(row[:2] for row in texts(grid)) for grid in section.folded
     }
     settings = texts(section.folded[0])
-    assert settings == [["optimizer.learning_rate", "0.000100000", "0.000700000"]]
+    assert settings == [["optimizer.learning_rate", "0.0001", "0.0007"]]
     environment = folded["Command and environment"]
     assert environment["command"] == "cloud-jax finetune --config configs/a.py"
     assert environment["commit"] == "0123abcd"
@@ -271,7 +355,7 @@ def test_the_section_of_a_run_shows_settings_and_environment(tmp_path):
     ],
 )
 def test_a_command_is_shown_as_it_is_typed(program, typed):
-    assert as_typed([program, "--x=a b"]) == f"{typed} '--x=a b'"
+    assert as_typed([program, "--x=a b"]) == f"{typed} --x='a b'"
 
 
 def test_values_of_another_type_read_as_empty():
@@ -307,7 +391,9 @@ def test_values_of_another_type_do_not_stop_the_report(tmp_path, make):
 
 def test_nan_is_shown_as_not_finite(tmp_path):
     report_folders.finetune(
-        tmp_path / "a", single={"last phdos peak": {"mae": {"mean": math.nan}}}
+        tmp_path / "a",
+        members=2,
+        single={"last phdos peak": {"mae": {"mean": math.nan}}},
     )
     (section,) = shown(tmp_path)["runs"].parts
     assert section.grids[1].rows[1][1].text == "not finite"
@@ -317,7 +403,7 @@ def test_changed_and_unknown_settings_are_listed():
     default = {"a": {"b": (1, 2), "c": 1.0}, "d": "", "workdir": "x"}
     actual = {"a": {"b": [1, 2], "c": 2.0}, "d": "", "e": True, "workdir": "y"}
     assert differences(default, actual) == [
-        ("a.c", "1.00000", "2.00000"),
+        ("a.c", "1", "2"),
         ("e", "-", "yes"),
     ]
 
@@ -325,15 +411,8 @@ def test_changed_and_unknown_settings_are_listed():
 def test_tables_of_the_paper_have_rows_of_ours(tmp_path):
     report_folders.finetune(tmp_path / "a", checkpoint="encoder")
     (grid,) = shown(tmp_path)["matbench"].grids
-    assert [row[0].text for row in grid.rows[-2:]] == [
-        "ours, scratch",
-        "ours, pretrained",
-    ]
-    assert [entry.text for entry in grid.rows[-1][1:4]] == [
-        "not run",
-        "32.00",
-        "not run",
-    ]
+    assert [row[0].text for row in grid.rows[-2:]] == ["CLOUD", "ours, pretrained"]
+    assert [entry.text for entry in grid.rows[-1][1:4]] == ["-", "32.00", "-"]
     best = [row[2].text for row in grid.rows if row[2].mark == "best"]
     assert best == ["28.8874"]
 
