@@ -38,6 +38,10 @@ RULES = {
          "evaluation"},
         {*STRUCTURES, *TRAINING, "requests", "sklearn"},
     ),
+    "web": (
+        {"structures", "scope", "models", "physics", "inference", "evaluation"},
+        {*STRUCTURES, "jax", "flax"},
+    ),
     "studies": (
         {"structures", "scope", "datasets", "models", "physics", "training",
          "evaluation", "inference", "finetuning"},

@@ -1,0 +1,1 @@
+"""The page: crystals dropped into a browser, answers beside them."""
