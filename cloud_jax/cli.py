@@ -305,13 +305,17 @@ def parse_settings(
 
     Anything else that is unknown ends the program with the parser's usage message.
     """
-    arguments, rest = parser.parse_known_args(argv)
-    unknown = [argument for argument in rest if not argument.startswith("--config.")]
+    words = list(sys.argv[1:] if argv is None else argv)
+    # Taken out first: argparse reads a word with a space, as in (0, 1), as no option.
+    overrides = [word for word in words if word.startswith("--config.")]
+    arguments, unknown = parser.parse_known_args(
+        [word for word in words if not word.startswith("--config.")]
+    )
     if unknown:
         parser.error(
             f"unknown argument {unknown[0]}; settings are given as --config.KEY=VALUE"
         )
-    arguments.overrides = rest
+    arguments.overrides = overrides
     return arguments
 
 

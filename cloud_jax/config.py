@@ -94,7 +94,7 @@ def finetuning() -> ConfigDict:
     c.data = ConfigDict()
     c.data.table = ""  # CSV, Parquet, JSON: one row per crystal; or matbench:phonons
     c.data.folder = "data"  # of public data sets: searched first, downloaded to
-    c.data.id_column = "id"
+    c.data.id_column = "id"  # empty: the line of the row, as in line-12
     c.data.structure_column = "structure"  # path, CIF or POSCAR text, or JSON
     c.data.scope_column = ""  # of ready sentences, instead of structures
     c.data.dataset = ""  # a folder of `cloud-jax preprocess` instead, joined by id
@@ -115,6 +115,7 @@ def finetuning() -> ConfigDict:
     c.folds.column = ""  # holds train and test, or the fold that tests the row
     c.folds.file = ""  # instead of a column, JSON: {"fold_0": [test ids], ...}
     c.folds.random = 0  # instead of both, number of random folds
+    c.folds.group = ""  # formula: random folds do not separate rows of one formula
     c.folds.seed = 0
     c.folds.only = ()  # names of the folds to run; empty: all
     c.folds.protocol = "strict"  # strict: validation rows leave the training rows
@@ -204,6 +205,24 @@ def load_config(
             f"cloud_jax.config.{kind.__name__}() with some values changed; "
             f"found {difference}"
         )
+    if not config.workdir:
+        config.workdir = f"runs/{file.stem}" + (f"_{task}" if task else "")
+    return apply_overrides(config, overrides, str(file))
+
+
+def apply_overrides(
+    config: ConfigDict, overrides: Sequence[str], source: str
+) -> ConfigDict:
+    """Apply `--config.KEY=VALUE` arguments; return the configuration, locked.
+
+    Args:
+        config: to change.
+        overrides: in the order in which they apply.
+        source: of the configuration, for messages.
+
+    Raises:
+        ConfigError: an unknown key, or a value of the wrong type or out of its range.
+    """
     config.lock()
     for argument in overrides:
         override(config, argument)
@@ -212,10 +231,8 @@ def load_config(
         if not holds(value):
             raise ConfigError(
                 f"config.{key} is {value!r}, it must be {expected}: "
-                f"give --config.{key}=VALUE or correct {file}"
+                f"give --config.{key}=VALUE or correct {source}"
             )
-    if not config.workdir:
-        config.workdir = f"runs/{file.stem}" + (f"_{task}" if task else "")
     return config
 
 

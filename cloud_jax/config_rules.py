@@ -51,6 +51,7 @@ RULES = {
     ),
     "data.dialect": _one_of("canonical", "paper"),
     "folds.protocol": _one_of("strict", "paper"),
+    "folds.group": ("formula or empty", lambda value: value in ("", "formula")),
     "model.dtype": _one_of("auto", "float32", "bfloat16", "float16"),
     "head.layers": ("1, 2 or 3", lambda value: value in (1, 2, 3)),
     "optimizer.loss": _one_of("l1", "l2"),

@@ -48,6 +48,7 @@ class MemberBatches:
     Attributes:
         steps_per_epoch: of the member with the most batches; the others begin their
             next epoch earlier.
+        most_rows: packed rows per epoch of the member with the most of them.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class MemberBatches:
         # From the whole table, not from a member's rows: the shape, and with it what
         # dropout draws, does not depend on which members train side by side.
         self._slots = row_length // int(sentences.lengths.min())
+        self.most_rows = max(b.n_rows for b in self._batches)
         self.steps_per_epoch = max(b.steps_per_epoch for b in self._batches)
 
     def __call__(self, step: int) -> Batch:

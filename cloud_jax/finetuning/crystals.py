@@ -66,7 +66,7 @@ def _raw_item(name: str, value: Any, folder: Path) -> RawItem:
     if not isinstance(value, str) or "\n" in value or value.lstrip().startswith("{"):
         return RawItem(name, value, "auto")
     path = folder / value.strip()
-    if not _is_file(path):
+    if not is_file(path):
         # Some tables write a line break as a backslash and an n.
         if "\\n" in value:
             return RawItem(name, value.replace("\\n", "\n"), "auto")
@@ -84,7 +84,7 @@ def _raw_item(name: str, value: Any, folder: Path) -> RawItem:
         return RawItem(name, (rejection.code, rejection.message), "reject")
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
     """Return whether a path leads to a file; text may be no path at all."""
     try:
         return path.is_file()

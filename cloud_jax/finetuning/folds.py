@@ -98,28 +98,38 @@ def folds_from_column(values: Sequence[str]) -> list[Fold]:
 
 
 def folds_from_k(
-    n: int, k: int, seed: int, groups: Sequence[str] | None = None
+    n: int,
+    k: int,
+    seed: int,
+    groups: Sequence[str] | None = None,
+    classes: Sequence[int] | None = None,
 ) -> list[Fold]:
     """Return k folds at random.
 
     Without groups they are scikit-learn's `KFold(k, shuffle=True, random_state=seed)`,
-    so that n, 5 and 18012019 give MatBench's own folds of a regression task.
+    with classes its `StratifiedKFold`, so that n, 5 and 18012019 give MatBench's own
+    folds of a regression or a classification task.
 
     Args:
         n: rows of the table.
         k: folds.
         seed: of the shuffle.
         groups: one per row; a group is never on both sides.
+        classes: one per row; each fold has about the same share of each.
 
     Raises:
         FoldError: fewer than two rows in a fold, or fewer groups than folds.
     """
-    from sklearn.model_selection import GroupKFold, KFold
+    from sklearn import model_selection
 
-    kind = KFold if groups is None else GroupKFold
+    name = ("" if classes is None else "Stratified") + (
+        "" if groups is None else "Group"
+    )
+    kind = getattr(model_selection, f"{name}KFold")
+    labels = np.zeros(n) if classes is None else np.asarray(classes)
     try:
         splits = kind(k, shuffle=True, random_state=seed).split(
-            np.zeros(n), groups=groups
+            np.zeros(n), labels, groups
         )
         return _checked(Fold(f"fold_{i}", *rows) for i, rows in enumerate(splits))
     except FoldError:
@@ -277,7 +287,13 @@ def _checked(folds: Iterable[Fold]) -> list[Fold]:
 
 
 def validation_rows(
-    fold: Fold, *, protocol: str, fraction: float, seed: int, member: int
+    fold: Fold,
+    *,
+    protocol: str,
+    fraction: float,
+    seed: int,
+    member: int,
+    groups: Sequence[str] | None = None,
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " v"]]:
     """Return the training and validation rows of one member of an ensemble, sorted.
 
@@ -292,6 +308,8 @@ def validation_rows(
         fraction: of the fold's training rows.
         seed: of the shuffle.
         member: number of the ensemble member, from 0.
+        groups: one per row of the table; with `strict`, one that has validation rows
+            has no training rows.
 
     Raises:
         FoldError: fewer than two rows on either side.
@@ -302,11 +320,17 @@ def validation_rows(
     n = len(fold.train)
     size = round(fraction * n)
     order = np.random.default_rng(seed).permutation(fold.train)
+    if groups is not None:  # rows of a group beside each other, groups at random
+        place = {groups[row]: at for at, row in reversed(list(enumerate(order)))}
+        order = np.array(sorted(order, key=lambda row: place[groups[row]]), dtype=int)
     turn = (member * size + np.arange(size)) % n
     validation = np.sort(order[turn])
     train = np.sort(fold.train)
     if protocol == "strict":
         train = np.setdiff1d(train, validation)
+        if groups is not None:  # the first and the last of them may be cut
+            held_out = {groups[row] for row in validation}
+            train = np.array([i for i in train if groups[i] not in held_out], dtype=int)
     for side, found in (("training", train), ("validation", validation)):
         if len(found) < 2:
             raise FoldError(
@@ -317,7 +341,13 @@ def validation_rows(
 
 
 def plan_members(
-    folds: Sequence[Fold], n_members: int, *, protocol: str, fraction: float, seed: int
+    folds: Sequence[Fold],
+    n_members: int,
+    *,
+    protocol: str,
+    fraction: float,
+    seed: int,
+    groups: Sequence[str] | None = None,
 ) -> list[Member]:
     """Return the members of all folds, fold by fold.
 
@@ -327,6 +357,7 @@ def plan_members(
         protocol: see `validation_rows`, as the other arguments.
         fraction: of the training rows that validate.
         seed: of the choice of validation rows.
+        groups: one per row of the table, see `validation_rows`.
 
     Raises:
         FoldError: too few rows on one side.
@@ -335,7 +366,12 @@ def plan_members(
     for index, fold in enumerate(folds):
         for number in range(n_members):
             train, validation = validation_rows(
-                fold, protocol=protocol, fraction=fraction, seed=seed, member=number
+                fold,
+                protocol=protocol,
+                fraction=fraction,
+                seed=seed,
+                member=number,
+                groups=groups,
             )
             name = f"{fold.name}.{number}"
             members.append(Member(name, index, number, train, validation))

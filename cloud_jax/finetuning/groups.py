@@ -72,7 +72,9 @@ def make_groups(job: Job, size: int) -> Iterator[Group]:
         batch_crystals=config.optimizer.batch_crystals,
     )
 
-    def batches(members: Sequence[Member], rows: list[np.ndarray]) -> MemberBatches:
+    def batches(
+        members: Sequence[Member], rows: list[np.ndarray], packed_rows: int
+    ) -> MemberBatches:
         return MemberBatches(
             sentences,
             rows,
@@ -81,22 +83,31 @@ def make_groups(job: Job, size: int) -> Iterator[Group]:
             row_length=row_length,
         )
 
-    # Of all members, so that the schedule does not depend on who trains beside whom.
-    per_epoch = batches(job.members, [m.train for m in job.members]).steps_per_epoch
+    # Of all members, so that neither shapes nor the schedule depend on who trains
+    # beside whom.
+    training = [member.train for member in job.members]
+    of_all = batches(job.members, training, packed_rows)
+    if of_all.most_rows < packed_rows:
+        packed_rows = of_all.most_rows
+        print(
+            f"note: the batch shrinks from {config.optimizer.batch_crystals} to "
+            f"{max(map(len, training))} crystals, all that a member trains on"
+        )
+    per_epoch = of_all.steps_per_epoch
     settings = step_settings(job, steps_per_epoch=per_epoch)
     rows = row_devices(len(job.members), packed_rows)
     compiled = cache(lambda n_members: compile_steps(settings, n_members, rows))
     for members in groups_of(job.members, size):
         steps = compiled(len(members))
-        train = batches(members, [m.train for m in members])
+        train = batches(members, [m.train for m in members], packed_rows)
         train.steps_per_epoch = per_epoch
         unseen = [np.union1d(m.validation, job.folds[m.fold].test) for m in members]
         yield Group(
             members=members,
             steps=steps,
             train=train,
-            validation=batches(members, [m.validation for m in members]),
-            unseen=batches(members, unseen),
+            validation=batches(members, [m.validation for m in members], packed_rows),
+            unseen=batches(members, unseen, packed_rows),
             scale=jax.device_put(make_scale(job, members), steps.sharding),
             keys=jax.device_put(member_keys(config.seed, members), steps.sharding),
             frame=job.frame,

@@ -249,6 +249,7 @@ def make_members(config: Any, folds: Sequence[Fold], table: Table) -> list[Membe
         protocol=settings.protocol,
         fraction=settings.validation_fraction,
         seed=settings.seed,
+        groups=formulas(table) if settings.group else None,
     )
     if settings.exclude_twins and settings.protocol == "strict":
         members = [
@@ -265,6 +266,13 @@ def make_members(config: Any, folds: Sequence[Fold], table: Table) -> list[Membe
     return members
 
 
+def formulas(table: Table) -> list[str]:
+    """Return the reduced formula of each row, from its sentence, by element."""
+    found = (sentence.rpartition("|")[2].split() for sentence in table.sentences)
+    pairs = (sorted(zip(w[::2], w[1::2], strict=True)) for w in found)
+    return [" ".join(f"{element}{count}" for element, count in f) for f in pairs]
+
+
 def make_folds(config: Any, table: Table) -> list[Fold]:
     """Return the folds of a table that run.
 
@@ -276,6 +284,11 @@ def make_folds(config: Any, table: Table) -> list[Fold]:
         ValueError: not exactly one way to make folds, or rows that make none.
     """
     settings = config.folds
+    if settings.group and (settings.column or settings.file or table.group):
+        raise ValueError(
+            "config.folds.group: formula is for random folds without "
+            "config.data.group_column; leave one of them out"
+        )
     ways = [way for way in (settings.column, settings.file, settings.random) if way]
     if len(ways) != 1:
         raise ValueError(
@@ -297,8 +310,12 @@ def make_folds(config: Any, table: Table) -> list[Fold]:
             rejected=[reject.id for reject in table.rejects],
         )
     else:
-        n_rows = len(table.ids)
-        folds = folds_from_k(n_rows, settings.random, settings.seed, table.group)
+        folds = folds_from_k(
+            len(table.ids),
+            settings.random,
+            settings.seed,
+            formulas(table) if settings.group else table.group,
+        )
     if unknown := set(settings.only) - {fold.name for fold in folds}:
         raise ValueError(
             f"config.folds.only: there is no fold {', '.join(sorted(unknown))}; found "

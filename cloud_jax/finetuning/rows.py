@@ -3,10 +3,13 @@
 A table is a file, or a public data set with labels by its word (`matbench:phonons`).
 """
 
+import difflib
 import math
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -20,6 +23,7 @@ from cloud_jax.structures.json_stream import line_rows, split_rows
 from cloud_jax.structures.parquet import parquet_rows
 from cloud_jax.structures.source import SourceError
 
+_SUFFIXES = (".csv", ".parquet", ".jsonl", ".json")
 Rows = Iterator[tuple[int, dict[str, Any] | str]]
 
 
@@ -94,6 +98,10 @@ class BenchmarkTable:
         except SourceError as error:
             raise TableError(str(error)) from error
 
+    def columns(self) -> list[str]:
+        """Return the names of the columns."""
+        return list(self.source.columns)
+
     def sha256(self, columns: Sequence[str]) -> str:
         """Return the hash of the files that some columns come from."""
         return self.source.table_sha256(columns)
@@ -115,6 +123,23 @@ class TableFile:
         """Folder of the file."""
         return self.path.parent
 
+    def columns(self) -> list[str]:
+        """Return the names of the columns; of JSON, those of the first 100 objects.
+
+        Raises:
+            TableError: the file is missing or damaged.
+        """
+        with self._explained():
+            if self._kind() == ".csv":
+                with csv_rows(self.path) as (header, _):
+                    return header
+            if self._kind() == ".parquet":
+                with parquet_rows(self.path) as (names, _):
+                    return names
+            objects = (row for _, row in islice(self._objects(), 100))
+            keys = (row for row in objects if isinstance(row, dict))
+            return list(dict.fromkeys(chain.from_iterable(keys)))
+
     def sha256(self, columns: Sequence[str]) -> str:
         """Return the hash of the file's bytes."""
         return file_sha256(self.path)
@@ -129,23 +154,36 @@ class TableFile:
         Raises:
             TableError: the file is missing or damaged, or lacks a column.
         """
-        suffixes = [suffix.lower() for suffix in self.path.suffixes]
-        readers = {
-            ".csv": _csv_rows,
-            ".parquet": _parquet_rows,
-            ".jsonl": lambda path, names: _object_rows(path, names, line_rows(path)),
-            ".json": lambda path, names: _object_rows(
-                path, names, enumerate(split_rows(path), 1)
-            ),
-        }
-        reader = next((readers[s] for s in reversed(suffixes) if s in readers), None)
-        if reader is None:
+        with self._explained():
+            if self._kind() == ".csv":
+                yield from _csv_rows(self.path, columns)
+            elif self._kind() == ".parquet":
+                yield from _parquet_rows(self.path, columns)
+            else:
+                yield from _object_rows(self.path, columns, self._objects())
+
+    def _kind(self) -> str:
+        """Return the last suffix of the name that says how rows are read."""
+        found = [suffix.lower() for suffix in reversed(self.path.suffixes)]
+        kind = next((suffix for suffix in found if suffix in _SUFFIXES), None)
+        if kind is None:
             raise TableError(
                 f"{self.path}: found suffix {self.path.suffix!r}, expected .csv, .json "
                 "or .jsonl (each also .gz, .bz2 or .zip) or .parquet"
             )
+        return kind
+
+    def _objects(self) -> Iterable[tuple[int, Any]]:
+        """Return the objects of JSON or JSON lines, each with its number or line."""
+        if self._kind() == ".jsonl":
+            return line_rows(self.path)
+        return enumerate(split_rows(self.path), 1)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Raise TableError for whatever the readers raise."""
         try:
-            yield from reader(self.path, columns)
+            yield
         except SourceError as error:
             raise TableError(str(error)) from error
         except (
@@ -223,7 +261,9 @@ def _check_columns(
         raise TableError(str(error)) from None
     missing = [name for name in columns if name not in found]
     if missing:
+        near = difflib.get_close_matches(missing[0], found, 1)
         raise TableError(
             f"{where}: found columns {', '.join(found) or 'none'}; expected "
             f"{', '.join(missing)} too"
+            + (f": did you mean {near[0]} by {missing[0]}?" if near else "")
         )

@@ -35,7 +35,7 @@ class TableSpec:
         path: of a CSV, JSON (MatBench's, or a list of objects), JSON lines (each also
             .gz, .bz2, .zip) or Parquet file; or the word of a public data set, such as
             `matbench:phonons`, with columns `id`, `structure`, `fold` and its targets.
-        id_column: column with a different name in each row.
+        id_column: column with a different name in each row; empty: `line-N`.
         targets: columns with numbers.
         structure_column: its cells are the path of a structure file, from the table's
             folder; CIF or POSCAR text; or the JSON of pymatgen, ASE or JARVIS.
@@ -78,7 +78,7 @@ class TableSpec:
     def label_columns(self) -> list[str]:
         """Return all columns but those of the crystals."""
         others = self.n_atoms_column, self.split_column, self.group_column
-        return [self.id_column, *self.targets, *filter(None, others)]
+        return [*filter(None, (self.id_column, *self.targets, *others))]
 
 
 class RowReject(NamedTuple):
@@ -205,7 +205,9 @@ def read_labels(table: LabelledTable, spec: TableSpec) -> list[Row]:
         try:
             if isinstance(values, str):
                 raise Rejection("bad_row", values)
-            row.id = _text(values[spec.id_column], spec.id_column, "missing_id")
+            row.id = f"line-{line}"
+            if name := spec.id_column:
+                row.id = _text(values[name], name, "missing_id")
             # Before the labels, so that a row without labels also claims its id.
             if (earlier := lines.setdefault(row.id, line)) != line:
                 raise Rejection(
@@ -266,6 +268,13 @@ def _label(value: Any, column: str) -> float:
     if math.isinf(number):
         raise Rejection("infinite_target", f"{column}: found {text[:40]!r}")
     return number
+
+
+def class_word(value: Any) -> str:
+    """Return the label of a class: in lower case, and 1 rather than 1.0."""
+    text = "" if value is None else str(value).strip().lower()
+    number = plain_number(text)
+    return text if number is None else f"{number:.15g}"
 
 
 def _count(value: Any, column: str) -> int:

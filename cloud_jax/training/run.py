@@ -276,7 +276,8 @@ def make_batches(
 ) -> tuple[PackedBatches, PackedBatches]:
     """Return the batches of both splits, of `batch_crystals` crystals on average.
 
-    Rows are a multiple of `ROW_SHARES` and of the `n_parts` devices that share them, so
+    No more than hold all crystals of the training split. Rows are a multiple of
+    `ROW_SHARES` and of the `n_parts` devices that share them, so
     that the same run fits any 1, 2, 4 or 8 of them.
     """
     length, seed = config.data.row_length, config.seed
@@ -284,6 +285,14 @@ def make_batches(
     wanted = config.data.batch_crystals * single.n_rows / single.n_crystals
     multiple = math.lcm(*ROW_SHARES, n_parts)
     rows = max(1, round(wanted / multiple)) * multiple
+    filled = -(-single.n_rows // multiple) * multiple
+    if filled < rows:
+        rows = filled
+        if jax.process_index() == 0:
+            print(
+                f"note: the batch shrinks from {config.data.batch_crystals:,} to "
+                f"{single.n_crystals:,} crystals, all of the training split"
+            )
     return (
         PackedBatches(train, rows=rows, row_length=length, seed=seed),
         # Shuffled, so that a capped evaluation sees a fair sample; by a fixed seed, so

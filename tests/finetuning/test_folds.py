@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from sklearn.model_selection import KFold
+from sklearn.model_selection import KFold, StratifiedKFold
 
 from cloud_jax.finetuning.folds import (
     Fold,
@@ -232,3 +232,39 @@ def test_folds_whose_training_rows_are_all_twins_are_refused(sentences):
     rows, held_out = np.array([0, 1, 3]), np.array([2, 4])
     with pytest.raises(FoldError, match=r"member s\.1: . of 3 .* config\.folds\.exclu"):
         without_twins(rows, held_out, sentences, name="member s.1")
+
+
+def test_a_group_is_on_one_side_of_training_validation_and_test():
+    rng = np.random.default_rng(0)
+    groups = [f"g{i}" for i in rng.integers(0, 30, 120)]
+    folds = folds_from_k(120, 5, 0, groups)
+    for fold in folds:
+        members = [
+            validation_rows(
+                fold,
+                protocol="strict",
+                fraction=0.2,
+                seed=0,
+                member=member,
+                groups=groups,
+            )
+            for member in range(3)
+        ]
+        tested = {groups[i] for i in fold.test}
+        for train, validation in members:
+            sides = [{groups[i] for i in rows} for rows in (train, validation)]
+            assert not sides[0] & sides[1]
+            assert not (sides[0] | sides[1]) & tested
+            assert len(validation) == round(0.2 * len(fold.train))
+        assert not np.intersect1d(members[0][1], members[1][1]).size
+
+
+def test_folds_of_classes_are_those_of_matbench():
+    classes = np.arange(100) % 4 == 0
+    splits = StratifiedKFold(5, shuffle=True, random_state=18012019)
+    expected = [test.tolist() for _, test in splits.split(classes, classes)]
+    folds = folds_from_k(100, 5, 18012019, classes=classes)
+    assert [fold.test.tolist() for fold in folds] == expected
+    assert {classes[fold.test].sum() for fold in folds} == {5}
+    grouped = folds_from_k(100, 5, 0, [str(i // 2) for i in range(100)], classes)
+    assert all(len({i // 2 for i in fold.test}) * 2 == 20 for fold in grouped)
