@@ -1,27 +1,56 @@
 """CLOUD in JAX: a physics-informed foundation model for crystals.
 
-Begin with `cloud_jax.load().predict(structures)`, which asks the model in the package.
+Begin with `cloud_jax.predict_structure("quartz.cif")`, or with
+`cloud_jax.load("thermal").predict(structures)` for many; both ask the model in the
+package.
 Importing this package takes no time: it loads neither jax nor any other large package.
 `cloud_jax.scope` turns structures into symmetry sentences; docs/design.md draws the
 other rooms.
 """
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cloud_jax.inference.predictor import load
+    from cloud_jax import scope
+    from cloud_jax.inference.predictor import (
+        Predictor,
+        from_pretrained,
+        load,
+        predict_structure,
+    )
+    from cloud_jax.inference.properties import PredictionError
+    from cloud_jax.models.folder import ModelFolderError
 
-__all__ = ["__version__", "load"]
+__all__ = [
+    "ModelFolderError",
+    "PredictionError",
+    "Predictor",
+    "__version__",
+    "from_pretrained",
+    "load",
+    "predict_structure",
+    "scope",
+]
 __version__ = "0.1.0"
 
+_MODULES = {
+    "ModelFolderError": "models.folder",
+    "PredictionError": "inference.properties",
+    "Predictor": "inference.predictor",
+    "from_pretrained": "inference.predictor",
+    "load": "inference.predictor",
+    "predict_structure": "inference.predictor",
+}
 
-def __getattr__(name: str):
-    if name != "load":
+
+def __getattr__(name: str) -> Any:
+    if name == "scope":
+        return import_module("cloud_jax.scope")
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from cloud_jax.inference.predictor import load
-
-    return load
+    return getattr(import_module(f"cloud_jax.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*globals(), *__all__})

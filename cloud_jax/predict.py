@@ -4,8 +4,8 @@
     cloud-jax predict --checkpoint runs/mine cifs/ --output predictions.csv
 
 Rows go to --output (or to standard output), in the order of the files: id, formula,
-property, temperature_k, value, unit, basis, std, lower, upper, flags. Rejected crystals
-are listed beside it, in X.rejects.csv.
+property, temperature_k, value, unit, basis, spread, lower, upper, notes. Rejected
+crystals are listed beside it, in X.rejects.csv.
 """
 
 import argparse
@@ -28,8 +28,9 @@ internal_energy and helmholtz (both with the zero-point energy), debye_temperatu
 the Debye solid with the same C_v at T), and zero_point_energy once per crystal.
 Energies are in kJ; values have five significant digits.
 
-std is the spread over the members of the ensemble; lower and upper bound the interval
-that held the stated share of the calibration rows. flags say what is unusual:
+spread is the standard deviation over the members of the ensemble; lower and upper bound
+the interval that held the stated share of the calibration rows. notes say what is
+unusual:
   {flags}
       how the file was read; `cloud-jax scope FILE` says it in words
   unseen_space_group, unseen_element:X, unseen_wyckoff:X, unseen_count:X,

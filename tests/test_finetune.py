@@ -147,7 +147,7 @@ def test_predictions_keep_ids_and_order(place, whole):
         assert (row["target"], row["unit"]) == ("y", "ln K")
         true = float(table[row["id"]]["y"])
         assert float(row["true"]) == pytest.approx(true, rel=1e-8)
-        assert float(row["std"]) > 0
+        assert float(row["spread"]) > 0
     errors = [abs(float(row["true"]) - float(row["predicted"])) for row in rows]
     found = json.loads((whole / "results.json").read_text())["ensemble"]["y"]["mae"]
     assert found["mean"] == pytest.approx(np.mean(errors), rel=1e-6)
@@ -157,7 +157,10 @@ def test_the_model_folder_predicts_what_the_run_predicted(whole):
     rows = read(whole / "predictions.csv")
     structures = [crystals(40)[int(row["id"][2:])][1] for row in rows]
     frame = cloud_jax.load(whole).predict(structures)
-    for column, name, rtol in (("value", "predicted", 1e-5), ("std", "std", 1e-3)):
+    for column, name, rtol in (
+        ("value", "predicted", 1e-5),
+        ("spread", "spread", 1e-3),
+    ):
         expected = [float(row[name]) for row in rows]
         np.testing.assert_allclose(frame[column], expected, rtol=rtol)
     assert set(frame.unit) == {"ln K"}
@@ -191,7 +194,7 @@ def test_a_law_on_random_folds_from_scratch(command, place):
     assert results["hashes"].keys() == {"table", "vocabulary"}
     rows = read(place / "law" / "predictions.csv")
     assert sorted({row["id"] for row in rows}) == sorted(f"x-{i}" for i in range(41))
-    assert {row["std"] for row in rows} == {"nan"}
+    assert {row["spread"] for row in rows} == {"nan"}
 
     model = load_model(place / "law")
     assert model.description["calibration"]["targets"].keys() == {"u"}
@@ -207,7 +210,7 @@ def test_a_law_on_random_folds_from_scratch(command, place):
         # Of two members one had the row in training and the other predicted it: it
         # lies a standard deviation / sqrt(2) from their mean.
         away = abs(row.value - predicted[f"x-{i}"])
-        assert away == pytest.approx(row.std / 2**0.5, abs=1e-5 * row.value)
+        assert away == pytest.approx(row.spread / 2**0.5, abs=1e-5 * row.value)
 
 
 def test_a_finished_run_says_so_and_other_settings_are_refused(command, whole, capsys):

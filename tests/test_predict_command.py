@@ -140,7 +140,7 @@ def test_files_hold_the_same_numbers_with_five_significant_digits(
     frame = load(model).predict(words[:2], temperature_k=[0, 4, 300], ids=["0", "1"])
     objects = [json.loads(line) for line in lines.read_text().splitlines()]
     listed = [one for crystal in objects for one in crystal["properties"]]
-    for name in ("value", "std", "lower", "upper"):
+    for name in ("value", "spread", "lower", "upper"):
         five_digits = [float(f"{value:.5g}") for value in frame[name]]
         assert [row[name] for row in rows] == [f"{value:.15g}" for value in five_digits]
         assert [number for one in listed for number in one[name]] == five_digits
@@ -158,7 +158,7 @@ def test_plot_and_vectors(model, cifs, tmp_path):
     assert plot.stat().st_size > 10_000
     table = pq.read_table(vectors)
     assert table.column_names == [
-        "id", "sentence", "space_group", "flags", "embedding",
+        "id", "sentence", "space_group", "notes", "embedding",
     ]  # fmt: skip
     assert (len(table), len(table["embedding"][0])) == (16, 16)
     assert len(read(tmp_path / "x.rejects.csv")) == 2

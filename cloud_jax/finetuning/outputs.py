@@ -31,7 +31,7 @@ from cloud_jax.models.folder import encoder_fields, save_model
 from cloud_jax.models.seen import pack_sentences
 from cloud_jax.training.startup import StartUp
 
-COLUMNS = ("fold", "id", "target", "unit", "true", "predicted", "std")
+COLUMNS = ("fold", "id", "target", "unit", "true", "predicted", "spread")
 COLUMNS += ("space_group", "volume_a3")
 
 

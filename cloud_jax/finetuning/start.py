@@ -21,6 +21,7 @@ from cloud_jax.models.folder import (
     encoder_config,
     load_model,
 )
+from cloud_jax.models.hub import locate
 from cloud_jax.models.kernels import choose_kernels
 from cloud_jax.scope import Vocabulary, build_vocabulary
 from cloud_jax.scope.vocabulary_file import load_vocabulary
@@ -88,7 +89,7 @@ def from_checkpoint(config: Any, changes: dict[str, Any]) -> Start:
     Raises:
         ValueError: the model is of another dialect, or damaged.
     """
-    model = load_model(config.model.checkpoint)
+    model = load_model(locate(config.model.checkpoint))
     found = model.description["dialect"]
     if found != config.data.dialect:
         raise ValueError(

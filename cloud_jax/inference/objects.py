@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -11,6 +11,59 @@ from cloud_jax.scope import Cell, Rejection
 from cloud_jax.structures.columns import ID_COLUMNS, STRUCTURE_COLUMNS
 from cloud_jax.structures.structure_json import read_json
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class PymatgenStructure(Protocol):
+    """What is read of pymatgen's `Structure` and `IStructure`."""
+
+    @property
+    def lattice(self) -> Any:
+        """Return the lattice."""
+
+    @property
+    def frac_coords(self) -> Any:
+        """Return the fractional coordinates."""
+
+
+class AseAtoms(Protocol):
+    """What is read of ASE's `Atoms`."""
+
+    @property
+    def numbers(self) -> Any:
+        """Return the atomic numbers."""
+
+    @property
+    def pbc(self) -> Any:
+        """Return along which axes the cell repeats."""
+
+    def get_positions(self) -> Any:
+        """Return the positions, in angstrom."""
+
+
+class JarvisAtoms(Protocol):
+    """What is read of JARVIS's `Atoms`."""
+
+    lattice_mat: Any
+    coords: Any
+    elements: Any
+    cartesian: Any
+
+
+StructureLike: TypeAlias = (
+    Cell
+    | PymatgenStructure
+    | AseAtoms
+    | JarvisAtoms
+    | dict[str, Any]
+    | str
+    | bytes
+    | os.PathLike[str]
+)
+Structures: TypeAlias = (
+    "StructureLike | Iterable[StructureLike | None] | pd.Series[Any] | pd.DataFrame"
+)
 ACCEPTED = (
     "expected a pymatgen Structure, an ASE or JARVIS Atoms, a cloud_jax.scope.Cell, a "
     "dictionary of one of these, the text of a structure file, a path, or a list, "

@@ -78,7 +78,7 @@ def write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
 def write_vectors(
     file: IO[bytes], crystals: Sequence[Crystal], states: Float[np.ndarray, "N D"]
 ) -> None:
-    """Write [CLS] vectors as Parquet: id, sentence, space group, flags, embedding."""
+    """Write [CLS] vectors as Parquet: id, sentence, space group, notes, embedding."""
     try:
         import pyarrow as pa
         from pyarrow import parquet
@@ -93,7 +93,7 @@ def write_vectors(
             "id": pa.array([c.id for c in crystals], pa.string()),
             "sentence": pa.array([c.sentence for c in crystals], pa.string()),
             "space_group": pa.array([c.space_group for c in crystals], pa.int16()),
-            "flags": pa.array([";".join(c.flags) for c in crystals], pa.string()),
+            "notes": pa.array([";".join(c.flags) for c in crystals], pa.string()),
             "embedding": pa.FixedSizeListArray.from_arrays(
                 pa.array(states.astype(np.float32).ravel()), width
             ),

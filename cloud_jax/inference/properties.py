@@ -42,11 +42,11 @@ class PropertyValues(NamedTuple):
 
     Attributes:
         property: its name.
-        unit: of value, std, lower and upper.
+        unit: of value, spread, lower and upper.
         basis: the amount that values refer to; empty where there is none.
         temperature_k: [T]; a single NaN where the property has no temperature.
         value: mean over the members.
-        std: standard deviation over the members; NaN where there is one member.
+        spread: standard deviation over the members; NaN where there is one member.
         lower: end of the interval, NaN where the model has none.
         upper: end of the interval.
         digits: significant digits of the numbers in files; more where a small number
@@ -58,7 +58,7 @@ class PropertyValues(NamedTuple):
     basis: str
     temperature_k: Float[np.ndarray, " T"]
     value: Float[np.ndarray, "N T"]
-    std: Float[np.ndarray, "N T"]
+    spread: Float[np.ndarray, "N T"]
     lower: Float[np.ndarray, "N T"]
     upper: Float[np.ndarray, "N T"]
     digits: int = 5
@@ -265,7 +265,7 @@ def _in_basis(
         name: of the property.
         request: with the basis.
         crystals: N of them.
-        per_atom: value, std, lower and upper per mol of atoms, in the law's unit.
+        per_atom: value, spread, lower and upper per mol of atoms, in the law's unit.
     """
     if not is_extensive(name):
         return PropertyValues(name, UNITS[name], "", request.temperature_k, *per_atom)

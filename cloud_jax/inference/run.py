@@ -164,7 +164,7 @@ def _summary(
     )
     if outside:
         counts = ", ".join(f"{flag} {count:,}" for flag, count in outside.most_common())
-        lines.append(f"warning: outside the training rows (column flags): {counts}")
+        lines.append(f"warning: outside the training rows (column notes): {counts}")
     if rejects:
         where = f", see {_rejects_file(beside)}" if beside else ""
         lines.append(f"warning: {len(rejects):,} of {n:,} rejected{where}")

@@ -11,10 +11,10 @@ from cloud_jax.inference.crystals import Crystal
 from cloud_jax.inference.properties import PredictionError, PropertyValues
 
 COLUMNS = (
-    "id", "formula", "property", "temperature_k", "value", "unit", "basis", "std",
-    "lower", "upper", "flags",
+    "id", "formula", "property", "temperature_k", "value", "unit", "basis", "spread",
+    "lower", "upper", "notes",
 )  # fmt: skip
-_NUMBERS = ("value", "std", "lower", "upper")
+_NUMBERS = ("value", "spread", "lower", "upper")
 
 
 def rows(
@@ -87,14 +87,14 @@ def wide_rows(
                 )
             column[:, at] = getattr(one, name)
     described = _per_crystal(crystals, len(kelvin))
-    flags = described.pop("flags")
+    notes = described.pop("notes")
     bases = ";".join(dict.fromkeys(one.basis for one in properties if one.basis))
     return {
         **described,
         "temperature_k": np.tile(kelvin, len(crystals)),
-        "basis": np.full(len(flags), bases, dtype=object),
+        "basis": np.full(len(notes), bases, dtype=object),
         **{name: column.ravel() for name, column in numbers.items()},
-        "flags": flags,
+        "notes": notes,
     }
 
 
@@ -108,7 +108,7 @@ def _per_crystal(crystals: Sequence[Crystal], n: int) -> dict[str, np.ndarray]:
     texts = {
         "id": [crystal.id for crystal in crystals],
         "formula": [crystal.formula_text for crystal in crystals],
-        "flags": [";".join(crystal.flags) for crystal in crystals],
+        "notes": [";".join(crystal.flags) for crystal in crystals],
     }
     return {
         name: np.repeat(np.array(values, dtype=object), n)
@@ -130,7 +130,7 @@ def objects(
             "space_group": crystal.space_group,
             "formula": crystal.formula_text,
             "n_atoms": crystal.n_atoms,
-            "flags": list(crystal.flags),
+            "notes": list(crystal.flags),
             "properties": [
                 {
                     "property": one.property,

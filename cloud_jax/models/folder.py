@@ -13,6 +13,7 @@ fine-tuning and `cloud-jax import-hf` write it; fine-tuning and prediction read 
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -117,7 +118,7 @@ def save_model(
     partial.rename(directory)
 
 
-def find_model(directory: Path) -> Path:
+def find_model(directory: str | os.PathLike[str]) -> Path:
     """Return `directory` if it is a model folder, else its subfolder `model`.
 
     Raises:
@@ -134,11 +135,12 @@ def find_model(directory: Path) -> Path:
     raise ModelFolderError(
         f"{directory} is not a model folder: {DESCRIPTION} is neither there nor in "
         f"{directory / 'model'} ({found}). Give the work directory of a finished "
-        "pretraining or fine-tuning run, or the output of `cloud-jax import-hf`"
+        "pretraining or fine-tuning run, the output of `cloud-jax import-hf`, "
+        "`thermal` or `encoder` of the package, or OWNER/NAME of the Hugging Face Hub"
     )
 
 
-def load_model(directory: Path) -> Model:
+def load_model(directory: str | os.PathLike[str]) -> Model:
     """Return the model in a model folder, or in the one of a work directory.
 
     Raises:

@@ -3,6 +3,7 @@ import json
 from importlib import resources
 
 import numpy as np
+import pandas as pd
 import pytest
 from property_model import CV, REGRESSION, write_model
 from pymatgen.core import Lattice, Structure
@@ -51,8 +52,8 @@ def test_every_form_of_a_structure_gives_the_same_rows(predictor, tmp_path):
 def test_columns_say_what_a_number_is(predictor):
     frame = predictor.predict(IRON, temperature_k=[0, 300])
     assert list(frame.columns) == [
-        "id", "formula", "property", "temperature_k", "value", "unit", "basis", "std",
-        "lower", "upper", "flags",
+        "id", "formula", "property", "temperature_k", "value", "unit", "basis",
+        "spread", "lower", "upper", "notes",
     ]  # fmt: skip
     units = frame.groupby("property", sort=False)[["unit", "basis"]].first()
     capacity = {"unit": "J/(mol K)", "basis": "formula"}
@@ -82,8 +83,8 @@ def test_a_wide_table_has_a_row_per_crystal_and_temperature(predictor):
     assert wide["formula"].tolist() == ["Fe"] * 3 + ["NaCl"] * 3
     assert wide["temperature_k"].tolist() == kelvin * 2
     assert set(wide["basis"]) == {"atom"}
-    assert wide.columns[-1] == "flags"
-    for column, name in (("value", ""), ("std", "_std"), ("upper", "_upper")):
+    assert wide.columns[-1] == "notes"
+    for column, name in (("value", ""), ("spread", "_spread"), ("upper", "_upper")):
         of = long[long["property"] == "internal_energy"]
         found = wide[f"internal_energy{name}_kj_per_mol"]
         assert found.tolist() == of[column].tolist()
@@ -115,7 +116,7 @@ def test_a_crystal_alone_or_in_a_batch_has_the_same_prediction_to_the_bit(
     arguments = {"temperature_k": [5, 40, 300]}
     together = predictor.predict(prototypes, **arguments)
     assert together["id"].unique().tolist() == [str(i) for i in range(60)]
-    columns = ["value", "std", "lower", "upper"]
+    columns = ["value", "spread", "lower", "upper"]
     for i in range(0, 60, 6):
         alone = predictor.predict([prototypes[i]], **arguments)[columns]
         batch = together.loc[together["id"] == str(i), columns]
@@ -168,12 +169,12 @@ def test_flags_name_what_training_did_not_cover(tmp_path):
     iron = IRON.copy()
     iron.add_oxidation_state_by_element({"Fe": 2})
     frame = predictor.predict([SALT, alloy, iron], temperature_k=300)
-    flags = frame.groupby("id")["flags"].first()
-    assert flags["0"] == ""
-    assert "disordered" in flags["1"]
-    assert "unseen_element:K" in flags["1"]
-    assert flags["2"].startswith("decorated;unseen_space_group;unseen_wyckoff:2a")
-    assert flags["2"].endswith("unseen_element:Fe")
+    notes = frame.groupby("id").notes.first()
+    assert notes["0"] == ""
+    assert "disordered" in notes["1"]
+    assert "unseen_element:K" in notes["1"]
+    assert notes["2"].startswith("decorated;unseen_space_group;unseen_wyckoff:2a")
+    assert notes["2"].endswith("unseen_element:Fe")
 
 
 def test_embeddings_of_an_encoder_and_of_an_ensembles_first_member(tmp_path):
@@ -221,3 +222,11 @@ def test_many_items_go_to_workers_with_the_same_result(monkeypatch, prototypes):
     assert isinstance(results[20], Reject)
     assert results[20].id == "20"
     assert sum(counts) == 22
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_every_column_is_an_attribute_of_the_frame(predictor, wide):
+    frame = predictor.predict(SALT, temperature_k=300, wide=wide)
+    assert not set(frame.columns) & set(dir(pd.DataFrame))
+    for name in frame.columns:
+        pd.testing.assert_series_equal(getattr(frame, name), frame[name])

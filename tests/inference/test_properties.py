@@ -50,7 +50,7 @@ def test_a_value_is_the_mean_of_the_members_property_and_its_interval_scales_the
         ends = [mean, *(members(np.exp(s)).mean(axis=1) for s in (-0.1, 0.1))]
         np.testing.assert_allclose(estimate.value, mean, **near)
         spread = members(1).std(axis=1, ddof=1)
-        np.testing.assert_allclose(estimate.std, spread, **near)
+        np.testing.assert_allclose(estimate.spread, spread, **near)
         np.testing.assert_allclose(estimate.lower, np.min(ends, axis=0), **near)
         np.testing.assert_allclose(estimate.upper, np.max(ends, axis=0), **near)
     assert (all_properties["heat_capacity"].value[:, 0] == 0).all()
@@ -70,12 +70,12 @@ def test_thermodynamic_identities_hold_for_the_means():
 def test_at_0_k_only_the_zero_point_energy_is_left():
     properties = found(temperature_k=(300, 0))
     for name in ("heat_capacity", "entropy", "enthalpy", "gibbs_energy"):
-        for column in ("value", "std", "lower", "upper"):
+        for column in ("value", "spread", "lower", "upper"):
             assert (getattr(properties[name], column)[:, 1] == 0).all()
     ground = properties["zero_point_energy"]
     assert np.isnan(ground.temperature_k).tolist() == [True]
     for name in ("internal_energy", "helmholtz"):
-        for column in ("value", "std", "lower", "upper"):
+        for column in ("value", "spread", "lower", "upper"):
             at_0_k = getattr(properties[name], column)[:, 1:]
             np.testing.assert_allclose(getattr(ground, column), at_0_k, rtol=1e-12)
 
@@ -123,7 +123,7 @@ def test_without_calibration_or_with_one_member_the_columns_are_empty():
     bare = PHYSICS | {"members": 1, "calibration": None}
     for estimate in found(bare, RAW[:, :1]).values():
         assert np.isfinite(estimate.value).all()
-        for column in (estimate.std, estimate.lower, estimate.upper):
+        for column in (estimate.spread, estimate.lower, estimate.upper):
             assert np.isnan(column).all()
 
 
@@ -145,7 +145,7 @@ def test_regression_is_scaled_back_and_its_interval_is_in_the_unit():
     np.testing.assert_allclose(capacity.value[:, 0], [50 + 30 * 0.25, 50])
     np.testing.assert_allclose(capacity.upper - capacity.value, 0.1)
     np.testing.assert_allclose(gap.value[:, 0], [2.125, 2.0])
-    np.testing.assert_allclose(gap.std[:, 0], [0.25 / 2**0.5, 1 / 2**0.5])
+    np.testing.assert_allclose(gap.spread[:, 0], [0.25 / 2**0.5, 1 / 2**0.5])
     assert np.isnan(gap.lower).all()
     assert capacity.temperature_k == [300]
     assert np.isnan(gap.temperature_k).all()

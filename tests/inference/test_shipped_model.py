@@ -23,7 +23,7 @@ def test_quartz_is_near_its_measured_heat_capacity():
     # within 1 % of C_v here.
     assert row.value == pytest.approx(44.59, rel=0.05)
     assert row.lower < 44.59 < row.upper
-    assert row["flags"] == ""
+    assert row.notes == ""
 
 
 def test_weights_are_small_and_their_card_is_complete():

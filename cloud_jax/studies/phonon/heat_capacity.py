@@ -102,7 +102,7 @@ def heat_capacity_curves(
         kelvin: temperatures.
 
     Returns:
-        {name: `value`, `lower`, `upper` and `flags` by temperature}.
+        {name: `value`, `lower`, `upper` and `notes` by temperature}.
 
     Raises:
         PredictionError: the model has no law.
@@ -114,7 +114,7 @@ def heat_capacity_curves(
         basis="formula",
     )
     found = found[found["property"] == "heat_capacity"].set_index("id")
-    columns = ["value", "lower", "upper", "flags"]
+    columns = ["value", "lower", "upper", "notes"]
     return {name: found.loc[name].set_index("temperature_k")[columns] for name in names}
 
 
@@ -197,7 +197,7 @@ def compare_heat_capacities(
     found = {
         label: {
             name: compare_measured(curves[name], *points[name])
-            | {"flags": curves[name]["flags"].iloc[0], "role": roles[label][name]}
+            | {"notes": curves[name]["notes"].iloc[0], "role": roles[label][name]}
             for name in points
         }
         for label, curves in models.items()

@@ -143,7 +143,7 @@ def _predict_cells(
 
 def in_joules(frame: pd.DataFrame) -> pd.DataFrame:
     """Return predictions with energies in J, as the labels are, instead of kJ."""
-    columns = ["value", "std", "lower", "upper"]
+    columns = ["value", "spread", "lower", "upper"]
     factor = np.where(frame["unit"].str.startswith("kJ"), 1000.0, 1.0)
     return frame.assign(
         unit=frame["unit"].str.removeprefix("k"),

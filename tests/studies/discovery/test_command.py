@@ -33,7 +33,7 @@ SUMMARY = (
     "material_id,formula,e_form_per_atom_wbm,e_form_per_atom_mp2020_corrected,"
     "e_above_hull_wbm,e_above_hull_mp2020_corrected_ppd_mp,unique_prototype"
 )
-RUN = "fold,id,target,unit,true,predicted,std,space_group,volume_a3"
+RUN = "fold,id,target,unit,true,predicted,spread,space_group,volume_a3"
 
 
 def text_of(header, rows):

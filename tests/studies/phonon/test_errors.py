@@ -22,7 +22,7 @@ from cloud_jax.studies.phonon.figures_errors import (
     volume_plot,
 )
 
-HEADER = "fold,id,target,unit,true,predicted,std,space_group,volume_a3\n"
+HEADER = "fold,id,target,unit,true,predicted,spread,space_group,volume_a3\n"
 
 
 def run(label="ours", n=100, seed=0, **fields):
@@ -66,7 +66,7 @@ def test_rows_without_a_label_have_no_error(tmp_path):
 
 def test_predictions_of_an_older_run_have_no_space_groups(tmp_path):
     path = tmp_path / "predictions.csv"
-    path.write_text("fold,id,target,unit,true,predicted,std\nsplit,a,y,,1,2,nan\n")
+    path.write_text("fold,id,target,unit,true,predicted,spread\nsplit,a,y,,1,2,nan\n")
     (found,) = read_errors(path, "ours").values()
     assert (found.unit, found.space_group.tolist()) == ("", [0])
     assert np.isnan(found.volume_a3).all()
