@@ -9,16 +9,16 @@ import what is heavy when they execute, so that `--help` is instant.
 import argparse
 import enum
 import os
-import re
-import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import NamedTuple
 
 from cloud_jax import __version__
+from cloud_jax.arguments import Parser
+from cloud_jax.files import reason
 
 
 class Exit(enum.IntEnum):
@@ -59,64 +59,104 @@ class Command(NamedTuple):
         module: that holds it.
         summary: a line for the list of commands.
         extra: of the package (`pip install "cloud-jax[EXTRA]"`) that it needs.
+        example: of its use in a clone of the repository.
     """
 
     module: str
     summary: str
     extra: str = ""
+    example: str = ""
 
 
 COMMANDS = {
-    "scope": Command("cloud_jax.scope.command", "print the sentence of a crystal"),
-    "predict": Command("cloud_jax.predict", "predict properties of crystals"),
+    "scope": Command(
+        "cloud_jax.scope.command",
+        "print the sentence of a crystal",
+        example="cloud-jax scope examples/quartz.cif",
+    ),
+    "predict": Command(
+        "cloud_jax.predict",
+        "predict properties of crystals",
+        example="cloud-jax predict examples/quartz.cif --temperature 0:1000:10 "
+        "--plot quartz.png",
+    ),
     "datasets": Command(
-        "cloud_jax.datasets.command", "list or download public data", "preprocess"
+        "cloud_jax.datasets.command",
+        "list or download public data",
+        "preprocess",
+        example="cloud-jax datasets matbench:phonons",
     ),
     "preprocess": Command(
         "cloud_jax.preprocess.command",
         "turn structures into token shards",
         "preprocess",
+        example="cloud-jax preprocess cif:examples --output datasets/examples",
     ),
     "pretrain": Command(
-        "cloud_jax.pretrain", "train an encoder on token shards", "train"
+        "cloud_jax.pretrain",
+        "train an encoder on token shards",
+        "train",
+        example="cloud-jax pretrain --config configs/quickstart.py",
     ),
     "finetune": Command(
-        "cloud_jax.finetune", "train on a table of labelled crystals", "train"
+        "cloud_jax.finetune",
+        "train on a table of labelled crystals",
+        "train",
+        example="cloud-jax finetune my.csv --target band_gap --unit eV",
     ),
-    "search": Command("cloud_jax.search", "search settings of fine-tuning", "search"),
+    "search": Command(
+        "cloud_jax.search",
+        "search settings of fine-tuning",
+        "search",
+        example="cloud-jax search --config configs/matbench.py:jdft2d --trials 20",
+    ),
     "import-hf": Command(
-        "cloud_jax.import_hf", "convert a Hugging Face BERT checkpoint"
+        "cloud_jax.import_hf",
+        "convert a Hugging Face BERT checkpoint",
+        example="cloud-jax import-hf RELEASE --output models/released",
     ),
     "study attention": Command(
         "cloud_jax.studies.attention.command",
         "measure what [CLS] attends to",
         "report",
+        example="cloud-jax study attention examples/quartz.cif --output runs/attention",
     ),
     "study discovery": Command(
         "cloud_jax.studies.discovery.command",
         "score a model on MatBench Discovery",
         "report",
+        example="cloud-jax study discovery runs/discovery",
     ),
     "study leaderboard": Command(
         "cloud_jax.studies.leaderboard",
         "merge runs into MatBench's results file",
         "report",
+        example="cloud-jax study leaderboard runs/matbench_phonons",
     ),
     "study phonon": Command(
         "cloud_jax.studies.phonon.command",
         "compare heat capacity and energy with the paper",
         "report",
+        example="cloud-jax study phonon runs/thermal",
     ),
     "study potentials": Command(
         "cloud_jax.studies.potentials.command",
         "compare heat capacity with universal potentials",
         "report",
+        example="cloud-jax study potentials "
+        "alexandria-binary-pbe-phonon-2025.1.json.gz",
     ),
     "study report": Command(
-        "cloud_jax.studies.report.command", "gather finished runs on one page", "report"
+        "cloud_jax.studies.report.command",
+        "gather finished runs on one page",
+        "report",
+        example="cloud-jax study report runs --output report.html",
     ),
     "study scaling": Command(
-        "cloud_jax.studies.scaling.command", "fit the scaling law of a corpus", "report"
+        "cloud_jax.studies.scaling.command",
+        "fit the scaling law of a corpus",
+        "report",
+        example="cloud-jax study scaling run --config configs/scaling.py",
     ),
 }
 
@@ -158,29 +198,27 @@ def _missing(name: str, error: ModuleNotFoundError) -> int:
 
 def overview() -> argparse.ArgumentParser:
     """Return the parser of `cloud-jax` itself, which knows the names alone."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="cloud-jax",
+        example="cloud-jax predict examples/quartz.cif --temperature 300",
         description="CLOUD: a language model of crystals. `cloud-jax COMMAND --help` "
         "describes a command.",
         epilog=EXIT_CODES,
-        formatter_class=_formatter,
     )
     version = f"cloud-jax {__version__}"
-    parser.add_argument("--version", action="version", version=version)
+    parser.add_argument(
+        "--version", action="version", version=version, help="Print the version."
+    )
     parser.set_defaults(parser=parser)
     _add_commands(parser)
     return parser
-
-
-def _formatter(prog: str) -> argparse.HelpFormatter:
-    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30)
 
 
 def complete() -> None:
     """Answer the shell that asks what may follow on the command line."""
     import argcomplete
 
-    parser = argparse.ArgumentParser(prog="cloud-jax")
+    parser = Parser(prog="cloud-jax")
     for name, child in _add_commands(parser).items():
         with suppress(ModuleNotFoundError):  # its extra is not installed
             import_module(COMMANDS[name].module).configure(child)
@@ -193,15 +231,15 @@ def _add_commands(
     """Add a parser per command, `study X` below `study`; return them by name."""
     level = parser.add_subparsers(title="commands", metavar="COMMAND")
     study, parsers = None, {}
-    for name, (_, summary, _) in COMMANDS.items():
+    for name, command in COMMANDS.items():
         if name.startswith("study "):
             if study is None:
                 group = level.add_parser("study", help="reproduce the paper's evidence")
                 group.set_defaults(parser=group)
                 study = group.add_subparsers(title="studies", metavar="STUDY")
-            parsers[name] = study.add_parser(name.split()[1], help=summary)
+            parsers[name] = study.add_parser(name.split()[1], help=command.summary)
         else:
-            parsers[name] = level.add_parser(name, help=summary)
+            parsers[name] = level.add_parser(name, help=command.summary)
     return parsers
 
 
@@ -228,13 +266,9 @@ def run_command(
         settings: whether `--config.KEY=VALUE` arguments follow; they are put in
             `arguments.overrides`.
     """
-    parser = argparse.ArgumentParser(
-        prog=f"cloud-jax {name}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog=f"cloud-jax {name}", example=COMMANDS[name].example)
     parser.add_argument(
-        "--quiet", action="store_true", help="show no progress and no notes"
+        "--quiet", action="store_true", help="Show no progress and no notes."
     )
     argv = [_hyphenated(word) for word in (sys.argv[1:] if argv is None else argv)]
     try:
@@ -260,24 +294,8 @@ def run_command(
     except ModuleNotFoundError as error:
         return _missing(name, error)
     except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {reason(error)}", file=sys.stderr)
         return getattr(error, "exit_code", Exit.FAILED)
-
-
-def command_line(words: Iterable[str]) -> str:
-    """Return a command that can be pasted into a shell, each word quoted if it must be.
-
-    `--flag=` stays outside the quotes, and what holds single quotes is put in double
-    ones where that is safe, as a person would type it.
-    """
-    return " ".join(map(_quoted, words))
-
-
-def _quoted(word: str) -> str:
-    flag, value = re.fullmatch(r"(?s)(--?[\w.-]+=|)(.*)", word).groups()
-    if "'" in value and not re.search(r'["$`\\!]', value):
-        return f'{flag}"{value}"'
-    return flag + (shlex.quote(value) if value or not flag else "")
 
 
 @contextmanager
@@ -312,9 +330,11 @@ def parse_settings(
         [word for word in words if not word.startswith("--config.")]
     )
     if unknown:
-        parser.error(
-            f"unknown argument {unknown[0]}; settings are given as --config.KEY=VALUE"
-        )
+        from cloud_jax.config import near_setting
+
+        key, equals, value = unknown[0].lstrip("-").partition("=")
+        near = near_setting(key, parser.epilog or "")
+        parser.refuse(unknown[0], near and f"--config.{near}{equals}{value}")
     arguments.overrides = overrides
     return arguments
 

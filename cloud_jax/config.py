@@ -8,18 +8,28 @@ bare AttributeError that does not look into other groups, and it checks no range
 """
 
 import ast
-import difflib
 import importlib.util
 import inspect
 import re
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from cloud_jax.arguments import command_line, nearest
 from cloud_jax.config_rules import RULES
+from cloud_jax.setting_names import nearest_key
+
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    str: "a text",
+    tuple: "several values in brackets",
+}
+_SETTING = re.compile(r"(?m)^    c\.([\w.]+) = (.*?)(?:  # (.*))?$")
 
 
 class ConfigError(ValueError):
@@ -200,6 +210,10 @@ def load_config(
     file, task = split_task(path)
     config = call_config_function(path, "get_config")
     if difference := _unlike(config, kind()):
+        for command, other in {"pretrain": pretraining, "finetune": finetuning}.items():
+            if not _unlike(config, other()):
+                words = command_line(["cloud-jax", command, "--config", path])
+                raise ConfigError(f"--config: {file} is for another command: {words}")
         raise ConfigError(
             f"--config: get_config() of {file} must return the ConfigDict of "
             f"cloud_jax.config.{kind.__name__}() with some values changed; "
@@ -255,10 +269,15 @@ def call_config_function(path: str, name: str, example: str = "") -> Any:
     """
     file, task = split_task(path)
     if not file.is_file():
-        near = _nearest(file.stem, [found.stem for found in file.parent.glob("*.py")])
+        near = nearest(file.stem, (f.stem for f in file.parent.glob("*.py")), 0.45)
         hint = f"; did you mean {file.with_name(near)}.py?" if near else ""
         raise ConfigError(f"--config: no file {file}{hint}")
     spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None:
+        raise ConfigError(
+            f"--config: {file}: found a file in {file.suffix or 'no suffix'}, expected "
+            "a Python file (.py) that defines get_config(), such as those in configs/"
+        )
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -285,17 +304,12 @@ def _check_task(file: Path, task: str, tasks: list[str]) -> None:
         return
     if not tasks:
         raise ConfigError(f"--config: {file} has no tasks; found the task {task!r}")
-    if near := _nearest(task, tasks):
+    if near := nearest(task, tasks, 0.45):
         hint = f"did you mean --config={file}:{near}?"
     else:
         hint = f"give one as in --config={file}:{tasks[0]}."
     what = f"no task {task!r}" if task else "the task is missing"
     raise ConfigError(f"--config: {file}: {what}; {hint} Tasks: {', '.join(tasks)}")
-
-
-def _nearest(word: str, words: Iterable[str]) -> str:
-    """Return the word that is most like a misspelt one; empty if none is like it."""
-    return next(iter(difflib.get_close_matches(word, list(words), 1, 0.45)), "")
 
 
 def _unlike(config: Any, default: ConfigDict) -> str:
@@ -309,6 +323,17 @@ def _unlike(config: Any, default: ConfigDict) -> str:
     return f"missing keys {missing} and unknown keys {extra}"
 
 
+def near_setting(key: str, text: str) -> str:
+    """Return the setting that a flag such as `--lr` means; empty if none.
+
+    Args:
+        key: without its dashes.
+        text: of the help; its settings are known, or all where it has none.
+    """
+    known = re.findall(r"--config\.([a-z_.]+)=", text)
+    return nearest_key(key, known or [*flatten(finetuning()), *flatten(pretraining())])
+
+
 def override(config: ConfigDict, argument: str) -> None:
     """Apply one `--config.KEY=VALUE`.
 
@@ -320,20 +345,20 @@ def override(config: ConfigDict, argument: str) -> None:
     if not equals or not argument.startswith("--config."):
         raise ConfigError(f"{argument}: an override has the form --config.seed=1")
     if key not in known:
-        by_leaf = {name.rpartition(".")[2]: name for name in known}
-        near = _nearest(key, known) or by_leaf.get(key.rpartition(".")[2])
-        hint = f"did you mean --config.{near}?" if near else "see --help for all"
-        raise ConfigError(f"{argument}: unknown key; {hint}")
+        hint = "`--help` lists all settings"
+        if near := nearest_key(key, known):
+            comment = _comments().get(near)
+            hint = f"did you mean --config.{near}?" + (comment and f" ({comment})")
+        raise ConfigError(f"{argument}: there is no setting {key}; {hint}")
     default = known[key]
     value = text if isinstance(default, str) else _literal(text)
     if type(value) is int and isinstance(default, float):
         value = float(value)
     if type(value) is not type(default):
         example = ("first", "second") if default == () else default
-        raise ConfigError(
-            f"{argument}: {key} takes a value of type {type(default).__name__}, as in "
-            f"--config.{key}={example!r}"
-        )
+        words = command_line([f"--config.{key}={example!r}"])
+        expected = _KINDS[type(default)]
+        raise ConfigError(f"{argument}: {key} takes {expected}, as in {words}")
     config.update_from_flattened_dict({key: value})
 
 
@@ -356,12 +381,16 @@ def flatten(config: ConfigDict | dict[str, Any], prefix: str = "") -> dict[str, 
     return flat
 
 
+def _comments() -> dict[str, str]:
+    """Return the comments of all settings by key."""
+    source = inspect.getsource(finetuning) + inspect.getsource(pretraining)
+    return {key: comment for key, _, comment in _SETTING.findall(source)}
+
+
 def settings_help(kind: Callable[[], ConfigDict]) -> str:
     """Return the settings of a kind of run with their comments, for `--help`."""
     lines = ["settings, with the defaults that configs/*.py change"]
-    for key, value, _, comment in re.findall(
-        r"^    c\.([\w.]+) = (.*?)(  # (.*))?$", inspect.getsource(kind), re.MULTILINE
-    ):
+    for key, value, comment in _SETTING.findall(inspect.getsource(kind)):
         if value != "ConfigDict()":
             lines.append(f"  --config.{key}={value}".ljust(44) + f"  {comment}")
     return "\n".join(line.rstrip() for line in [*lines, ""])

@@ -46,6 +46,32 @@ def atomic_open(path: Path, mode: str = "wb", **options) -> Iterator[IO]:
         raise
 
 
+_REASONS = {
+    errno.ENOENT: "there is no such file or folder",
+    errno.EACCES: "no permission to read or write it",
+    errno.EPERM: "no permission to read or write it",
+    errno.EROFS: "it is on a disk that cannot be written",
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "your share of the disk is full: free some space",
+    errno.EISDIR: "found a folder, expected a file",
+    errno.ENOTDIR: "found a file, expected a folder",
+    errno.ENAMETOOLONG: "the name is too long",
+}
+
+
+def reason(error: BaseException) -> str:
+    """Return an error in words for people: where, what, and not `[Errno 2]`."""
+    if not isinstance(error, OSError) or not error.errno or not error.filename:
+        return str(error)
+    said = error.strerror
+    if said == os.strerror(error.errno):  # otherwise it is of ours
+        said = _REASONS.get(error.errno, said)
+        if error.errno == errno.EEXIST:
+            is_file = os.path.isfile(error.filename)
+            said = _REASONS[errno.ENOTDIR] if is_file else "it exists already"
+    return f"{os.fsdecode(error.filename)}: {said}"
+
+
 def atomic_write(path: Path, data: str | bytes) -> None:
     """Write a file so that it holds the old bytes or the new, never a part.
 

@@ -1,5 +1,6 @@
 """`cloud-jax`: every command is found, helps at once, and says what it lacks."""
 
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -65,7 +66,17 @@ def test_it_runs_as_a_module(words):
     ("error", "code", "message"),
     [
         (ValueError("found 3, expected 4"), Exit.FAILED, "error: found 3, expected 4"),
-        (OSError(28, "No space left", "x.csv"), Exit.FAILED, "No space left: 'x.csv'"),
+        (OSError(28, "No space", "x.csv"), Exit.FAILED, "error: x.csv: No space\n"),
+        (
+            OSError(28, os.strerror(28), "x.csv"),
+            Exit.FAILED,
+            "error: x.csv: the disk is full: free some space\n",
+        ),
+        (
+            FileNotFoundError(2, os.strerror(2), "a b"),
+            Exit.FAILED,
+            "error: a b: there is no such file or folder\n",
+        ),
         (KeyboardInterrupt(), Exit.STOPPED, "stopped"),
         (BrokenPipeError(), Exit.DONE, ""),
         (

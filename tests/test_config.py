@@ -19,6 +19,7 @@ from cloud_jax.config_rules import RULES
 from cloud_jax.datasets.matbench import MatbenchSource
 from cloud_jax.datasets.unconvbench import UnconvbenchSource
 from cloud_jax.finetuning.rows import open_table
+from cloud_jax.setting_names import ALIASES, nearest_key
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = str(ROOT / "configs/bert12.py")
@@ -114,19 +115,67 @@ def test_overrides_take_the_type_of_the_default(argument, key, value):
     [
         ("--config.optimizer.learning_rat=1", "mean --config.optimizer.learning_rate"),
         ("--config.learning_rate=1", "did you mean --config.optimizer.learning_rate"),
-        ("--config.nothing_like_it=1", "see --help for all"),
-        ("--config.optimizer=1", "unknown key"),
-        ("--config.seed=one", "seed takes a value of type int"),
-        ("--config.seed=1.5", "seed takes a value of type int"),
-        ("--config.model.token_features=1", "takes a value of type bool"),
+        ("--config.nothing_like_it=1", "`--help` lists all settings"),
+        ("--config.optimizer=1", "there is no setting optimizer;"),
+        ("--config.seed=one", "seed takes a whole number, as in --config.seed=0"),
+        ("--config.seed=1.5", "seed takes a whole number"),
+        ("--config.model.token_features=1", "takes True or False"),
         ("--config.seed", "an override has the form"),
-        ("--config.data.build=embedded", r"type tuple, as in .*=\('first', 'second'\)"),
-        ("--config.data.build=['embedded']", "takes a value of type tuple"),
+        (
+            "--config.data.build=embedded",
+            r"brackets, as in .*\('first', 'second'\)",
+        ),
+        ("--config.data.build=['embedded']", "takes several values in brackets"),
+        ("--config.lr=1", r"did you mean --config.optimizer.learning_rate\?"),
+        (
+            "--config.batch_size=1",
+            r"mean --config.data.batch_crystals\? \(crystals per",
+        ),
+        ("--config.epoch=1", r"did you mean --config.optimizer.epochs\?"),
+        ("--config.layers=2", r"mean --config.model.preset\? \(.*LAYERSxWIDTH"),
+        ("--config.gpus=2", r"did you mean --config.mesh.data\?"),
+        ("--config.optimiser.epochs=2", r"did you mean --config.optimizer.epochs\?"),
+        ("--config.model.learning_rate=2", "mean --config.optimizer.learning_rate"),
     ],
 )
 def test_wrong_overrides_say_what_is_right(argument, message):
     with pytest.raises(ConfigError, match=message):
         override(pretraining(), argument)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("batch_size", "optimizer.batch_crystals"),
+        ("target", "targets.columns"),
+        ("folds", "folds.random"),
+        ("ensemble", "members"),
+        ("csv", "data.table"),
+        ("gpus", "members_at_once"),
+        ("nothing_like_it", ""),
+    ],
+)
+def test_usual_names_lead_to_the_settings_of_the_kind(key, meant):
+    assert nearest_key(key, flatten(finetuning())) == meant
+
+
+def test_every_usual_name_means_settings_that_exist():
+    known = flatten(pretraining()).keys() | flatten(finetuning()).keys()
+    assert {key for keys in ALIASES.values() for key in keys} <= known
+    assert not ALIASES.keys() & known
+
+
+def test_a_file_that_is_not_python_is_named(tmp_path):
+    (tmp_path / "t.csv").write_text("id\n")
+    with pytest.raises(ConfigError, match=r"t\.csv: found a file in \.csv"):
+        load_config(str(tmp_path / "t.csv"), [], kind=pretraining)
+
+
+def test_a_configuration_of_another_command_is_named():
+    with pytest.raises(ConfigError, match="other command: cloud-jax finetune --c"):
+        load_config(str(ROOT / "configs/thermal.py"), [], kind=pretraining)
+    with pytest.raises(ConfigError, match="other command: cloud-jax pretrain --c"):
+        load_config(CONFIG, [], kind=finetuning)
 
 
 def test_a_misspelt_file_is_hinted_at():

@@ -49,7 +49,10 @@ RULES = {
     ),
 }  # fmt: skip
 # Modules that every room may use.
-SHARED = {"files", "config", "config_rules", "progress", "cli", "cores", "tfrecord"}
+SHARED = {
+    "arguments", "cli", "config", "config_rules", "cores", "files", "progress",
+    "setting_names", "tfrecord",
+}  # fmt: skip
 # Not loaded with their room: an optional engine, and what only figures may load.
 APART = {
     "cloud_jax.preprocess.beam": {*STRUCTURES, "apache_beam", "requests"},

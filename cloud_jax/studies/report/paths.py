@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from cloud_jax.cli import command_line
+from cloud_jax.arguments import command_line
 
 # A path of two names or more that begins a word; "eV/atom" and "https://" do not.
 _PATH = re.compile(
