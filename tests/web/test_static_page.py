@@ -1,0 +1,148 @@
+"""The page without a server: its engine against Python, and what it refuses."""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cloud_jax
+from cloud_jax.physics.laws import constrain, evaluate_all, get_law
+from cloud_jax.web.static_page import LAWS, PageError, engine_source, write_page
+from scripts.check_page import compare, embedded_texts, page_answers
+
+NODE = shutil.which("node")
+pytestmark = pytest.mark.skipif(
+    NODE is None and not os.environ.get("CI"), reason="needs node, which CI installs"
+)
+QUARTZ = (Path(__file__).parents[2] / "examples" / "quartz.cif").read_text()
+SALT = """data_salt
+_cell_length_a 5.64
+_cell_length_b 5.64
+_cell_length_c 5.64
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_space_group_name_H-M_alt 'F m -3 m'
+_chemical_formula_sum 'Na Cl'
+_cell_formula_units_Z 4
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Na1 Na 0 0 0 1
+Cl1 Cl 0.5 0.5 0.5 1
+"""
+POSCAR = "salt\n1\n3 0 0\n0 3 0\n0 0 3\nCs Cl\n1 1\nDirect\n0 0 0\n.5 .5 .5\n"
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return cloud_jax.load(symmetry="moyopy")
+
+
+@pytest.fixture(scope="module")
+def page(predictor, tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    assert write_page(predictor.model, path) == path.stat().st_size < 12e6
+    return path
+
+
+def test_sentences_flags_and_numbers_are_those_of_python(
+    predictor, page, compile_quickly
+):
+    texts = {**embedded_texts(2), "quartz": QUARTZ, "named": SALT, "POSCAR": POSCAR}
+    found = list(compare(predictor, page, texts))
+    assert [one for one in found if one.kind != "equal"] == []
+    assert len(found) == len(texts)
+    assert max(one.error for one in found) < 1e-4
+
+
+LISTED = "loop_\n_symmetry_equiv_pos_as_xyz\n"
+REFUSED = {
+    "": "unreadable",
+    "data_empty\n_cell_length_a 5\n": "no_atoms",
+    "<html><body>data_</body></html>": "unreadable",
+    '{"lattice": []}': "needs_program",
+    "2\nLattice=\"1 0 0 0 1 0 0 0 1\"\nNa 0 0 0\n" + "\n" * 9: "needs_program",
+    SALT.replace("_cell_length_a 5.64\n", ""): "bad_lattice",
+    SALT.replace("0.5 0.5 0.5 1", "0.5 0.5 0.5 0.7"): "needs_program",
+    SALT.replace("0.5 0.5 0.5 1", "0.5 0.5 ? 1"): "needs_program",
+    SALT.replace("Cl1 Cl", "Wat1 Wat"): "needs_program",
+    SALT.replace("'Na Cl'", "'Na2 Cl'"): "needs_program",
+    SALT.replace("Z 4", "Z 2"): "needs_program",
+    SALT.replace("F m -3 m", "F z z z"): "needs_program",
+    SALT.replace("F m -3 m", "R -3 m :H"): "needs_program",
+    SALT.replace("0.5 0.5 0.5 1", "0.5 0.5 0.5"): "unreadable",
+    SALT.replace("0.5 0.5 0.5 1", "0.02 0 0 1"): "needs_program",
+    SALT + LISTED + "x,y,z\n-x,-y,-z\n": "needs_program",  # fewer than the name says
+    SALT + LISTED + "x,y,z\nx+1/2,y,z\n-x,y,z\n": "needs_program",  # no group
+    SALT + "_atom_site_moment_label Na1\n": "needs_program",
+    SALT + "_cell_modulation_dimension 1\n": "needs_program",
+    SALT + "_cell_length_a 5.65\n": "ambiguous",
+    POSCAR.replace("Cs Cl\n", ""): "needs_program",
+    POSCAR.replace(".5 .5 .5", "0 0 .1"): "overlapping_sites",
+    POSCAR.replace("1 1\n", "1 2\n"): "unreadable",
+    "\n".join("abcdefghij"): "unreadable",
+    "data_\0": "binary",
+}  # fmt: skip
+
+
+def test_what_it_cannot_read_is_refused_with_a_reason(page):
+    texts = {str(i): text for i, text in enumerate(REFUSED)}
+    answers = page_answers(page, texts)
+    assert [answers[i].get("code") for i in texts] == [*REFUSED.values()]
+    for answer in answers.values():
+        assert not answer["broken"]
+        advised = "cloud-jax predict FILE" in answer["message"]
+        assert advised == (answer["code"] == "needs_program")
+
+
+def test_every_law_of_the_page_is_that_of_python(tmp_path, compile_quickly):
+    laws = {name: get_law(name) for name in LAWS}
+    rng = np.random.default_rng(0)
+    outputs = {n: rng.normal(size=len(law.variables)) for n, law in laws.items()}
+    kelvin = [0.0, 30.0, 300.0]
+    script = tmp_path / "laws.cjs"
+    requests = [
+        {"name": n, "variables": [v._asdict() for v in law.variables],
+         "outputs": outputs[n].tolist()} for n, law in laws.items()
+    ]  # fmt: skip
+    script.write_text(
+        engine_source()
+        + f"""
+const {{ constrain, solidsOf, evaluate, debyeTemperatureOf }} = engine.law;
+const rows = {json.dumps(requests)}.map((law) => {json.dumps(kelvin)}.map((t) => {{
+  const solids = solidsOf(law, constrain(law, law.outputs), 1);
+  return {{ ...evaluate(solids, t), debye_temperature: debyeTemperatureOf(solids, t) }};
+}}));
+console.log(JSON.stringify(rows));
+"""
+    )
+    rows = json.loads(subprocess.check_output([NODE, script]))
+    import jax
+
+    for (name, law), found in zip(laws.items(), rows, strict=True):
+        with jax.enable_x64(True):
+            values = evaluate_all(law, constrain(law, outputs[name]), np.array(kelvin))
+        for i, row in enumerate(found):
+            for key, value in row.items():
+                expected = float(values[key][i])
+                value = math.inf if value is None else value  # JSON has no infinity
+                # float64 in both; the Debye temperature is a root of C_v.
+                assert value == pytest.approx(expected, rel=1e-7, abs=1e-9), (name, key)
+
+
+def test_a_model_without_a_law_is_refused_by_name(predictor, tmp_path):
+    description = predictor.model.description | {"kind": "encoder"}
+    model = predictor.model._replace(description=description)
+    with pytest.raises(PageError, match="expected one with a physics head"):
+        write_page(model, tmp_path / "page.html")
+    assert not list(tmp_path.iterdir())
