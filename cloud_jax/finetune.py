@@ -36,60 +36,66 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "table",
         nargs="?",
         metavar="TABLE",
-        help="table of your crystals, one per row: .csv, .json, .jsonl or .parquet",
+        help="Table of your crystals, one per row: .csv, .json, .jsonl or .parquet.",
     )
     parser.add_argument(
         "--config",
-        help="file of settings instead of a table, such as configs/thermal.py",
+        metavar="FILE",
+        help="File of settings instead of a table, such as configs/thermal.py.",
     )
     parser.add_argument(
         "--workdir",
-        help="folder of this run (default: runs/TABLE_TARGET, or that of the settings)",
+        metavar="DIR",
+        help="Folder of this run (default: runs/TABLE_TARGET, or that of the "
+        "settings).",
     )
     own = parser.add_argument_group("of a table")
     own.add_argument(
         "--target",
         action="append",
         default=[],
-        help="column to learn; repeat it or separate columns by commas for several",
+        metavar="COLUMN",
+        help="Column to learn; repeat it or separate columns by commas for several.",
     )
     own.add_argument(
         "--structure",
         metavar="COLUMN",
         default="",
-        help="column of crystals: CIF or POSCAR text, paths, JSON, or sentences "
-        "(default: the one that looks like it)",
+        help="Column of crystals: CIF or POSCAR text, paths, JSON, or sentences "
+        "(default: the one that looks like it).",
     )
     own.add_argument(
         "--id",
         metavar="COLUMN",
         default="",
-        help="column with a different name in each row (default: a known one, or the "
-        "line of the row)",
+        help="Column with a different name in each row (default: a known one, or the "
+        "line of the row).",
     )
     own.add_argument(
         "--group",
         metavar="COLUMN",
         default="",
-        help="rows with the same value are not divided between training and test "
-        "(default: rows of one reduced formula)",
+        help="Column whose equal values keep rows together, in training or in test "
+        "(default: rows of one reduced formula stay together).",
     )
     own.add_argument(
         "--folds",
         type=fold_count,
         default=0,
-        help="number of random folds (default: a column named fold or split, or 5)",
+        metavar="N",
+        help="Number of random folds (default: a column named fold or split, or 5).",
     )
     own.add_argument(
         "--unit",
         action="append",
         default=[],
-        help="unit of the target, for people; one per numeric target, or none",
+        metavar="UNIT",
+        help="Unit of the target, for people; one per numeric target, or none.",
     )
     own.add_argument(
         "--classify",
         action="store_true",
-        help="take targets of two numbers, such as 0 and 1, for two classes",
+        help="Take targets of two numbers, such as 0 and 1, for two classes.",
     )
 
 
@@ -197,7 +203,7 @@ def execute(arguments: argparse.Namespace) -> int:
         return Exit.DOUBTFUL
     except ImportError as error:
         print(
-            f"error: {error}: pip install 'cloud-jax[train]'. Without pymatgen, spglib "
+            f'error: {error}: pip install "cloud-jax[train]". Without pymatgen, spglib '
             "and gemmi start with a checkpoint or a prepared data set, and name a "
             "column of sentences or that data set instead of structures",
             file=sys.stderr,

@@ -21,13 +21,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.description = __doc__
     add = parser.add_argument
-    add("checkpoint", metavar="RELEASE", type=Path, help="folder of the weights")
-    add("--output", metavar="DIR", type=Path, required=True, help="a new folder")
+    add("checkpoint", metavar="RELEASE", type=Path, help="Folder of the weights.")
+    add(
+        "--output",
+        metavar="DIR",
+        type=Path,
+        required=True,
+        help="New folder for the model.",
+    )
     add(
         "--tokenizer",
         metavar="DIR",
         type=Path,
-        help="folder of the tokenizer's files (default: that of the weights)",
+        help="Folder of the tokenizer's files (default: that of the weights).",
     )
 
 

@@ -51,72 +51,73 @@ def configure(parser: argparse.ArgumentParser) -> None:
     flags = textwrap.fill(", ".join(FLAGS), 84, subsequent_indent="  ")
     parser.epilog = _EPILOG.format(flags=flags)
     add = parser.add_argument
-    add("files", nargs="+", metavar="FILE", help="structures, see below")
+    add("files", nargs="+", metavar="FILE", help="Structures, as described below.")
     add(
         "--checkpoint",
         metavar="DIR",
-        help="model folder, or workdir of a finished run (default: the model in the "
-        "package)",
+        help="Folder of a model, or work directory of a finished run (default: the "
+        "thermal model in the package).",
     )
     add(
         "--temperature",
         type=_temperatures,
         metavar="T",
-        help="in kelvin: 300, or 100,200,300, or FIRST:LAST:STEP; for models with a "
-        "physical law (default: the temperatures of the training labels)",
+        help="Temperatures in kelvin: 300, or 100,200,300, or FIRST:LAST:STEP; for "
+        "models with a physical law (default: those of the training labels).",
     )
     add(
         "--basis",
         choices=("cell", "atom", "formula", "gram"),
-        help="the amount that values refer to; formula is that of the column formula, "
-        "cell the primitive cell (default: formula for models with a physical law, as "
-        "the training labels for others)",
+        help="Amount that values refer to: formula is that of the column formula, cell "
+        "the primitive cell (default: formula for models with a physical law, as the "
+        "training labels for others).",
     )
     add(
         "--symmetry",
         choices=("spglib", "moyopy"),
-        help="what searches the symmetry (default: as of the training rows); moyopy is "
-        "several times as fast, and may find more in crystals that nearly have it",
+        help="Library that searches the symmetry (default: that of the training rows). "
+        "moyopy is several times as fast, and may find more in crystals that nearly "
+        "have it.",
     )
     add(
         "--output",
         type=_path_of(".csv", ".jsonl"),
         metavar="X.csv",
-        help="write the rows to this CSV file, or one JSON object per crystal to a "
-        ".jsonl file",
+        help="Write the rows to this CSV file, or one JSON object per crystal to a "
+        ".jsonl file.",
     )
     add(
         "--json",
         action="store_true",
-        help="print one JSON object per crystal instead of CSV rows",
+        help="Print one JSON object per crystal instead of CSV rows.",
     )
     add(
         "--wide",
         action="store_true",
-        help="one row per crystal and temperature, with columns such as "
-        "heat_capacity_j_per_mol_k and heat_capacity_lower_j_per_mol_k",
+        help="Write one row per crystal and temperature, with columns such as "
+        "heat_capacity_j_per_mol_k and heat_capacity_lower_j_per_mol_k.",
     )
     add(
         "--plot",
         type=_path_of(".png", ".pdf", ".svg"),
         metavar="X.png",
-        help="draw the heat capacity against temperature with its interval, beside "
+        help="Draw the heat capacity against temperature with its interval, beside "
         "measured points of well-known crystals; at a single temperature, crystals "
-        "ranked by value",
+        "ranked by value.",
     )
     add(
         "--plot-property",
         type=_names,
         metavar="NAME",
-        help="draw this property instead, such as entropy, or several: "
-        "heat_capacity,enthalpy,gibbs_energy",
+        help="Draw this property instead, such as entropy, or several: "
+        "heat_capacity,enthalpy,gibbs_energy.",
     )
     add(
         "--embed",
         type=_path_of(".parquet"),
         metavar="X.parquet",
-        help="write the encoder's [CLS] vectors; of an ensemble, those of its first "
-        "member",
+        help="Write the encoder's [CLS] vectors; of an ensemble, those of its first "
+        "member.",
     )
 
 

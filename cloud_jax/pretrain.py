@@ -24,18 +24,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "An interrupted run resumes when the same command is given again."
     )
     parser.epilog = settings_help(pretraining)
-    parser.add_argument("--config", required=True, help="such as configs/quickstart.py")
-    parser.add_argument("--workdir", help="folder of this run (default: runs/NAME)")
+    parser.add_argument(
+        "--config",
+        required=True,
+        metavar="FILE",
+        help="File of settings, such as configs/quickstart.py.",
+    )
+    parser.add_argument(
+        "--workdir",
+        metavar="DIR",
+        help="Folder of this run (default: runs/NAME of the settings).",
+    )
     parser.add_argument(
         "--distributed",
         default="auto",
         choices=("auto", "manual", "off"),
-        help="join other processes: found from Slurm or the TPU pod (auto), given by "
-        "the three arguments below (manual), or never (off)",
+        help="Join other processes: found from Slurm or the TPU pod (auto), given by "
+        "the three arguments below (manual), or never (off) (default: auto).",
     )
-    parser.add_argument("--coordinator", help="HOST:PORT of process 0")
-    parser.add_argument("--num-processes", type=int, help="how many there are")
-    parser.add_argument("--process-id", type=int, help="number of this one, from 0")
+    parser.add_argument(
+        "--coordinator", metavar="HOST:PORT", help="Address of process 0."
+    )
+    parser.add_argument(
+        "--num-processes", type=int, metavar="N", help="Number of processes of the run."
+    )
+    parser.add_argument(
+        "--process-id", type=int, metavar="N", help="Number of this process, from 0."
+    )
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -30,10 +30,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--config.KEY=VALUE changes any other setting, or fixes one of the space;\n"
         "`cloud-jax finetune --help` lists them."
     )
-    parser.add_argument("--config", required=True, help="such as configs/thermal.py")
-    parser.add_argument("--trials", type=count, default=20, help="in all (default: 20)")
     parser.add_argument(
-        "--workdir", help="folder of the search (default: runs/NAME_search)"
+        "--config",
+        required=True,
+        metavar="FILE",
+        help="File of settings, such as configs/matbench.py:jdft2d.",
+    )
+    parser.add_argument(
+        "--trials",
+        type=count,
+        default=20,
+        metavar="N",
+        help="Number of trials in all (default: 20).",
+    )
+    parser.add_argument(
+        "--workdir",
+        metavar="DIR",
+        help="Folder of the search (default: runs/NAME_search).",
     )
 
 
@@ -70,7 +83,7 @@ def execute(arguments: argparse.Namespace) -> int:
     try:
         from cloud_jax.finetuning import search_outputs
     except ImportError as error:
-        print(f"error: {error}: pip install 'cloud-jax[search]'", file=sys.stderr)
+        print(f'error: {error}: pip install "cloud-jax[search]"', file=sys.stderr)
         return Exit.FAILED
     from cloud_jax.finetuning.job import prepare
     from cloud_jax.finetuning.search import SharedTable, plan_search, search

@@ -1,14 +1,20 @@
 """`cloud-jax`: every command is found, helps at once, and says what it lacks."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from cloud_jax import __version__, cli
+from cloud_jax.arguments import Parser, command_line
 from cloud_jax.cli import COMMANDS, Exit, UsageError, run_command
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -29,6 +35,114 @@ def test_flags_are_words_joined_by_hyphens(name):
     flags = [flag for action in parser._actions for flag in action.option_strings]
     assert all("_" not in flag for flag in flags)
     assert not {"--out", "--out-dir", "--dir", "--model"} & set(flags)
+
+
+def parsers_of(name):
+    """Return the parser of a command and those of the commands below it."""
+    found = [Parser(prog=f"cloud-jax {name}")]
+    import_module(COMMANDS[name].module).configure(found[0])
+    for parser in found:  # grows
+        for action in parser._actions:
+            if isinstance(action, cli.argparse._SubParsersAction):
+                found += action.choices.values()
+    return found
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_argument_is_described_by_a_sentence(name):
+    for parser in parsers_of(name):
+        for action in parser._actions:
+            if not isinstance(action, cli.argparse._SubParsersAction):
+                flag = action.option_strings or action.dest
+                assert re.fullmatch(r"(?s)[A-Z].*[^.]\.", action.help or ""), flag
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_help_begins_with_an_example_that_parses(name, capsys):
+    example = COMMANDS[name].example
+    words = shlex.split(example)
+    assert words[: 1 + len(name.split())] == ["cloud-jax", *name.split()]
+    parser, *_ = parsers_of(name)
+    parser.parse_args(words[1 + len(name.split()) :])
+    for word in words:
+        if word.startswith(("examples/", "configs/")):
+            assert (ROOT / word.partition(":")[0]).exists()
+    with pytest.raises(SystemExit):
+        cli.main([*name.split(), "--help"])
+    help_text = capsys.readouterr().out
+    assert help_text.index(f"\n\nexample: {example}\n") < help_text.index("options:")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            "preditc q.cif",
+            "found 'preditc'; did you mean predict? Expected one",
+        ),
+        ("study atention", "found 'atention'; did you mean attention?"),
+        ("study", "attention"),
+        ("predict", "FILE is missing, as in: cloud-jax predict examples/quartz.cif"),
+        ("predict --temprature 300 q", "--temprature; did you mean --temperature?"),
+        ("predict --plt x.png q", "unknown argument --plt; did you mean --plot?"),
+        ("predict --Json q", "unknown argument --Json; did you mean --json?"),
+        ("predict --qqqq q", "unknown argument --qqqq\n"),
+        ("predict --config.seed=1 q", "unknown argument --config.seed\n"),
+        (
+            "predict q --basis atoms",
+            "found 'atoms'; did you mean atom?",
+        ),
+        (
+            "predict q --temperature hot",
+            "found 'hot', expected a temperature",
+        ),
+        ("scope q --symprec tiny", "--symprec: found 'tiny', expected a number\n"),
+        (
+            "scope q --dialct paper",
+            "--dialct; did you mean --dialect?",
+        ),
+        ("preprocess x --seed x", "--seed: found 'x', expected a whole number\n"),
+        ("preprocess x --workers 0", "--workers: 0: expected more than 0"),
+        ("preprocess x --outptu d", "did you mean --output?"),
+        (
+            "pretrain",
+            "--config is missing, as in: cloud-jax pretrain --config",
+        ),
+        ("pretrain --config x --epochs=3", "did you mean --config.optimizer.epochs=3?"),
+        ("pretrain --config x --lr 1", "mean --config.optimizer.learning_rate?"),
+        ("pretrain --config x --batch-size=3", "--config.data.batch_crystals=3?"),
+        ("finetune --config x --batch-size=3", "--config.optimizer.batch_crystals=3?"),
+        ("pretrain --confg x --config x", "did you mean --config?"),
+        ("search --config x --layers=2", "did you mean --config.head.layers=2?"),
+        ("study scaling", "COMMAND is missing, as in: cloud-jax study scaling run"),
+        ("study scaling fit p.csv --jsn", "did you mean --json?"),
+        ("study report", "WORKDIR is missing, as in: cloud-jax study report runs"),
+    ],
+)
+def test_wrong_command_lines_are_answered_with_what_was_meant(words, said, capsys):
+    try:
+        code = cli.main(words.split())
+    except SystemExit as stop:
+        code = stop.code
+    assert code == Exit.USAGE
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["a b.csv", "--x=1"], "'a b.csv' --x=1"),
+        (["--x=a b"], "--x='a b'"),
+        (["--config.folds.only=('a',)"], "--config.folds.only=\"('a',)\""),
+        (["it's $HOME"], "'it'\"'\"'s $HOME'"),
+        (["cloud-jax[train]"], "'cloud-jax[train]'"),
+        (["--x=", ""], "--x= ''"),
+        (["two\nlines"], "'two\nlines'"),
+    ],
+)
+def test_printed_commands_paste_into_a_shell(words, line):
+    assert command_line(words) == line
+    assert shlex.split(line) == words
 
 
 def test_no_command_and_study_alone_show_what_there_is(capsys):

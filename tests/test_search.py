@@ -149,7 +149,7 @@ def test_nothing_but_failures(place, scores, capsys):
         ('{"optimizer.learning_rate": [-1.0]}', "a finite number above 0"),
         ('{"optimizer.loss": ["l1", "l3"]}', "one of l1, l2"),
         ('{"head.layers": Range(1, 5)}', "1, 2 or 3"),
-        ('{"head.layers": [1.5]}', "takes a value of type int"),
+        ('{"head.layers": [1.5]}', "takes a whole number"),
         ('{"optimizer.loss": Range(0, 1)}', "not a number"),
         ('{"model.dropout": Range(0.0, 0.1, log=True)}', "0 < low < high"),
         ('{"model.dropout": Range(0.2, 0.1)}', "low < high"),

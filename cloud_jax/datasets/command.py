@@ -23,16 +23,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "words",
         nargs="*",
         metavar="WORD",
-        help="such as matbench:phonons (default: all)",
+        help="Data set, such as matbench:phonons (default: all).",
     )
-    add("--download", action="store_true", help="download missing files")
+    add("--download", action="store_true", help="Download the files that are missing.")
     add(
         "--data-dir",
         default="data",
         metavar="DIR",
-        help="folder of public data (default: data)",
+        help="Folder of public data (default: data).",
     )
-    add("--json", action="store_true", help="print one JSON object per data set")
+    add("--json", action="store_true", help="Print one JSON object per data set.")
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -73,34 +73,35 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = _SOURCES
     add = parser.add_argument
-    add("sources", nargs="*", metavar="SOURCE", help="see below")
+    add("sources", nargs="*", metavar="SOURCE", help="Crystals, as listed below.")
     add(
         "--output",
         type=Path,
         metavar="DIR",
-        help="dataset folder; a stopped run resumes in it",
+        help="Folder of the data set; a stopped run resumes in it.",
     )
     add(
         "--data-dir",
         default="data",
         metavar="DIR",
-        help="folder of public data sets (data)",
+        help="Folder of public data sets (default: data).",
     )
-    add("--list-sources", action="store_true", help="list the public data sets")
-    add("--json", action="store_true", help="print the summary as JSON")
+    add("--list-sources", action="store_true", help="List the public data sets.")
+    add("--json", action="store_true", help="Print the summary as JSON.")
     add(
         "--without",
         action="append",
         default=[],
         metavar="NAME",
-        help="leave a source of a corpus.toml out; may be given several times",
+        help="Leave out a source of a corpus.toml; may be given several times.",
     )
     add(
         "--max-reject-fraction",
         type=_fraction,
         default=0.05,
         metavar="SHARE",
-        help="above it the exit code is 3 (0.05)",
+        help="Share of rejected crystals above which the exit code is 3 (default: "
+        "0.05).",
     )
     _configure_crystals(parser.add_argument_group("crystals"))
     _configure_work(parser.add_argument_group("work"))
@@ -113,50 +114,63 @@ def _configure_crystals(group) -> None:
         "--dialect",
         choices=("canonical", "paper"),
         default="canonical",
-        help="of the sentences (canonical)",
+        help="Language of the sentences (default: canonical).",
     )
     add(
         "--max-tokens",
         type=_positive(int),
         default=128,
         metavar="N",
-        help="longest sentence, [CLS] and [SEP] included (128)",
+        help="Length of the longest sentence, [CLS] and [SEP] included (default: 128).",
     )
     add(
         "--deduplicate",
         choices=("canonical", "formula+spacegroup", "none"),
         default="canonical",
-        help="crystals equal in this count as one; the one with "
-        "the least volume per atom stays",
+        help="What makes crystals equal; of equal ones that with the least volume per "
+        "atom stays (default: canonical, equal sentences).",
     )
     add(
         "--validation-fraction",
         type=_fraction,
         default=0.2,
         metavar="SHARE",
-        help="share of the formulas in the validation split (0.2)",
+        help="Share of the formulas in the validation split (default: 0.2).",
     )
-    add("--seed", type=int, default=0, metavar="N", help="of the split (0)")
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="Seed of the split (default: 0).",
+    )
     add(
         "--symprec",
         type=_positive(float),
         default=0.01,
         metavar="A",
-        help="tolerance of the symmetry search, angstrom (0.01)",
+        help="Tolerance of the symmetry search in angstrom (default: 0.01).",
     )
-    add("--angle-tolerance", type=float, default=5.0, metavar="DEG", help="degrees (5)")
+    add(
+        "--angle-tolerance",
+        type=_positive(float),
+        default=5.0,
+        metavar="DEG",
+        help="Tolerance of angles in the symmetry search in degrees (default: 5).",
+    )
     add(
         "--symmetry",
         choices=("spglib", "moyopy"),
         default="spglib",
         type=_installed("moyopy", "moyopy", "pip install moyopy"),
-        help="what searches the symmetry; moyopy is faster (spglib)",
+        help="Library that searches the symmetry; moyopy is faster (default: spglib).",
     )
     add(
         "--disorder",
         choices=("majority", "reject"),
         default="majority",
-        help="name a mixed site by its main element, or reject",
+        help="Name a mixed site by its main element, or reject the crystal (default: "
+        "majority).",
     )
 
 
@@ -168,21 +182,22 @@ def _configure_work(group) -> None:
         type=_positive(int),
         default=usable_cores(),
         metavar="N",
-        help="processes (one per core)",
+        help="Number of processes (default: one per core).",
     )
     add(
         "--time-limit",
         type=_positive(float),
         default=60.0,
         metavar="S",
-        help="seconds per crystal (60)",
+        help="Most seconds that a crystal may take (default: 60).",
     )
     add(
         "--memory-limit",
         type=_positive(int),
         default=2048,
         metavar="MIB",
-        help="MiB per crystal, enforced on Linux only (2048)",
+        help="Most memory that a crystal may take in MiB, enforced on Linux only "
+        "(default: 2048).",
     )
     add(
         "--engine",
@@ -191,14 +206,16 @@ def _configure_work(group) -> None:
         type=_installed(
             "beam", "apache_beam", "pip install -r requirements-cluster.txt"
         ),
-        help="beam: Apache Beam, for clusters (local)",
+        help="What does the work: local, or beam, Apache Beam for clusters (default: "
+        "local).",
     )
     add(
         "--beam-options",
         type=shlex.split,
         default=[],
         metavar="'NAME=VALUE ...'",
-        help="of Apache Beam, for instance 'runner=FlinkRunner flink_master=HOST:8081'",
+        help="Options of Apache Beam, for instance 'runner=FlinkRunner "
+        "flink_master=HOST:8081'.",
     )
 
 

@@ -24,21 +24,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Turn structure files into symmetry sentences (SCOPE)."
     parser.epilog = _EPILOG
     add = parser.add_argument
-    add("files", nargs="+", metavar="FILE", help="structures, see below")
+    add("files", nargs="+", metavar="FILE", help="Structure files, described below.")
     add(
         "--dialect",
         choices=("paper", "canonical"),
         default="canonical",
-        help="paper: the string of the reference pipeline; canonical: one string per "
-        "crystal (canonical)",
+        help="Language of the sentence: canonical is one sentence per crystal, paper "
+        "the string of the reference pipeline (default: canonical).",
     )
-    add("--json", action="store_true", help="print one JSON object per file and line")
+    add(
+        "--json",
+        action="store_true",
+        help="Print one JSON object per file.",
+    )
     add(
         "--symprec",
         type=_tolerance,
         default=0.01,
         metavar="A",
-        help="tolerance of the symmetry search, angstrom (0.01)",
+        help="Tolerance of the symmetry search in angstrom (default: 0.01).",
     )
 
 

@@ -26,14 +26,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Check the MatBench results of several runs and merge them."
     parser.epilog = EPILOG
     parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="work directory, or the file"
+        "runs", nargs="+", type=Path, metavar="RUN", help="Work directory, or the file."
     )
     parser.add_argument(
         "--output",
         type=_gz,
         default=Path("results.json.gz"),
         metavar="X.json.gz",
-        help="the merged file (default: results.json.gz)",
+        help="Name of the merged file (default: results.json.gz).",
     )
 
 

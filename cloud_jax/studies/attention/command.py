@@ -38,30 +38,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.description, parser.epilog = DESCRIPTION, EPILOG
     add = parser.add_argument
-    add("files", nargs="+", metavar="FILE", help="see below")
+    add("files", nargs="+", metavar="FILE", help="Crystals, as described below.")
     add(
         "--checkpoint",
         metavar="DIR",
-        help="model folder, or work directory of a finished run (the packaged model)",
+        help="Folder of a model, or work directory of a finished run (default: the "
+        "thermal model in the package).",
     )
     add(
         "--output",
         type=Path,
         default=Path("runs/attention"),
         metavar="DIR",
-        help="folder of what is written (runs/attention)",
+        help="Folder of what is written (default: runs/attention).",
     )
     add(
         "--layer",
         type=_from_one,
         default=1,
-        help="layer of the verdict and of the marked tokens (1, the paper's)",
+        help="Layer of the verdict and of the marked tokens (default: 1, the paper's).",
     )
     add(
         "--member",
         type=_from_one,
         default=1,
-        help="member of an ensemble; heads of different members are not averaged (1)",
+        help="Member of an ensemble, as heads of different members are not averaged "
+        "(default: 1).",
     )
 
 

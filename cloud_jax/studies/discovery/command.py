@@ -35,23 +35,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = EPILOG
     add = parser.add_argument
-    add("run", type=Path, metavar="RUN", help="work directory, or CSV of predictions")
-    add("--summary", type=Path, metavar="FILE", help="hull distances, see below")
+    add("run", type=Path, metavar="RUN", help="Work directory, or CSV of predictions.")
+    add("--summary", type=Path, metavar="FILE", help="Hull distances, see below.")
     add(
         "--data-dir",
         type=Path,
         default=Path("data"),
         metavar="DIR",
-        help="where the published files are looked for (default: data)",
+        help="Folder where the published files are looked for (default: data).",
     )
-    add("--output", type=Path, metavar="DIR", help="(default: RUN/discovery)")
+    add(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="Folder of what is written (default: RUN/discovery).",
+    )
     add(
         "--target",
         default="",
         metavar="NAME",
-        help="target of the run, or column of the CSV (default: e_form_per_atom)",
+        help="Target of the run, or column of the CSV (default: e_form_per_atom).",
     )
-    add("--metadata", type=Path, metavar="FILE", help="for the submission, see below")
+    add(
+        "--metadata",
+        type=Path,
+        metavar="FILE",
+        help="Fields of the submission, see below.",
+    )
 
 
 def execute(arguments: argparse.Namespace) -> int:

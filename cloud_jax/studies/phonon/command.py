@@ -32,19 +32,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = EPILOG
     add = parser.add_argument
-    add("runs", nargs="+", type=Path, metavar="RUN", help="see below")
+    add(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="Finished runs, see below.",
+    )
     add(
         "--data-dir",
         default="data",
         metavar="DIR",
-        help="where the phonon densities of states are looked for (default: data)",
+        help="Folder where the phonon densities of states are looked for (default: "
+        "data).",
     )
     add(
         "--output",
         type=Path,
         default=Path("runs/phonon"),
         metavar="DIR",
-        help="folder for results.json and the figures (default: runs/phonon)",
+        help="Folder for results.json and the figures (default: runs/phonon).",
     )
 
 

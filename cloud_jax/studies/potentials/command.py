@@ -30,15 +30,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = EPILOG
     add = parser.add_argument
-    add("benchmark", type=Path, metavar="FILE", help="see below")
+    add(
+        "benchmark",
+        type=Path,
+        metavar="FILE",
+        help="The benchmark, see below.",
+    )
     add(
         "--checkpoint",
         type=Path,
         metavar="MODEL",
-        help="model folder, or work directory of a finished run (default: the model in "
-        "the package)",
+        help="Folder of a model, or work directory of a finished run (default: the "
+        "thermal model in the package).",
     )
-    add("--output", type=Path, metavar="FILE.json", help="where the errors are written")
+    add("--output", type=Path, metavar="FILE.json", help="File of the errors.")
 
 
 def execute(arguments: argparse.Namespace) -> int:

@@ -25,15 +25,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.description = DESCRIPTION
     add = parser.add_argument
-    add("workdirs", nargs="+", type=Path, metavar="WORKDIR", help="folders of runs")
+    add("workdirs", nargs="+", type=Path, metavar="WORKDIR", help="Folders of runs.")
     add(
         "--output",
         type=_html_path,
         default=Path("report.html"),
         metavar="X.html",
-        help="the page (default: report.html); X.md is written beside it",
+        help="File of the page (default: report.html); X.md is written beside it.",
     )
-    add("--json", action="store_true", help="print paths and counts as JSON")
+    add("--json", action="store_true", help="Print paths and counts as JSON.")
 
 
 def _html_path(text: str) -> Path:

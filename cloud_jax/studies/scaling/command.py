@@ -25,9 +25,8 @@ columns parameters (N, without embeddings), tokens (D, seen) and loss.
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of both subcommands."""
     parser.description = DESCRIPTION
-    form = {"formatter_class": argparse.RawDescriptionHelpFormatter}
-    form |= {"epilog": EXIT_CODES, "allow_abbrev": False}
-    commands = parser.add_subparsers(dest="command", required=True)
+    form = {"epilog": EXIT_CODES}
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     run = commands.add_parser(
         "run",
         help="train a grid, then fit",
@@ -35,15 +34,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "a setting of all cells; cloud-jax pretrain --help lists them.",
         **form,
     )
-    run.add_argument("--config", required=True, help="such as configs/scaling.py")
-    run.add_argument("--workdir", help="folder of the grid (default: runs/NAME)")
+    run.add_argument(
+        "--config",
+        required=True,
+        metavar="FILE",
+        help="File of the grid, such as configs/scaling.py.",
+    )
+    run.add_argument(
+        "--workdir", metavar="DIR", help="Folder of the grid (default: runs/NAME)."
+    )
     run.set_defaults(subcommand=_run)
     fit = commands.add_parser(
         "fit", help="fit existing points", description="Fit existing points.", **form
     )
-    fit.add_argument("points", type=Path, help="CSV: parameters, tokens, loss")
-    fit.add_argument("--json", action="store_true", help="print the result as JSON")
-    fit.add_argument("--output", type=Path, help="folder for results.json and figures")
+    fit.add_argument(
+        "points", type=Path, help="CSV with the columns parameters, tokens and loss."
+    )
+    fit.add_argument("--json", action="store_true", help="Print the result as JSON.")
+    fit.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="Folder for results.json and figures.",
+    )
     fit.set_defaults(subcommand=_fit, usage_error=fit.error)
     for command in (run, fit):
         command.add_argument(
@@ -52,11 +65,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
             nargs="+",
             default=[],
             metavar="FLOPS",
-            help="compute budgets, 6 N D, to find the best N and D of",
+            help="Compute budgets, 6 N D, to find the best N and D of.",
         )
         # After the subcommand too; what stands before it is not overwritten.
         quiet = {"action": "store_true", "default": argparse.SUPPRESS}
-        command.add_argument("--quiet", help="show no progress and no notes", **quiet)
+        command.add_argument("--quiet", help="Show no progress and no notes.", **quiet)
 
 
 def execute(arguments: argparse.Namespace) -> int:
