@@ -18,6 +18,7 @@ from cloud_jax.datasets.embedded import EmbeddedSource
 from cloud_jax.datasets.matbench import MatbenchSource
 from cloud_jax.datasets.optimade.source import OptimadeSource
 from cloud_jax.datasets.phonon import PhononSource
+from cloud_jax.datasets.textbook import TextbookSource
 from cloud_jax.datasets.thermal import ThermalSource
 from cloud_jax.datasets.unconvbench import UnconvbenchSource
 from cloud_jax.structures.folder import CifSource
@@ -27,6 +28,7 @@ from cloud_jax.structures.table import TableSource
 
 KINDS: dict[str, type[Source]] = {
     "embedded": EmbeddedSource,
+    "textbook": TextbookSource,
     "cif": CifSource,
     "strings": StringsSource,
     "table": TableSource,

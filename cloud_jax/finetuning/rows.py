@@ -16,6 +16,7 @@ from zipfile import BadZipFile
 
 from cloud_jax.datasets.benchmark import Benchmark
 from cloud_jax.datasets.corpus import KINDS
+from cloud_jax.datasets.textbook import TextbookSource
 from cloud_jax.files import file_sha256
 from cloud_jax.structures.columns import refuse_twins
 from cloud_jax.structures.csv_table import csv_rows
@@ -208,10 +209,13 @@ def open_table(where: str | Path, data_dir: str | Path = "data") -> LabelledTabl
     """
     kind, _, text = str(where).partition(":")
     source_class = KINDS.get(kind)
-    if source_class is None or not issubclass(source_class, Benchmark):
+    if source_class is None or not issubclass(source_class, Benchmark | TextbookSource):
         return TableFile(Path(where))
     try:
-        return BenchmarkTable(source_class.from_word(text, str(data_dir)))
+        source = source_class.from_word(text, str(data_dir))
+        if isinstance(source, Benchmark):
+            return BenchmarkTable(source)
+        return TableFile(source.pieces()[0].path)
     except SourceError as error:
         raise TableError(str(error)) from error
 

@@ -16,7 +16,7 @@ def test_every_data_set_has_a_licence_and_says_whether_it_is_here(tmp_path, caps
     )
     assert len(words) == len(set(words))
     assert all(row["licence"] and row["citation"] for row in rows)
-    assert [row["word"] for row in rows if row["here"]] == ["embedded"]
+    assert [row["word"] for row in rows if row["here"]] == ["embedded", "textbook"]
 
 
 def test_one_data_set_in_words_for_people(tmp_path, capsys):
