@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cloud_jax import scope
+    from cloud_jax.inference.featurizer import CloudFeaturizer
     from cloud_jax.inference.predictor import (
         Predictor,
         from_pretrained,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from cloud_jax.models.folder import ModelFolderError
 
 __all__ = [
+    "CloudFeaturizer",
     "ModelFolderError",
     "PredictionError",
     "Predictor",
@@ -35,6 +37,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _MODULES = {
+    "CloudFeaturizer": "inference.featurizer",
     "ModelFolderError": "models.folder",
     "PredictionError": "inference.properties",
     "Predictor": "inference.predictor",

@@ -57,6 +57,7 @@ SHARED = {
 APART = {
     "cloud_jax.preprocess.beam": {*STRUCTURES, "apache_beam", "requests"},
     "cloud_jax.inference.figures": {*STRUCTURES, "jax", "flax", "matplotlib"},
+    "cloud_jax.inference.featurizer": {*STRUCTURES, "jax", "flax", "sklearn"},
     "cloud_jax.scope.vocabulary": set(),
     "cloud_jax.finetuning.folds": set(),
 }

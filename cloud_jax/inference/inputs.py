@@ -119,6 +119,28 @@ def object_items(structures: Any, ids: Sequence[str] | None = None) -> list[RawI
     return [item._replace(id=name) for item, name in zip(items, ids, strict=True)]
 
 
+def row_items(structures: Any) -> list[RawItem]:
+    """Return Python objects as one item each; what is not one crystal is a reject.
+
+    Args:
+        structures: see `object_items`.
+
+    Raises:
+        TypeError: neither a structure nor anything that can be iterated.
+        ValueError: a DataFrame has no column of structures.
+    """
+    items = []
+    for name, value in named_structures(structures):
+        found = _items_of(value, name)
+        if found is None:
+            found = [RawItem(name, ("unknown_type", refusal(name, value)), "reject")]
+        if len(found) != 1:
+            problem = f"found {len(found)} crystals in one row, expected one"
+            found = [RawItem(name, ("not_one_crystal", problem), "reject")]
+        items.append(found[0]._replace(id=name))
+    return items
+
+
 def _items_of(value: Any, name: str) -> list[RawItem] | None:
     """Return the items of one object, None if it is of an unknown type."""
     if is_missing(value):

@@ -109,7 +109,7 @@ def predict_structure(
         ValueError: the crystal was rejected, for the reason given; or the path holds
             several.
     """
-    frame, rejects = _loaded(model)._table(
+    frame, rejects = loaded(model)._table(
         structure, temperature_k=temperature_k, basis=basis
     )
     n_found = frame["id"].nunique() + len(rejects)
@@ -127,7 +127,8 @@ def predict_structure(
 
 
 @lru_cache(maxsize=4)
-def _loaded(model: str | os.PathLike[str] | None) -> "Predictor":
+def loaded(model: str | os.PathLike[str] | None) -> "Predictor":
+    """Return a model that is loaded once per process."""
     return load(model)
 
 
