@@ -3,7 +3,7 @@
 /* Limits of structures/cell.py; the page takes fewer atoms, since it has no second process. */
 const MAX_ATOMS = 500;
 const LENGTHS = [0.1, 1e4]; // of cell vectors, angstrom
-const FARTHEST = 1e3; // fractional coordinate
+export const FARTHEST = 1e3; // fractional coordinate
 export const SHORTEST_DISTANCE = 0.5; // angstrom
 const LEAST_VOLUME = 0.5; // angstrom^3 per atom
 

@@ -5,7 +5,7 @@
  * the Python program: a page that guesses would be believed.
  */
 
-import { Refusal, SHORTEST_DISTANCE, checkLattice, makeCell, needsProgram, rint, times } from "./cell.js";
+import { FARTHEST, Refusal, SHORTEST_DISTANCE, checkLattice, makeCell, needsProgram, rint, times } from "./cell.js";
 import { asNumber, parseCif } from "./cif_text.js";
 import { elementOf } from "./elements.js";
 import { groupsOf } from "./operations.js";
@@ -111,7 +111,7 @@ function rowsOf(block) {
       }
       return x;
     });
-    if (!point.every(Number.isFinite)) {
+    if (!point.every((x) => Math.abs(x) <= FARTHEST)) {
       throw needsProgram(`Row ${i + 1} (${label}) has no position: ${digits.join(", ")}`);
     }
     const amount = amounts[i] ? asNumber(amounts[i]) : 1;

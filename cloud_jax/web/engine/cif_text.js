@@ -1,6 +1,6 @@
 /* The text of a CIF to its data blocks: the syntax of CIF 1.1 (Hall, Allen & Brown 1991). */
 
-import { Refusal } from "./cell.js";
+import { Refusal, needsProgram } from "./cell.js";
 
 /* A file may say these only once. */
 const ONCE = /^_(cell|atom_site|symmetry|space_group)_/;
@@ -57,11 +57,16 @@ export function parseCif(text) {
   if (text.trimStart().startsWith("<")) {
     throw new Refusal("unreadable", "not a CIF but a web page or XML");
   }
+  const control = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]/.exec(text);
+  if (control) {
+    const found = `found the byte ${text.charCodeAt(control.index)}, expected text`;
+    throw new Refusal("unreadable", `not a CIF: ${found}`);
+  }
   const all = words(text);
   const blocks = [];
   const isKey = (word) => !word.quoted && /^(_|loop_$|data_|save_|stop_$|global_$)/i.test(word.text);
   const fail = (word, why) => {
-    throw new Refusal("unreadable", `not a CIF: line ${word.line} '${word.text.slice(0, 60)}': ${why}`);
+    throw needsProgram(`Line ${word.line} of the CIF, '${word.text.slice(0, 60)}': ${why}`);
   };
   const say = (word, values) => {
     const block = blocks.at(-1) ?? fail(word, "a CIF begins with data_ and a name");

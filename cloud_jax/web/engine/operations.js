@@ -41,6 +41,11 @@ export function parseOperation(text) {
   return { rotation, shift };
 }
 
+/** Return a full name as a short one: F 4/m -3 2/m is F m -3 m, P 42/m 2/n 2/c is P 42/m n c. */
+function withoutAxes(key) {
+  return key.replace(/^(.)[24][123]?\/([a-z])-3/, "$1$2-3").replace(/(?<!4)21?\/([a-z])/g, "$1");
+}
+
 const keyOf = ({ rotation, shift }) => `${rotation}|${shift}`;
 
 /** Return the product of two operations, the second one first. */
@@ -132,7 +137,7 @@ function statementsOf(block, { triplets, names, hall }) {
     const text = `${tag} is ${value.slice(0, 40)}`;
     const isHall = tag.includes("hall");
     const key = value.toLowerCase().replace(isHall ? /\s/g : /[\s()_~$]/g, "");
-    const indices = (isHall ? hall : names)[key];
+    const indices = isHall ? hall[key] : (names[key] ?? names[withoutAxes(key)]);
     if (!indices) throw needsProgram(`${text}, which this page does not know`);
     const groups = indices.map((index) => triplets[index].split(" ").map(parseOperation));
     const kind = KINDS.findIndex((word) => tag.includes(word));

@@ -17,13 +17,18 @@ export function readPoscar(text) {
   };
   const vectors = [1, 2, 3].map(numbers);
   const factors = (lines[0] ?? "").split(/\s+/).filter(Boolean).map(Number);
-  if (factors.length !== 1 || !Number.isFinite(factors[0]) || factors[0] === 0) {
-    throw needsProgram(`Line 2 of the POSCAR is '${(lines[0] ?? "").slice(0, 40)}', not one factor`);
+  const three = factors.length === 3 && Math.min(...factors) > 0;
+  if (!three && !(factors.length === 1 && Number.isFinite(factors[0]) && factors[0] !== 0)) {
+    const found = (lines[0] ?? "").slice(0, 40);
+    throw needsProgram(`Line 2 of the POSCAR is '${found}', neither one factor nor three`);
   }
   const volume = Math.abs(determinant(vectors));
   if (!volume) throw new Refusal("unreadable", "not a POSCAR: the cell has no volume");
-  const scale = factors[0] > 0 ? factors[0] : Math.cbrt(-factors[0] / volume);
-  const lattice = vectors.map((vector) => vector.map((x) => x * scale));
+  // One factor of all directions, or the volume of the cell where it is negative.
+  const one = factors[0] > 0 ? factors[0] : Math.cbrt(-factors[0] / volume);
+  const scale = three ? factors : [one, one, one];
+  const scaled = (vector) => vector.map((x, k) => x * scale[k]);
+  const lattice = vectors.map(scaled);
   const symbols = (lines[4] ?? "").split(/\s+/).map((word) => word.split(/[/_]/)[0]);
   const isCounts = /^\d+(\s+\d+)*$/;
   if (!isCounts.test(lines[5] ?? "") || isCounts.test(lines[4])) {
@@ -46,7 +51,7 @@ export function readPoscar(text) {
     flags.push(...found.flags);
     for (let i = 0; i < counts[group]; i++) {
       const point = numbers(at++);
-      points.push(cartesian ? times(point.map((x) => x * scale), back) : point);
+      points.push(cartesian ? times(scaled(point), back) : point);
       species.push(found.element);
     }
   });
