@@ -80,6 +80,12 @@ COMMANDS = {
         example="cloud-jax predict examples/quartz.cif --temperature 0:1000:10 "
         "--plot quartz.png",
     ),
+    "web": Command(
+        "cloud_jax.web.command",
+        "show predictions on a page in the browser",
+        "web",
+        example="cloud-jax web --port 7860",
+    ),
     "datasets": Command(
         "cloud_jax.datasets.command",
         "list or download public data",

@@ -50,7 +50,7 @@ RULES = {
 }  # fmt: skip
 # Modules that every room may use.
 SHARED = {
-    "arguments", "cli", "config", "config_rules", "cores", "files", "progress",
+    "arguments", "cli", "compiled", "config", "config_rules", "cores", "files", "progress",
     "setting_names", "tfrecord",
 }  # fmt: skip
 # Not loaded with their room: an optional engine, and what only figures may load.
@@ -58,6 +58,7 @@ APART = {
     "cloud_jax.preprocess.beam": {*STRUCTURES, "apache_beam", "requests"},
     "cloud_jax.inference.figures": {*STRUCTURES, "jax", "flax", "matplotlib"},
     "cloud_jax.inference.featurizer": {*STRUCTURES, "jax", "flax", "sklearn"},
+    "cloud_jax.web.app": {*STRUCTURES, "jax", "flax"},
     "cloud_jax.scope.vocabulary": set(),
     "cloud_jax.finetuning.folds": set(),
 }
@@ -125,8 +126,9 @@ def test_a_room_loads_only_the_packages_of_its_row(room):
 
 @pytest.mark.parametrize("module", APART)
 def test_a_module_that_stands_apart_loads_only_what_it_may(module):
-    if module.endswith(".beam"):
-        pytest.importorskip("apache_beam")
+    for ending, package in ((".beam", "apache_beam"), (".web.app", "gradio")):
+        if module.endswith(ending):
+            pytest.importorskip(package)
     assert loaded_by(module) <= APART[module]
 
 

@@ -182,7 +182,7 @@ class Pool:
             self._workers = [self._new_worker() for _ in range(self._n)]
 
     def _new_worker(self) -> _Worker:
-        with _worker_environment():
+        with worker_environment():
             return _Worker(self._context, *self._arguments)
 
     def _next_idle(self, progress: Callable[[int, bool], None]) -> _Worker:
@@ -234,7 +234,7 @@ def _blame(worker: _Worker) -> None:
 
 
 @contextmanager
-def _worker_environment() -> Iterator[None]:
+def worker_environment() -> Iterator[None]:
     """Set the environment that workers inherit, for a while."""
     before = {name: os.environ.get(name) for name in _ENVIRONMENT}
     os.environ.update(_ENVIRONMENT)
@@ -260,7 +260,7 @@ def _serve(
     """Work until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     vocabulary_of(options.dialect)  # here, not within the first record's time limit
-    _limit_memory(limits.mib * 2**20)
+    limit_memory(limits.mib * 2**20)
     while True:
         try:
             chunk, condemned = pipe.recv()
@@ -301,7 +301,7 @@ def _with_limits(path: Path, limits: Limits) -> Path:
     return path.with_stem(f"{path.stem}-{limits.seconds:g}s-{limits.mib}MiB")
 
 
-def _limit_memory(n_bytes: int) -> None:
+def limit_memory(n_bytes: int) -> None:
     """Let this process grow by so much; more is a MemoryError (on Linux)."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])

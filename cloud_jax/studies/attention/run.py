@@ -14,15 +14,11 @@ from cloud_jax.evaluation.results import refuse_other_results
 from cloud_jax.files import atomic_open, lock, write_json
 from cloud_jax.inference.outputs import write_rejects
 from cloud_jax.inference.predictor import load
+from cloud_jax.models.cls_attention import attention_by_head, check_member
 from cloud_jax.models.folder import Model
 from cloud_jax.progress import progress
 from cloud_jax.scope.pipeline import Reject
-from cloud_jax.studies.attention.cls_attention import (
-    ClsAttention,
-    attention_by_head,
-    check_member,
-    mean_attention,
-)
+from cloud_jax.studies.attention.cls_attention import ClsAttention, mean_attention
 from cloud_jax.studies.attention.sentences import Sentence, read_sentences
 from cloud_jax.studies.attention.statistics import ALPHA, measure, strongest, verdict
 from cloud_jax.studies.attention.summary import WAYS

@@ -1,7 +1,7 @@
 // What a person takes away: CSV as `cloud-jax predict` writes it, JSON, a picture.
 
 const COLUMNS = ["id", "formula", "property", "temperature_k", "value", "unit", "basis",
-  "std", "lower", "upper", "flags"];
+  "spread", "lower", "upper", "notes"];
 
 /** Return a value as a field of a CSV file. */
 function field(value) {
@@ -15,7 +15,7 @@ export function csv(crystals) {
   for (const crystal of crystals) {
     for (const one of [...crystal.curves, ...crystal.scalars]) {
       one.value.forEach((value, i) => rows.push([crystal.id, crystal.formula, one.property,
-        one.temperature_k[i], value, one.unit, one.basis, one.std[i], one.lower[i],
+        one.temperature_k[i], value, one.unit, one.basis, one.spread[i], one.lower[i],
         one.upper[i], crystal.flags.map((flag) => flag.name).join(";")]));
     }
   }

@@ -104,7 +104,8 @@ function neighbours(crystal) {
   if (!crystal.neighbours.length) return null;
   return make("section", { class: "cj-panel" },
     make("h3", {}, "Nearest known crystals"),
-    make("p", { class: "cj-note" }, "by the state of [CLS], in widths of the training rows"),
+    make("p", { class: "cj-note" }, "by the state of [CLS], in widths of "
+      + "the training rows; most known crystals have another that is near"),
     table("crystals whose state is nearest", ["crystal", "formula", "distance", ""],
       crystal.neighbours.map((one) => [one.name, formula(one.formula),
         number(one.distance, 2), one.words])));

@@ -13,11 +13,9 @@ import cloud_jax
 from cloud_jax.datasets.embedded import EmbeddedSource
 from cloud_jax.files import lock
 from cloud_jax.import_hf import main as import_hf
+from cloud_jax.models.cls_attention import attention_by_head
 from cloud_jax.models.folder import load_model
-from cloud_jax.studies.attention.cls_attention import (
-    attention_by_head,
-    mean_attention,
-)
+from cloud_jax.studies.attention.cls_attention import mean_attention
 from cloud_jax.studies.attention.command import main
 from cloud_jax.studies.attention.sentences import Sentence
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cloud_jax.models.bert import LAYER_NORM_EPSILON, Encoder, EncoderConfig
-from cloud_jax.studies.attention.cls_attention import attention_weights
+from cloud_jax.models.cls_attention import attention_weights
 
 CONFIG = EncoderConfig(
     vocab_size=50,

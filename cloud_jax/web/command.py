@@ -1,0 +1,103 @@
+"""`cloud-jax web`: a page in the browser, into which crystals are dropped.
+
+cloud-jax web
+cloud-jax web --checkpoint runs/mine --port 8000
+"""
+
+import argparse
+import socket
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from cloud_jax.cli import run_command, sigterm_as_interrupt
+from cloud_jax.compiled import keep_compiled_programs
+
+_EPILOG = """\
+The page reads CIF, POSCAR, extended XYZ, the JSON of pymatgen, ASE, JARVIS or
+OPTIMADE, and zip or tar archives of these: 5 MB a file, 50 crystals at once. It shows
+each crystal in 3D, its sentence in words, C_v(T), S(T) and H(T) with intervals and
+measured points, what the model knows of such crystals, and the nearest known ones, and
+gives all that as CSV, PNG and JSON. Nothing is asked of another host. Uploads are kept
+for ten minutes at most, in a folder of their own, which ends with the command. Ctrl-C
+stops it.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.description = "Show predictions on a page in the browser."
+    parser.epilog = _EPILOG
+    add = parser.add_argument
+    add(
+        "--port",
+        type=_port,
+        default=7860,
+        help="port of this machine at which the page is served (7860)",
+    )
+    add(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address at which the page is served; 0.0.0.0 opens it to the network "
+        "(127.0.0.1: this machine alone)",
+    )
+    add(
+        "--checkpoint",
+        metavar="DIR",
+        help="model folder, or workdir of a finished run (default: the model in the "
+        "package)",
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected 1 to 65535")
+    return int(text)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Serve the page until Ctrl-C or SIGTERM; return the exit code.
+
+    Raises:
+        OSError: the address cannot be used.
+        ModelFolderError: the checkpoint is not a model.
+    """
+    if not find_spec("gradio"):  # not imported: it would choose its folder of uploads
+        raise ModuleNotFoundError("No module named 'gradio'", name="gradio")
+    _check_address(arguments.host, arguments.port)
+    keep_compiled_programs()
+    from cloud_jax.inference.predictor import load
+    from cloud_jax.web.server import serve
+
+    predictor = load(arguments.checkpoint)
+    if not arguments.quiet:
+        shown = "127.0.0.1" if arguments.host == "0.0.0.0" else arguments.host
+        print(f"the page is at http://{shown}:{arguments.port}, Ctrl-C stops it")
+        sys.stdout.flush()
+    with sigterm_as_interrupt():
+        serve(predictor, host=arguments.host, port=arguments.port)
+    return 0
+
+
+def _check_address(host: str, port: int) -> None:
+    """Raise OSError, with what to do, where the address cannot be used."""
+    try:
+        family = socket.getaddrinfo(host, port)[0][0]
+        with socket.socket(family) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((host, port))
+    except OSError as error:
+        raise OSError(
+            f"--host {host} --port {port}: {error.strerror or error}; give another "
+            "--port, or end the program that uses it"
+        ) from None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `cloud-jax web`; return the exit code."""
+    return run_command("web", configure, execute, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
