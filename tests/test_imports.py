@@ -50,8 +50,8 @@ RULES = {
 }  # fmt: skip
 # Modules that every room may use.
 SHARED = {
-    "arguments", "cli", "compiled", "config", "config_rules", "cores", "files", "progress",
-    "setting_names", "tfrecord",
+    "arguments", "cli", "compiled", "config", "config_rules", "cores", "files",
+    "progress", "setting_names", "tfrecord",
 }  # fmt: skip
 # Not loaded with their room: an optional engine, and what only figures may load.
 APART = {

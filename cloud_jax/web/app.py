@@ -61,7 +61,7 @@ def build(analyst: Analyst, readers: Readers) -> gr.Blocks:
     ask = _asker(analyst, readers)
     limits = {"concurrency_limit": AT_ONCE, "concurrency_id": "ask"}
     with gr.Blocks(title="CLOUD: crystals", analytics_enabled=False) as blocks:
-        gr.HTML(INTRODUCTION)
+        gr.HTML(INTRODUCTION, apply_default_css=False)
         with gr.Row(elem_classes="cj-inputs"):
             files = gr.File(
                 label=f"Structure files: CIF, POSCAR, extended XYZ, JSON, zip; up to "
@@ -89,6 +89,7 @@ def build(analyst: Analyst, readers: Readers) -> gr.Blocks:
             value=None,
             html_template='<div class="cj-answer" aria-live="polite"></div>',
             js_on_load=_DRAW,
+            apply_default_css=False,
             elem_id="cj-answer",
             min_height=60,
         )

@@ -9,8 +9,9 @@ import socket
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
-from cloud_jax.cli import run_command, sigterm_as_interrupt
+from cloud_jax.cli import Exit, run_command, sigterm_as_interrupt
 from cloud_jax.compiled import keep_compiled_programs
 
 _EPILOG = """\
@@ -33,20 +34,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--port",
         type=_port,
         default=7860,
-        help="port of this machine at which the page is served (7860)",
+        help="Port of this machine at which the page is served (default: 7860).",
     )
     add(
         "--host",
         default="127.0.0.1",
         metavar="ADDRESS",
-        help="address at which the page is served; 0.0.0.0 opens it to the network "
-        "(127.0.0.1: this machine alone)",
+        help="Address at which the page is served; 0.0.0.0 opens it to the network "
+        "(default: 127.0.0.1, this machine alone).",
     )
     add(
         "--checkpoint",
         metavar="DIR",
-        help="model folder, or workdir of a finished run (default: the model in the "
-        "package)",
+        help="Folder of a model, or work directory of a finished run (default: the "
+        "thermal model in the package).",
+    )
+    add(
+        "--static",
+        type=Path,
+        metavar="PAGE.html",
+        help="Write the page as one file that needs no server, instead of serving it.",
     )
 
 
@@ -57,12 +64,14 @@ def _port(text: str) -> int:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Serve the page until Ctrl-C or SIGTERM; return the exit code.
+    """Serve the page until Ctrl-C or SIGTERM, or write it; return the exit code.
 
     Raises:
         OSError: the address cannot be used.
         ModelFolderError: the checkpoint is not a model.
     """
+    if arguments.static:
+        return _write(arguments)
     if not find_spec("gradio"):  # not imported: it would choose its folder of uploads
         raise ModuleNotFoundError("No module named 'gradio'", name="gradio")
     _check_address(arguments.host, arguments.port)
@@ -77,7 +86,17 @@ def execute(arguments: argparse.Namespace) -> int:
         sys.stdout.flush()
     with sigterm_as_interrupt():
         serve(predictor, host=arguments.host, port=arguments.port)
-    return 0
+    return Exit.DONE
+
+
+def _write(arguments: argparse.Namespace) -> int:
+    from cloud_jax.inference.predictor import load
+    from cloud_jax.web.static_page import write_page
+
+    size = write_page(load(arguments.checkpoint).model, arguments.static)
+    if not arguments.quiet:
+        print(f"{arguments.static}: {size / 1e6:.1f} MB, opens in any browser")
+    return Exit.DONE
 
 
 def _check_address(host: str, port: int) -> None:
