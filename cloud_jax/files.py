@@ -59,17 +59,26 @@ _REASONS = {
 }
 
 
+def cause(error: BaseException) -> str:
+    """Return an error in words for people, without the file: not `[Errno 2]`."""
+    if not isinstance(error, OSError) or not error.errno:
+        return str(error)
+    if error.strerror != os.strerror(error.errno):  # it is of ours
+        return str(error.strerror)
+    if (
+        error.errno == errno.EEXIST
+        and error.filename
+        and os.path.isfile(error.filename)
+    ):
+        return _REASONS[errno.ENOTDIR]
+    return _REASONS.get(error.errno, error.strerror)
+
+
 def reason(error: BaseException) -> str:
-    """Return an error in words for people: where, what, and not `[Errno 2]`."""
+    """Return an error in words for people: where, and what."""
     if not isinstance(error, OSError) or not error.errno or not error.filename:
         return str(error)
-    said = error.strerror
-    if said == os.strerror(error.errno):  # otherwise it is of ours
-        said = _REASONS.get(error.errno, said)
-        if error.errno == errno.EEXIST:
-            is_file = os.path.isfile(error.filename)
-            said = _REASONS[errno.ENOTDIR] if is_file else "it exists already"
-    return f"{os.fsdecode(error.filename)}: {said}"
+    return f"{os.fsdecode(error.filename)}: {cause(error)}"
 
 
 def atomic_write(path: Path, data: str | bytes) -> None:

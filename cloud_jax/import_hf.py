@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cloud_jax.cli import Exit, run_command
+from cloud_jax.files import reason
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +44,7 @@ def execute(arguments: argparse.Namespace) -> int:
     try:
         notes = _import(arguments.checkpoint, tokenizer, arguments.output)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{error}\nnothing was written") from error
+        raise ValueError(f"{reason(error)}\nnothing was written") from error
     print("\n".join(notes))
     return Exit.DONE
 

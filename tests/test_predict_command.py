@@ -286,7 +286,7 @@ def test_a_full_disk_or_a_signal_leaves_the_old_file(
     assert out.read_text() == "old"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cifs", "x.csv"]
     if error:
-        assert f"No space left on device: '{out}'" in capsys.readouterr().err
+        assert f"error: {out}: the disk is full" in capsys.readouterr().err
 
 
 def test_a_file_that_hangs_and_one_that_kills_its_process(

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
+from cloud_jax.arguments import nearest
 from cloud_jax.datasets.download import RemoteFile, find, find_or_fetch
 from cloud_jax.files import file_sha256
 from cloud_jax.structures.columns import column_index
@@ -165,8 +166,11 @@ class OrderedBenchmark(Benchmark):
 
     def __post_init__(self):
         if self.task not in self.tasks:
+            near = nearest(self.task, self.tasks)
+            hint = near and f"did you mean {self.kind}:{near}? "
             raise SourceError(
-                f"{self.kind}:{self.task}: expected one of {', '.join(self.tasks)}"
+                f"{self.kind}:{self.task}: {hint}expected one of "
+                f"{', '.join(self.tasks)}"
             )
 
     @classmethod

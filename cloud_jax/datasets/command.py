@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Sequence
 
+from cloud_jax.arguments import nearest
 from cloud_jax.cli import Exit, UsageError, run_command
 
 _EPILOG = """\
@@ -41,7 +42,12 @@ def execute(arguments: argparse.Namespace) -> int:
     known = [listing.word for listing in listings]
     unknown = [word for word in arguments.words if word not in known]
     if unknown:
-        raise UsageError(f"{unknown[0]}: not one of {', '.join(known)}")
+        near = nearest(unknown[0], known)
+        hint = f"did you mean {near}? " if near else ""
+        raise UsageError(
+            f"there is no public data set {unknown[0]!r}: {hint}"
+            "`cloud-jax datasets` lists all"
+        )
     if arguments.download:
         if not arguments.words:
             raise UsageError("--download: name the data sets to download")

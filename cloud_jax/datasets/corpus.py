@@ -8,11 +8,13 @@ Paths in a TOML file are relative to it.
 """
 
 import dataclasses
+import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cloud_jax.arguments import nearest
 from cloud_jax.datasets.discovery import DiscoverySource
 from cloud_jax.datasets.embedded import EmbeddedSource
 from cloud_jax.datasets.matbench import MatbenchSource
@@ -21,6 +23,7 @@ from cloud_jax.datasets.phonon import PhononSource
 from cloud_jax.datasets.textbook import TextbookSource
 from cloud_jax.datasets.thermal import ThermalSource
 from cloud_jax.datasets.unconvbench import UnconvbenchSource
+from cloud_jax.files import cause
 from cloud_jax.structures.folder import CifSource
 from cloud_jax.structures.source import Source, SourceError
 from cloud_jax.structures.strings import StringsSource
@@ -63,8 +66,9 @@ def read_sources(
             sources.append(KINDS[kind].from_word(text, data_dir))
         else:
             raise SourceError(
-                f"source {word!r}: expected {', '.join(KINDS)} (after the kind comes "
-                "a colon and what is read, see `cloud-jax datasets`) or a corpus.toml"
+                f"source {word!r}: {_meant(word, kind, text)}expected "
+                f"{', '.join(KINDS)} (after the kind comes a colon and what is read, "
+                "see `cloud-jax datasets`) or a corpus.toml"
             )
     names = [source.name for source in sources]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -81,11 +85,21 @@ def read_sources(
     return [source for source in sources if source.name not in without]
 
 
+def _meant(word: str, kind: str, text: str) -> str:
+    """Return a question for the source that a word without a known kind may mean."""
+    if os.path.exists(word):
+        tables = (".csv", ".json", ".jsonl", ".parquet", ".db", ".npz")
+        near = "table" if Path(word).suffix.lower() in tables else "cif"
+        return f"did you mean {near}:{word}? "
+    near = nearest(kind, KINDS)
+    return f"did you mean {near}{text and f':{text}'}? " if near else ""
+
+
 def _read_corpus(path: Path, data_dir: str) -> list[Source]:
     try:
         data = tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise SourceError(f"{path}: cannot be read as TOML ({error})") from error
+        raise SourceError(f"{path}: cannot be read as TOML ({cause(error)})") from error
     tables = data.pop("source", [])
     if data or not tables or not _is_list_of(dict, tables):
         raise SourceError(
@@ -102,7 +116,8 @@ def _build_source(
 ) -> Source:
     kind = table.pop("kind", None)
     if not isinstance(kind, str) or kind not in KINDS:
-        raise SourceError(f"{where}: found kind {kind!r}, expected {', '.join(KINDS)}")
+        found = "no kind" if kind is None else f"kind {kind!r}"
+        raise SourceError(f"{where}: found {found}, expected {', '.join(KINDS)}")
     types = {field.name: field.type for field in dataclasses.fields(KINDS[kind])}
     if types.pop("data_dir", None):  # the command line says where that is
         table["data_dir"] = data_dir

@@ -25,7 +25,7 @@ import requests
 import urllib3
 
 from cloud_jax.datasets.retries import Attempts, may_pass, reason, retry_after
-from cloud_jax.files import LockedError, lock
+from cloud_jax.files import LockedError, cause, lock
 from cloud_jax.progress import progress
 from cloud_jax.structures.source import SourceError
 
@@ -178,7 +178,7 @@ def _digest_of(path: Path, file: RemoteFile) -> str:
             path, file.checksum[0], unpack, status.st_size, status.st_mtime_ns
         )
     except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{path}: cannot be read ({error})") from error
+        raise SourceError(f"{path}: cannot be read ({cause(error)})") from error
 
 
 @cache

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from cloud_jax.files import cause
+
 PROTOCOLS = ("strict", "paper")
 
 # Words of a split column, as `_fold_word` spells them.
@@ -226,7 +228,7 @@ def _read_folds(path: Path) -> dict:
     except FoldError as error:
         raise FoldError(f"{path}: {error}") from None
     except (OSError, ValueError) as error:
-        raise FoldError(f"{path}: cannot be read as JSON ({error})") from None
+        raise FoldError(f"{path}: cannot be read as JSON ({cause(error)})") from None
     usable = (
         isinstance(content, dict) and content and all(map(_is_fold, content.values()))
     )

@@ -17,7 +17,7 @@ from zipfile import BadZipFile
 from cloud_jax.datasets.benchmark import Benchmark
 from cloud_jax.datasets.corpus import KINDS
 from cloud_jax.datasets.textbook import TextbookSource
-from cloud_jax.files import file_sha256
+from cloud_jax.files import cause, file_sha256
 from cloud_jax.structures.columns import refuse_twins
 from cloud_jax.structures.csv_table import csv_rows
 from cloud_jax.structures.json_stream import line_rows, split_rows
@@ -190,7 +190,7 @@ class TableFile:
         except (
             OSError, EOFError, UnicodeDecodeError, zlib.error, BadZipFile
         ) as error:  # fmt: skip
-            raise TableError(f"{self.path}: cannot be read ({error})") from error
+            raise TableError(f"{self.path}: cannot be read ({cause(error)})") from error
 
 
 LabelledTable = BenchmarkTable | TableFile

@@ -9,6 +9,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from cloud_jax.arguments import nearest
+from cloud_jax.files import reason
 from cloud_jax.inference.objects import (
     cell_of,
     is_missing,
@@ -41,14 +43,13 @@ def path_items(paths: Iterable[str]) -> Iterator[RawItem]:
     for path in paths:
         matches = _matches(path)
         if not matches:
-            problem = "found no such file or folder, and no match of it as a pattern"
-            yield RawItem(_text(path), ("not_found", problem), "reject")
+            yield RawItem(_text(path), ("not_found", _not_found(path)), "reject")
         for match in matches:
             try:
                 for item in CifSource("input", paths=(match,)).items():
                     yield item._replace(id=_text(os.path.join(_folder(match), item.id)))
             except (SourceError, OSError) as error:
-                yield RawItem(_text(match), ("unreadable", str(error)), "reject")
+                yield RawItem(_text(match), ("unreadable", reason(error)), "reject")
 
 
 def skipped_files(paths: Iterable[str]) -> list[str]:
@@ -64,6 +65,17 @@ def skipped_files(paths: Iterable[str]) -> list[str]:
 def _matches(path: str) -> list[str]:
     """Return the paths that a path or pattern means."""
     return [path] if os.path.lexists(path) else matching(path)
+
+
+def _not_found(path: str) -> str:
+    """Say that a path leads to nothing, and which name in its folder is like it."""
+    folder, name = os.path.split(path)
+    names = []
+    with suppress(OSError):
+        names = os.listdir(folder or ".")
+    if near := nearest(name, names):
+        return f"no such file or folder; did you mean {os.path.join(folder, near)}?"
+    return "no such file or folder, and nothing matches it as a pattern"
 
 
 def _folder(path: str) -> str:

@@ -128,7 +128,7 @@ def find_model(directory: str | os.PathLike[str]) -> Path:
     for candidate in (directory, directory / "model"):
         if (candidate / DESCRIPTION).is_file():
             return candidate
-    found = "it does not exist"
+    found = "it is a file" if directory.exists() else "it does not exist"
     if directory.is_dir():
         names = sorted(path.name for path in directory.iterdir())[:8]
         found = f"it holds {', '.join(names) or 'nothing'}"

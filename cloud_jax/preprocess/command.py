@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cloud_jax.cli import Exit, UsageError, run_command, sigterm_as_interrupt
 from cloud_jax.cores import usable_cores
+from cloud_jax.files import reason
 
 _SOURCES = """\
 sources
@@ -244,7 +245,7 @@ def execute(arguments: argparse.Namespace) -> int:
         raise
     except OSError as error:
         raise OSError(
-            f"{error}. No dataset was written; what is done is kept in "
+            f"{reason(error)}. No dataset was written; what is done is kept in "
             f"{arguments.output}: run it again to resume"
         ) from error
     except KeyboardInterrupt:

@@ -79,8 +79,8 @@ def refuse_empty(counts: Counts, sources: Sequence[Source], scratch: Path) -> No
     if not any(entry["n_read"] + entry["n_excluded"] for entry in entries):
         raise EmptyDatasetError("the sources hold no crystal at all")
     raise EmptyDatasetError(
-        f"no crystal is left of {sum(e['n_read'] for e in entries)} read; "
-        f"{sum(e['n_rejected'] for e in entries)} were rejected, "
+        f"no crystal is left: {sum(e['n_read'] for e in entries)} read, "
+        f"{sum(e['n_rejected'] for e in entries)} rejected, "
         f"{sum(e['n_reserved'] for e in entries)} reserved"
         + _frequent_reasons(scratch / REJECTS)
     )

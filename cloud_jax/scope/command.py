@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cloud_jax.cli import Exit, run_command
+from cloud_jax.files import cause
 
 MAX_BYTES = 64 * 2**20  # larger files are hardly one structure
 
@@ -58,7 +59,7 @@ def execute(arguments: argparse.Namespace) -> int:
         except (OSError, Rejection) as error:
             rejected += 1
             code = getattr(error, "code", "unreadable")
-            row = {"file": file, "error": str(error), "code": code}
+            row = {"file": file, "error": cause(error), "code": code}
         if arguments.json:
             row.pop("reading", None)
             print(json.dumps(row), flush=True)
@@ -88,7 +89,7 @@ def _describe(file: str, vocabulary, symprec: float) -> dict:
     path = Path(file)
     if path.is_dir():
         raise Rejection(
-            "unreadable", "found a folder, expected its files: FOLDER/*.cif"
+            "unreadable", f"found a folder, expected its files: {path / '*.cif'}"
         )
     if path.is_file() and path.stat().st_size > MAX_BYTES:
         raise Rejection(

@@ -138,8 +138,10 @@ def read_cell(item: RawItem) -> Cell:
     if _XYZ.match(text):
         return readers.read_extxyz(payload)
     if text.count("\n") < _POSCAR_LINES - 1:
+        name = " ".join(text.split()).endswith((".cif", ".vasp", ".json", ".xyz"))
+        more = ": the text itself, not the name of its file" if name else ""
         raise Rejection(
-            "unreadable", f"found {text[:40]!r}, expected CIF, POSCAR or JSON"
+            "unreadable", f"found {text[:40]!r}, expected CIF, POSCAR or JSON{more}"
         )
     return readers.read_poscar(payload)
 

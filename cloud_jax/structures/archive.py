@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from cloud_jax.files import cause
 from cloud_jax.structures.compressed import DAMAGED, uncompressed_name
 from cloud_jax.structures.items import file_items, kind_of
 from cloud_jax.structures.source import MAX_ITEM_BYTES, RawItem, SourceError
@@ -70,7 +71,7 @@ def members(path: Path) -> Iterator[RawItem]:
         yield from reader(path)
     except (*DAMAGED, tarfile.TarError) as error:
         raise SourceError(
-            f"{path}: cannot be read to its end as an archive ({error}); "
+            f"{path}: cannot be read to its end as an archive ({cause(error)}); "
             "it may be cut short: copy it again"
         ) from error
 

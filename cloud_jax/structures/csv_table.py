@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
+from cloud_jax.files import cause
 from cloud_jax.structures.columns import (
     MISSING,
     STRUCTURE_COLUMNS,
@@ -83,7 +84,7 @@ def csv_rows(
             f"{path}: found text that is not UTF-8 ({error}); save the table as UTF-8"
         ) from error
     except (*DAMAGED, csv.Error) as error:
-        raise SourceError(f"{path}: cannot be read ({error})") from error
+        raise SourceError(f"{path}: cannot be read ({cause(error)})") from error
 
 
 def _rows(

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from cloud_jax.files import cause
 from cloud_jax.structures.columns import refuse_twins
 from cloud_jax.structures.compressed import DAMAGED, open_text
 from cloud_jax.structures.source import MAX_ITEM_BYTES, SourceError
@@ -126,7 +127,9 @@ def open_json(path: Path) -> Iterator[JsonStream]:
         with open_text(path) as file:
             yield JsonStream(file, path)
     except (*DAMAGED, UnicodeDecodeError) as error:
-        raise SourceError(f"{path}: cannot be read ({error}): get it again") from error
+        raise SourceError(
+            f"{path}: cannot be read ({cause(error)}): get it again"
+        ) from error
 
 
 def split_rows(path: Path) -> Iterator[dict[str, Any] | ValueError]:

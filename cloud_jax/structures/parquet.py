@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cloud_jax.files import cause
 from cloud_jax.structures.columns import used_columns
 from cloud_jax.structures.json_tables import row_items
 from cloud_jax.structures.source import RawItem, SourceError
@@ -58,5 +59,5 @@ def _open(path: Path) -> Iterator[pq.ParquetFile]:
             yield file
     except (pa.ArrowException, OSError) as error:
         raise SourceError(
-            f"{path}: not a Parquet file, or cannot be read ({error})"
+            f"{path}: not a Parquet file, or cannot be read ({cause(error)})"
         ) from error

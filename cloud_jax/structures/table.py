@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cloud_jax.files import cause
 from cloud_jax.structures.ase_database import database_items, database_size
 from cloud_jax.structures.columns import ID_COLUMNS
 from cloud_jax.structures.compressed import DAMAGED, uncompressed_name
@@ -83,7 +84,7 @@ class TableSource(FileSource):
         try:
             yield from self._reader(path)(path)
         except (*DAMAGED, UnicodeDecodeError) as error:
-            raise SourceError(f"{path}: cannot be read ({error})") from error
+            raise SourceError(f"{path}: cannot be read ({cause(error)})") from error
 
     def count(self) -> int | None:
         """Return how many rows the files have, None for JSON and extended XYZ.

@@ -200,7 +200,10 @@ def test_a_file_of_another_task_is_refused(phonons, monkeypatch, content, messag
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("matbench:phonon", "matbench:phonon: expected one of jdft2d"),
+        (
+            "matbench:phonon",
+            r"phonon: did you mean matbench:phonons\? expected one of jdft2d",
+        ),
         ("matbench", "expected one of jdft2d"),
         ("unconvbench:mof", "expected one of 2d_e_exf"),
         ("discovery:test", r"discovery:test: expected mp \(training rows\), wbm"),

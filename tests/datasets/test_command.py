@@ -31,7 +31,7 @@ def test_one_data_set_in_words_for_people(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["matbench:phonon"], "matbench:phonon: not one of embedded"),
+        (["matbench:phonon"], "set 'matbench:phonon': did you mean matbench:phonons?"),
         (["--download"], "name the data sets to download"),
     ],
 )

@@ -285,7 +285,7 @@ def test_a_full_disk_leaves_no_dataset_and_the_next_run_resumes(
         patch.setattr(os, "replace", full)
         assert run(output, source, "--dialect", "paper") == 1
     message = capsys.readouterr().err
-    assert "No space left on device" in message
+    assert "features.json: the disk is full: free some space." in message
     assert "run it again to resume" in message
     assert not (output / "manifest.json").exists()
     assert run(output, source, "--dialect", "paper") == 0
@@ -371,7 +371,7 @@ def test_too_long_unknown_and_malformed_sentences_are_rejected(tmp_path, capsys)
         (
             'cloud\nnonsense\n"a | b"\n',
             (),
-            "no crystal is left of 2 read; 2 were rejected, 0 reserved\n"
+            "no crystal is left: 2 read, 2 rejected, 0 reserved\n"
             "  2 unreadable, for instance s/s.csv:0: found 'nonsense', expected",
         ),
         ("cloud\nx\n", ("--dialect", "canonical"), "add --dialect paper"),

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from cloud_jax.files import atomic_write
+from cloud_jax.files import atomic_write, cause
 from cloud_jax.structures.source import MAX_ITEM_BYTES, RawItem, SourceError
 
 LOG = "pages.jsonl"
@@ -213,4 +213,4 @@ def _read_lines(path: Path) -> list[bytes]:
             )
         return gzip.decompress(data).split(b"\n")[:-1]
     except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{path}: cannot be read ({error})") from error
+        raise SourceError(f"{path}: cannot be read ({cause(error)})") from error

@@ -14,6 +14,7 @@ from cloud_jax.evaluation.results import (
     read_object,
     short_names,
 )
+from cloud_jax.files import cause
 from cloud_jax.studies.report.paths import as_typed, shorten, shorten_all
 from cloud_jax.studies.report.records import Number, Results, Target, decode
 
@@ -176,7 +177,7 @@ def _read_run(folder: Path, name: str, root: Path, reasons: list[str]) -> Run:
             data = _read_png(folder, file)
             figures.append(Figure(entry.get("caption") or file, data))
         except OSError as error:
-            reasons.append(f"figure {file}: {error.strerror or error}")
+            reasons.append(f"figure {file}: {cause(error)}")
     environment = beside["environment"]
     if command := decode(list[str], environment.pop("command", None)):
         beside["environment"] = {"command": as_typed(command, root), **environment}
@@ -200,7 +201,7 @@ def _read_object(path: Path) -> dict[str, Any]:
     try:
         return read_object(path)
     except OSError as error:
-        raise ValueError(f"{path.name}: {error.strerror}") from None
+        raise ValueError(f"{path.name}: {cause(error)}") from None
     except ValueError as error:
         raise ValueError(str(error).removeprefix(f"{path.parent}{os.sep}")) from None
 

@@ -117,7 +117,7 @@ def test_only_png_files_within_the_folder_are_figures(tmp_path):
     assert [figure.caption for figure in found.figures] == ["parity.png"]
     assert [p.reason for p in problems] == [
         "figure ../secret.png: it is outside the folder",
-        "figure gone.png: No such file or directory",
+        "figure gone.png: there is no such file or folder",
         "figure text.png: not a PNG file",
     ]
 

@@ -288,7 +288,7 @@ def test_fit_writes_results_and_figure(points, tmp_path, capsys):
         ("parameters,tokens,loss\n1,2\n", "line 2: loss is None"),
         ("parameters,tokens,loss\n1,2,3\n", "points.csv: 1 points cannot hold five"),
         ("parameters,tokens,loss\n1,2,nan\n", "loss of point 1 is nan"),
-        (None, "No such file"),
+        (None, "there is no such file"),
     ],
 )
 def test_points_that_cannot_be_used(tmp_path, capsys, text, message):
