@@ -191,7 +191,7 @@ def test_a_wrong_corpus_file_says_what_was_expected(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("nonsense", "expected embedded, cif, strings"),
+        ("nonsense", "expected embedded, textbook, cif, strings"),
         ("table:{}/none.csv", "found no file"),
         ("cif:{}/none", "leads to no structure file"),
         ("table:{}/text.csv", "found columns a, b; expected cif or structure"),
