@@ -1,0 +1,1 @@
+"""Pages of the documentation site that code, notebooks and other files make."""
