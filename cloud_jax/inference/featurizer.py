@@ -1,38 +1,40 @@
 """Crystals as columns of numbers, for scikit-learn and in matminer's manner."""
 
-import hashlib
 import os
-import pickle
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 try:
     from sklearn.base import BaseEstimator, TransformerMixin
+    from sklearn.decomposition import PCA
+    from sklearn.utils.validation import check_is_fitted
 except ImportError as error:
     raise ImportError(
         'CloudFeaturizer needs scikit-learn: pip install "cloud-jax[sklearn]"'
     ) from error
 
-from cloud_jax.inference.crystals import Crystal, to_crystals
+from cloud_jax.inference.crystals import Crystal
 from cloud_jax.inference.descriptors import (
     CELL_NAMES,
     cell_descriptors,
     composition_descriptors,
     composition_names,
 )
-from cloud_jax.inference.inputs import parse, row_items
-from cloud_jax.inference.memory import Memory
+from cloud_jax.inference.inputs import row_items
+from cloud_jax.inference.memory import (
+    ReadCrystal,
+    read_rows,
+    states,
+    weights_sha256,
+)
 from cloud_jax.inference.predictor import Predictor, loaded
 from cloud_jax.inference.properties import make_request, predict_properties
 from cloud_jax.inference.temperatures import check_temperatures
-from cloud_jax.models import network
-from cloud_jax.scope.pipeline import Record, Reject
-from cloud_jax.structures.source import RawItem
+from cloud_jax.scope.pipeline import Reject
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,33 +49,13 @@ _CITATIONS = (
 )
 
 
-class _Read(NamedTuple):
-    """A crystal that was read, with what its sentence does not hold."""
-
-    crystal: Crystal
-    volume_per_atom: float  # angstrom^3
-
-
-class _State(NamedTuple):
-    """What the network gives for one sentence."""
-
-    cls: Float[np.ndarray, " D"]
-    outputs: Float[np.ndarray, "M O"] | None  # of a model with a head
-
-
-# Of the process, not of an estimator: `clone` makes a new one for every fold.
-_READ: Memory[_Read | Reject] = Memory(100_000)
-_STATES: Memory[_State] = Memory(50_000)
-
-
 class CloudFeaturizer(TransformerMixin, BaseEstimator):
     """Turn crystals into features: a transformer of scikit-learn.
 
         make_pipeline(CloudFeaturizer(), StandardScaler(), SVR()).fit(structures, y)
 
-    It learns nothing from the rows that it is fitted on. Crystals are read once per
-    process, sentences go through the network once, so that cross-validation costs no
-    more than one pass.
+    Labels are never looked at. Crystals are read once per process, sentences go through
+    the network once, so that cross-validation costs no more than one pass.
 
     The encoder in the package has learned properties of public crystals
     (`provenance.learned` of its model.json; cloud_jax/weights/MODEL_CARD.md): for the
@@ -86,6 +68,9 @@ class CloudFeaturizer(TransformerMixin, BaseEstimator):
             12 descriptors of the elements, and the number of elements), `cell` (volume
             per atom and atoms in the primitive cell, logarithms), `properties` (those
             that the model predicts, per atom where it has a law).
+        n_components: replace the [CLS] vector by so many principal components of the
+            rows given to `fit`, of unit variance (no more than there are rows). Few,
+            such as 8, suit trees and kernels, which the full vector drowns.
         temperature_k: of the properties of a model with a law, one or several.
         on_error: `raise` a ValueError that names the crystals that cannot be read, or
             give them rows of `nan` and warn.
@@ -100,26 +85,39 @@ class CloudFeaturizer(TransformerMixin, BaseEstimator):
         model: str | os.PathLike[str] = "encoder",
         *,
         groups: Sequence[str] = ("cls", "composition", "cell"),
+        n_components: int | None = None,
         temperature_k: float | Sequence[float] = 300.0,
         on_error: str = "raise",
         workers: int = 1,
     ):
         self.model = model
         self.groups = groups
+        self.n_components = n_components
         self.temperature_k = temperature_k
         self.on_error = on_error
         self.workers = workers
 
     def fit(self, X: "Structures", y: object = None) -> "CloudFeaturizer":
-        """Check the settings and load the model; the rows are not read.
+        """Check the settings and load the model.
+
+        The rows are read only where `n_components` is given.
 
         Raises:
             ModelFolderError: see `cloud_jax.load`.
             PredictionError: the model has no properties, or not at this temperature.
-            ValueError: a setting is none of those listed.
+            ValueError: a setting is none of those listed; with `n_components`, also as
+                in `transform`.
         """
         self._check_settings()
-        self.model_sha256_ = _sha256(loaded(self.model))
+        predictor = loaded(self.model)
+        self.model_sha256_ = weights_sha256(predictor)
+        if self.n_components:
+            crystals = [one.crystal for one in self._read(X, predictor) if one]
+            if not crystals:
+                raise ValueError("n_components: found no crystal to fit them to")
+            vectors = _cls(crystals, predictor)
+            n = min(self.n_components, *vectors.shape)
+            self.pca_ = PCA(n, whiten=True, svd_solver="full").fit(vectors)
         self.get_feature_names_out()
         return self
 
@@ -136,17 +134,17 @@ class CloudFeaturizer(TransformerMixin, BaseEstimator):
         """
         self._check_settings()
         predictor = loaded(self.model)
-        if getattr(self, "model_sha256_", _sha256(predictor)) != _sha256(predictor):
+        if getattr(self, "model_sha256_", weights_sha256(predictor)) != weights_sha256(
+            predictor
+        ):
             raise ValueError(
                 f"model {self.model!r} has other weights than when this featurizer was "
                 "fitted: fit it again"
             )
-        read = _read_rows(row_items(_one_column(X)), predictor, self.workers)
-        self._report([one for one in read if isinstance(one, Reject)], len(read))
-        found = [one for one in read if isinstance(one, _Read)]
+        read = self._read(X, predictor)
         features = np.full((len(read), len(self.get_feature_names_out())), np.nan)
-        if found:
-            kept = [isinstance(one, _Read) for one in read]
+        if found := [one for one in read if one]:
+            kept = [one is not None for one in read]
             features[kept] = np.concatenate(self._blocks(found, predictor), axis=1)
         return features
 
@@ -160,7 +158,10 @@ class CloudFeaturizer(TransformerMixin, BaseEstimator):
         predictor = loaded(self.model)
         names: list[str] = []
         for group in self.groups:
-            if group == "cls":
+            if group == "cls" and self.n_components:
+                check_is_fitted(self, "pca_")
+                names += [f"cls_axis_{i}" for i in range(self.pca_.n_components_)]
+            elif group == "cls":
                 width = predictor.model.description["encoder"]["width"]
                 names += [f"cls_{i}" for i in range(width)]
             elif group == "composition":
@@ -173,7 +174,7 @@ class CloudFeaturizer(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.requires_fit = False
+        tags.requires_fit = self.n_components is not None
         tags.no_validation = True
         tags.input_tags.two_d_array = False
         tags.input_tags.string = True
@@ -242,14 +243,23 @@ class CloudFeaturizer(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"groups: found {self.groups!r}, expected a list of different names"
             )
+        n = self.n_components
+        if n is not None and (isinstance(n, bool) or not n >= 1 or n != int(n)):
+            raise ValueError(f"n_components: found {n!r}, expected None, or 1 or more")
         if self.on_error not in ("raise", "nan"):
             raise ValueError(
                 f"on_error: found {self.on_error!r}, expected 'raise' or 'nan'"
             )
 
+    def _read(self, X: "Structures", predictor: Predictor) -> list[ReadCrystal | None]:
+        """Return the crystal of each row, None where `on_error` lets it be NaN."""
+        items = row_items(_one_column(X))
+        read = read_rows(items, predictor, self.workers)
+        if rejects := [one for one in read if isinstance(one, Reject)]:
+            self._report(rejects, len(read))
+        return [None if isinstance(one, Reject) else one for one in read]
+
     def _report(self, rejects: Sequence[Reject], n: int) -> None:
-        if not rejects:
-            return
         first = rejects[0]
         text = (
             f"{len(rejects)} of {n} crystals cannot be read, the first is row "
@@ -257,18 +267,20 @@ class CloudFeaturizer(TransformerMixin, BaseEstimator):
         )
         if self.on_error == "raise":
             raise ValueError(f"{text}. Leave them out, or give on_error='nan'")
-        warnings.warn(f"{text}; their features are NaN", stacklevel=3)
+        warnings.warn(f"{text}; their features are NaN", stacklevel=4)
 
     def _blocks(
-        self, read: Sequence[_Read], predictor: Predictor
+        self, read: Sequence[ReadCrystal], predictor: Predictor
     ) -> list[Float[np.ndarray, "N _"]]:
         """Return the features of each group."""
         crystals = [one.crystal for one in read]
         blocks = []
         for group in self.groups:
             if group == "cls":
-                states = _states(crystals, predictor)
-                blocks.append(np.stack([state.cls for state in states]))
+                vectors = _cls(crystals, predictor)
+                blocks.append(
+                    self.pca_.transform(vectors) if self.n_components else vectors
+                )
             elif group == "composition":
                 made = [composition_descriptors(one.formula) for one in crystals]
                 blocks.append(np.stack(made))
@@ -298,7 +310,7 @@ class CloudFeaturizer(TransformerMixin, BaseEstimator):
         head = description["head"]
         raw = np.zeros((0, description["members"], head["outputs"]), np.float32)
         if crystals:
-            raw = np.stack([one.outputs for one in _states(crystals, predictor)])
+            raw = np.stack([one.outputs for one in states(crystals, predictor)])
         columns = []
         for one in predict_properties(description, request, crystals, raw):
             for i, at in enumerate(one.temperature_k):
@@ -307,8 +319,9 @@ class CloudFeaturizer(TransformerMixin, BaseEstimator):
         return columns
 
 
-def _sha256(predictor: Predictor) -> str:
-    return predictor.model.description["weights_sha256"]
+def _cls(crystals: Sequence[Crystal], predictor: Predictor) -> Float[np.ndarray, "N D"]:
+    """Return the [CLS] vectors, in double precision."""
+    return np.stack([one.cls for one in states(crystals, predictor)]).astype(float)
 
 
 def _one_column(X: Any) -> Any:
@@ -316,61 +329,3 @@ def _one_column(X: Any) -> Any:
     if isinstance(X, np.ndarray) and X.ndim == 2 and X.shape[1] == 1:
         return X[:, 0]
     return X
-
-
-def _read_rows(
-    items: Sequence[RawItem], predictor: Predictor, workers: int
-) -> list[_Read | Reject]:
-    """Read each item, or remember it."""
-    options = repr(predictor.options)
-    keys = [_key(item, _sha256(predictor) + options) for item in items]
-    by_key = dict(zip(keys, items, strict=True))
-    known = _READ.get(by_key)
-    missing = [key for key in by_key if key not in known]
-    results = parse(
-        [by_key[key] for key in missing], predictor.options, workers=workers
-    )
-    fresh = {
-        key: _with_volume(result, predictor)
-        for key, result in zip(missing, results, strict=True)
-    }
-    _READ.add(fresh)
-    known |= fresh
-    return [
-        replace(known[key], id=item.id)
-        if isinstance(known[key], Reject)
-        else known[key]
-        for key, item in zip(keys, items, strict=True)
-    ]
-
-
-def _with_volume(result: Record | Reject, predictor: Predictor) -> _Read | Reject:
-    crystals, rejects = to_crystals([result], predictor.model)
-    if rejects:
-        return rejects[0]
-    return _Read(crystals[0], result.volume_per_atom)
-
-
-def _key(item: RawItem, salt: str) -> bytes:
-    """Return a hash of what a crystal is read from, and how."""
-    content = pickle.dumps((salt, item.kind, item.payload), protocol=5)
-    return hashlib.blake2b(content, digest_size=16).digest()
-
-
-def _states(crystals: Sequence[Crystal], predictor: Predictor) -> list[_State]:
-    """Return what the network gives for each crystal, or gave."""
-    sha256 = _sha256(predictor)
-    keys = [(sha256, crystal.sentence) for crystal in crystals]
-    tokens = {key: crystal.tokens for key, crystal in zip(keys, crystals, strict=True)}
-    known = _STATES.get(tokens)
-    if missing := [key for key in tokens if key not in known]:
-        sentences = [tokens[key] for key in missing]
-        if predictor.model.description["kind"] == "property":
-            outputs, cls = network.outputs_and_states(predictor.model, sentences)
-        else:
-            cls = network.cls_states(predictor.model, sentences)
-            outputs = [None] * len(cls)
-        fresh = dict(zip(missing, map(_State, cls, outputs), strict=True))
-        _STATES.add(fresh)
-        known |= fresh
-    return [known[key] for key in keys]

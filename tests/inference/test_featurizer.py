@@ -10,6 +10,7 @@ from property_model import CV, REGRESSION, write_model
 from pymatgen.core import Lattice, Structure
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -18,7 +19,8 @@ from sklearn.utils.validation import check_is_fitted
 
 import cloud_jax
 from cloud_jax import CloudFeaturizer
-from cloud_jax.inference import featurizer as module
+from cloud_jax.inference import memory
+from cloud_jax.inference.descriptors import CELL_NAMES
 from cloud_jax.models import network
 
 BROKEN = "data_x\n_cell_length_a 3\n"
@@ -78,7 +80,7 @@ def test_a_pipeline_is_cross_validated_without_reading_a_crystal_again(
 ):
     read, evaluated = [], []
 
-    def parse(items, *rest, original=module.parse, **options):
+    def parse(items, *rest, original=memory.parse, **options):
         read.extend(items)
         return original(items, *rest, **options)
 
@@ -86,7 +88,7 @@ def test_a_pipeline_is_cross_validated_without_reading_a_crystal_again(
         evaluated.extend(sentences)
         return original(model, sentences)
 
-    monkeypatch.setattr(module, "parse", parse)
+    monkeypatch.setattr(memory, "parse", parse)
     monkeypatch.setattr(network, "outputs_and_states", cls_states)
     salts = [salt(*pair, 6 + 0.1 * i) for i, pair in enumerate(PAIRS)]  # not read yet
     y = np.arange(len(salts), dtype=float)
@@ -116,7 +118,7 @@ def test_a_column_of_a_table_becomes_named_columns(model, features):
     one = CloudFeaturizer(model, groups=("cell", "cls"))
     found = one.set_output(transform="pandas").fit_transform(frame)
     assert found.index.tolist() == frame.index.tolist()
-    assert found.columns[:3].tolist() == [*module.CELL_NAMES, "cls_0"]
+    assert found.columns[:3].tolist() == [*CELL_NAMES, "cls_0"]
     np.testing.assert_array_equal(found["cls_3"], features[::-1, 3])
     both = make_column_transformer(
         (CloudFeaturizer(model, groups=("cell",)), ["structure"]),
@@ -126,6 +128,23 @@ def test_a_column_of_a_table_becomes_named_columns(model, features):
     np.testing.assert_array_equal(both[:, :2], features[::-1, -2:])
     objects = frame[["structure"]].to_numpy()
     np.testing.assert_array_equal(one.transform(objects), found)
+
+
+def test_principal_components_stand_for_the_vector(model, features):
+    one = CloudFeaturizer(model, groups=("cls", "cell"), n_components=3)
+    with pytest.raises(NotFittedError):
+        one.transform(SALTS)
+    found = clone(one).set_params(on_error="nan").fit_transform(SALTS)
+    np.testing.assert_allclose(found[:, :3].std(axis=0, ddof=1), 1)
+    # They are linear in the vectors, and the same for a crystal alone.
+    design = np.column_stack([features[:, :16], np.ones(12)])
+    _, error, _, _ = np.linalg.lstsq(design, found[:, :3])
+    assert error.size == 0 or error.max() < 1e-10
+    fitted = pickle.loads(pickle.dumps(one.fit(SALTS)))
+    np.testing.assert_allclose(fitted.transform(SALTS[4]), found[4:5])
+    labels = ["cls_axis_0", "cls_axis_1", "cls_axis_2", *CELL_NAMES]
+    assert fitted.feature_labels() == labels
+    assert one.fit(SALTS[:2]).transform(SALTS).shape == (12, 4)
 
 
 def test_unreadable_crystals_are_an_error_or_rows_of_nan(model, tmp_path):
@@ -196,6 +215,7 @@ def test_in_matminers_manner(model, features):
         ({"groups": ("cls", "cls")}, "expected a list of different names"),
         ({"groups": ("cls", "clss")}, r"found \['clss'\], expected some of cls, comp"),
         ({"on_error": "ignore"}, "on_error: found 'ignore', expected 'raise' or 'nan'"),
+        ({"n_components": 0}, "n_components: found 0, expected None, or 1 or more"),
         ({"groups": ["properties"], "temperature_k": -1}, "at least 0 K"),
     ],
 )
@@ -211,3 +231,11 @@ def test_an_encoder_has_no_properties_and_other_weights_are_refused(tmp_path):
     one.set_params(model=write_model(tmp_path / "n", members=3))
     with pytest.raises(ValueError, match="has other weights than when"):
         one.transform(SALTS)
+
+
+def test_the_oldest_results_are_forgotten():
+    kept = memory.Memory(3)
+    kept.add({1: "a", 2: "b"})
+    assert kept.get({1: 0, 2: 0, 3: 0}) == {1: "a", 2: "b"}
+    kept.add({3: "c", 4: "d"})
+    assert kept.get(dict.fromkeys(range(9))) == {2: "b", 3: "c", 4: "d"}
