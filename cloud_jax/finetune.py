@@ -10,12 +10,12 @@ parity.png, and in model/ what `cloud-jax predict` takes.
 """
 
 import argparse
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cloud_jax.arguments import command_line
 from cloud_jax.cli import Exit, UsageError, run_command
 from cloud_jax.compiled import keep_compiled_programs
 
@@ -139,12 +139,12 @@ def settings_of_table(arguments: argparse.Namespace) -> "tuple[Any, Callable]":
 
     def write() -> None:
         path = Path(config.workdir) / own_config.NAME
-        own_config.write_config(path, config, choices, command_line(arguments))
+        own_config.write_config(path, config, choices, _as_typed(arguments))
 
     return config, write
 
 
-def command_line(arguments: argparse.Namespace) -> str:
+def _as_typed(arguments: argparse.Namespace) -> str:
     """Return the command of a run on a table, as it is typed."""
     words = ["cloud-jax", "finetune", arguments.table]
     for name in ("workdir", *_OF_A_TABLE):
@@ -152,7 +152,7 @@ def command_line(arguments: argparse.Namespace) -> str:
         values = value if isinstance(value, list) else [value] if value else []
         for one in values:
             words += [f"--{name}"] if one is True else [f"--{name}", str(one)]
-    return shlex.join([*words, *arguments.overrides])
+    return command_line([*words, *arguments.overrides])
 
 
 def execute(arguments: argparse.Namespace) -> int:

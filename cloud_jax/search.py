@@ -13,12 +13,12 @@ been a validation row of another fold when a value was chosen: search in one fol
 """
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cloud_jax.arguments import command_line
 from cloud_jax.cli import Exit, run_command
 from cloud_jax.compiled import keep_compiled_programs
 
@@ -117,7 +117,7 @@ def execute(arguments: argparse.Namespace) -> int:
         f"best is trial {best['trial']}, validation MAE/MAD "
         f"{best['validation_mae_over_mad']:.4f}\n"
         f"{folder}/: best.json, trials.csv, search.png\n\n"
-        + shlex.join(command + best["arguments"])
+        + command_line(command + best["arguments"])
     )
     return Exit.DONE
 

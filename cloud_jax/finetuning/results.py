@@ -1,6 +1,5 @@
 """The numbers of a finished run: errors per fold, ensemble and member."""
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from cloud_jax.arguments import command_line
 from cloud_jax.evaluation.metrics import over_folds, regression_metrics
 from cloud_jax.finetuning.folds import overlaps
 from cloud_jax.finetuning.job import Job
@@ -142,8 +142,7 @@ def format_summary(found: dict[str, Any], workdir: Path) -> str:
             )
     if known := found.get("checkpoint_learned"):  # absent from earlier versions
         lines.append(f"\nthe encoder had learned from: {known}")
-    lines.append(
-        f"\n{workdir}/: results.json, predictions.csv, parity.png\n"
-        f"cloud-jax predict --checkpoint {shlex.quote(str(workdir))} FILE..."
-    )
+    predict = command_line(["cloud-jax", "predict", "--checkpoint", str(workdir)])
+    files = "results.json, predictions.csv, parity.png"
+    lines.append(f"\n{workdir}/: {files}\n{predict} FILE...")
     return "\n".join(lines)

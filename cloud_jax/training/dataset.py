@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cloud_jax.arguments import command_line
 from cloud_jax.cli import Exit, ResumableStop
 from cloud_jax.data.token_store import DatasetError, TokenStore
 from cloud_jax.training import processes
@@ -55,8 +56,8 @@ def make(path: Path, *, build: Sequence[str], dialect: str) -> None:
             "`cloud-jax preprocess`, or give --config.data.path=FOLDER"
         )
     arguments = [word.format(path=str(path), dialect=dialect) for word in build]
-    words = " ".join(arguments)
-    print(f"building {path}: cloud-jax preprocess {words}", flush=True)
+    words = command_line(["cloud-jax", "preprocess", *arguments])
+    print(f"building {path}: {words}", flush=True)
     command = [sys.executable, "-m", "cloud_jax.preprocess", *arguments]
     try:
         code = subprocess.run(command).returncode

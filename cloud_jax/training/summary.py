@@ -5,6 +5,7 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
+from cloud_jax.arguments import command_line
 from cloud_jax.training.loop import Counters
 from cloud_jax.training.masking import SEGMENTS
 from cloud_jax.training.startup import StartUp, format_times
@@ -83,13 +84,14 @@ def format_summary(found: dict[str, Any], workdir: Path) -> str:
             )
             lines.append(f"{name:12}{ours} against {unigram} of unigram")
     command = _command()
+    model = command_line([f"--config.model.checkpoint={workdir}"])
     lines += [
         "",
         f"speed       {found['crystals_per_second']:,.0f} crystals/s, "
         f"{found['tokens_per_second']:,.0f} tokens/s "
         f"({found['wall_seconds']:.0f} s in all)",
         f"time        {format_times(found)}",
-        f"checkpoint  {found['checkpoint']}",
+        f"checkpoint  {workdir / 'checkpoints' / Path(found['checkpoint']).name}",
         f"numbers     {workdir / 'results.json'}, {workdir / 'metrics.jsonl'}",
         f"model       {workdir / 'model'}, for --config.model.checkpoint",
         "",
@@ -97,7 +99,7 @@ def format_summary(found: dict[str, Any], workdir: Path) -> str:
         f"  {command} scope YOUR.cif    # a crystal as the model reads it",
         f"  {command} preprocess --help    # token shards of your crystals",
         f"  {command} pretrain --help    # larger models, other settings",
-        f"  {command} finetune --help    # properties, from this model",
+        f"  {command} finetune my.csv --target NAME {model}    # from this model",
     ]
     return "\n".join(lines)
 
