@@ -5,7 +5,8 @@
 sentence.png: a crystal, its orbits and its sentence, word by word. laws.png: the heat
 capacities of the Debye and the Einstein solid with both limits, and the law that the
 model in the package predicts for quartz. quartz.png: what `cloud-jax predict --plot`
-draws. The map of crystals comes from its notebook, as the site's build leaves it.
+draws. map.png: the picture of the notebook `map`, which is run for it if the site has not
+been built since it changed (needs requirements-dev.txt).
 """
 
 import argparse
@@ -31,6 +32,7 @@ from cloud_jax.scope.search import Search, find_sites
 from cloud_jax.scope.symmetry import encode
 from cloud_jax.structures.cell import Cell
 from cloud_jax.structures.readers import read_file
+from scripts.site import notebooks
 
 ROOT = Path(__file__).resolve().parents[1]
 QUARTZ = ROOT / "examples" / "quartz.cif"
@@ -170,6 +172,8 @@ def main(argv: list[str] | None = None) -> int:
     folder = parser.parse_args(argv).folder
     draw_sentence(folder / "sentence.png")
     draw_laws(folder / "laws.png")
+    pictures = notebooks.page(ROOT / "docs" / "notebooks" / "map.ipynb")[1]
+    (folder / "map.png").write_bytes(next(iter(pictures.values())))
     words = ["--temperature", "0:600:20", "--plot", f"{folder / 'quartz.png'}"]
     with tempfile.TemporaryDirectory() as scratch:
         words += ["--output", f"{scratch}/quartz.csv", "--quiet"]
