@@ -15,10 +15,6 @@ change in any version.
 
 ## cloud_jax
 
-::: cloud_jax
-    options:
-      show_root_heading: false
-      members: {members}
 """
 
 
@@ -31,7 +27,7 @@ def page() -> str:
     import cloud_jax
 
     names = [name for name in cloud_jax.__all__ if name not in ("__version__", "scope")]
-    parts = [_INTRODUCTION.format(members=names)]
+    parts = [_INTRODUCTION, *(f"::: cloud_jax.{name}\n" for name in names)]
     design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     rooms = _ROW.findall(design)
     if not rooms:
