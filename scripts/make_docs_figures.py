@@ -5,8 +5,8 @@
 sentence.png: a crystal, its orbits and its sentence, word by word. laws.png: the heat
 capacities of the Debye and the Einstein solid with both limits, and the law that the
 model in the package predicts for quartz. quartz.png: what `cloud-jax predict --plot`
-draws. map.png: the picture of the notebook `map`, which is run for it if the site has not
-been built since it changed (needs requirements-dev.txt).
+draws. map.png: the picture of the notebook `map`, which is run for it if the site has
+not been built since it changed (needs requirements-dev.txt).
 """
 
 import argparse
