@@ -65,8 +65,10 @@ def execute(arguments: argparse.Namespace) -> int:
         _refuse_foreign(path)
     defaults = {"finetune": finetuning(), "pretrain": pretraining()}
     parts = sections(runs, problems, {k: c.to_dict() for k, c in defaults.items()})
-    counts = f"Finished runs: {len(runs)}. Not shown, or only in part: {len(problems)}."
-    words = {"title": f"cloud_jax: {_SUBJECT}", "lead": counts}
+    counts = f"Finished runs: {len(runs)}."
+    if problems:
+        counts += f" Not shown, or only in part: {len(problems)}."
+    words = {"title": f"CLOUD: your runs, and their {_SUBJECT}", "lead": counts}
     words["html_name"] = page.name
     html, text = (render(suffix, parts, **words) for suffix in (".html", ".md"))
     atomic_write(page, html)

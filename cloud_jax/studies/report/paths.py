@@ -31,9 +31,17 @@ def _whole(text: str) -> bool:
 
 def _short(path: str, root: Path) -> str:
     pure = PureWindowsPath(path) if "\\" in path else PurePosixPath(path)
+    if packaged := _packaged(path):
+        return packaged
     if pure.is_relative_to(root) and pure != root:
         return pure.relative_to(root).as_posix()
     return f".../{pure.name}"
+
+
+def _packaged(path: str) -> str:
+    """Return the path of a model of the package as it is below it; empty of others."""
+    _, package, inside = path.rpartition("/cloud_jax/weights/")
+    return f"cloud_jax/weights/{inside}" if package else ""
 
 
 def shorten_all(value: Any, root: Path) -> Any:

@@ -226,6 +226,7 @@ def test_paths_of_the_host_are_shortened(tmp_path):
         ("1/2 J/(mol K)/atom", "1/2 J/(mol K)/atom"),
         ("https://doi.org/10.1/x", "https://doi.org/10.1/x"),
         ("configs/a.py", "configs/a.py"),
+        ("/r/lib/cloud_jax/weights/encoder", "cloud_jax/weights/encoder"),
         ("../a/b.csv", "../a/b.csv"),
         ("/r/runs/a/x.csv", "a/x.csv"),
         ("/r/other/x.csv: not a table", ".../x.csv: not a table"),
