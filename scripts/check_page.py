@@ -7,9 +7,10 @@ Crystals are embedded ones (AFLOW prototypes and minerals), evenly picked, each 
 as a CIF of all its atoms, as a CIF with symmetry, and as a POSCAR, or the files given.
 The engine inside the page runs in Node, `Predictor(symmetry=...)` beside it, on the
 same texts. Every difference is printed, then the counts as JSON: `equal` are texts with
-the same sentence, flags and numbers to 1e-4; `differ` those with other numbers from the
-same sentence, `sentence` those with another sentence, `page_refuses` those that only
-Python reads, `python_refuses` those that only the page reads.
+the same sentence, flags and numbers (to 1e-4 of themselves or of their interval's
+width); `differ` those with other numbers from the same sentence, `sentence` those with
+another sentence, `page_refuses` those that only Python reads, `python_refuses` those
+that only the page reads.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +36,7 @@ from cloud_jax.web.static_page import write_page
 
 RUNNER = Path(__file__).with_name("run_page.mjs")
 KELVIN = (0.0, 5.0, 20.0, 77.0, 300.0, 1000.0)
-TOLERANCE = 1e-4  # relative, and so much of the interval's width
+TOLERANCE = 1e-4  # of a number, or of the width of its interval
 
 
 class Difference(NamedTuple):
@@ -78,10 +79,18 @@ def embedded_texts(limit: int) -> dict[str, str]:
     return texts
 
 
-def page_answers(page: Path, texts: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """Return what the engine of a page answers to each text, by name."""
+def page_answers(
+    page: Path, texts: dict[str, str], kelvin: Sequence[float] = KELVIN
+) -> dict[str, dict[str, Any]]:
+    """Return what the engine of a page answers to each text, by name.
+
+    Args:
+        page: HTML file.
+        texts: of structure files, by name.
+        kelvin: temperatures, K.
+    """
     requests = "".join(
-        json.dumps({"id": name, "text": text, "kelvin": KELVIN}) + "\n"
+        json.dumps({"id": name, "text": text, "kelvin": kelvin}) + "\n"
         for name, text in texts.items()
     )
     done = subprocess.run(
@@ -158,11 +167,12 @@ def _difference(crystal: Crystal, values: list[dict], answer: dict) -> Differenc
 
 
 def _error(mine: dict, row: dict, name: str) -> float:
-    """Return the relative difference of one number; 0 where both are none."""
+    """Return the difference of one number over its size or its interval's width."""
     a, b = mine[name], row[name]
     if a is None or math.isnan(b):
         return 0.0 if (a is None) == math.isnan(b) else math.inf
-    return abs(a - b) / max(abs(b), abs(row["value"]) * TOLERANCE, 1e-9)
+    # Free energies pass through 0, where their own size says nothing.
+    return abs(a - b) / max(abs(b), row["upper"] - row["lower"], 1e-9)
 
 
 def _refused(reject: Reject, answer: dict) -> Difference:

@@ -13,6 +13,23 @@ from cloud_jax.structures.flags import FLAGS
 # How much a person should doubt the prediction.
 GOOD, NOTE, DOUBT = "good", "note", "doubt"
 
+# Whether a sentence is new to a model, and whether its heat capacity is.
+LEARNED = {
+    None: "The model does not say which crystals it learned from.",
+    (True, True): "New to the model: no label of this sentence was in its training "
+    "rows.",
+    (False, False): "Known to the model: labels of this very sentence were in its "
+    "training rows, so that the answer is partly remembered.",
+    (False, True): "Half known to the model: its training rows hold labels of this "
+    "sentence, but no heat capacity.",
+}
+WIDER = 1.05  # times as wide as usual: said of an interval from here on
+FAR = (
+    "Few labelled crystals are near it, so the interval is {times} times as wide as "
+    "usual."
+)
+NEAR = "Labelled crystals are near it, as where intervals were tested."
+
 
 def explain_flag(flag: str) -> tuple[str, str]:
     """Return how much a flag of a crystal matters, and what it means.
@@ -94,28 +111,12 @@ def _novelty(
     distance: float,
     widening: Widening | None,
 ) -> tuple[str, str]:
-    known = {
-        None: "The model does not say which crystals it learned from.",
-        True: "New to the model: no label of this sentence was in its training rows.",
-        False: "Known to the model: labels of this very sentence were in its training "
-        "rows, so that the answer is partly remembered.",
-    }[is_new]
-    if is_new is False and without_capacity:
-        known = (
-            "Half known to the model: its training rows hold labels of this sentence, "
-            "but no heat capacity."
-        )
+    known = LEARNED[None if is_new is None else (is_new, bool(without_capacity))]
     if widening is None or math.isnan(distance):
         return (NOTE if is_new is None else GOOD), known
     if distance > widening.far:  # the flag not_calibrated:few_neighbours says more
         return DOUBT, known
     times = float(widening.scale(distance))
-    if times >= 1.05:
-        return NOTE, (
-            f"{known} Few labelled crystals are near it, so the interval is "
-            f"{times:.1f} times as wide as usual."
-        )
-    return (
-        GOOD,
-        f"{known} Labelled crystals are near it, as where intervals were tested.",
-    )
+    if times >= WIDER:
+        return NOTE, f"{known} {FAR.format(times=f'{times:.1f}')}"
+    return GOOD, f"{known} {NEAR}"

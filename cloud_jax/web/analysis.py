@@ -43,7 +43,7 @@ TITLES = {
     "debye_temperature": "Debye temperature",
     "zero_point_energy": "zero-point energy",
 }
-_BASES = {
+BASES_IN_WORDS = {
     "cell": "Values are per mol of primitive cells.",
     "atom": "Values are per mol of atoms.",
     "formula": "Values are per mol of formula units.",
@@ -100,7 +100,7 @@ class Analyst:
             "problems": problems,
             "members": description["members"],
             "level": min(levels) if levels else None,
-            "basis_words": _BASES.get(self._request.basis, ""),
+            "basis_words": BASES_IN_WORDS.get(self._request.basis, ""),
         }
 
     def warm_up(self, readings: Sequence[Reading]) -> None:

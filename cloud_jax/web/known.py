@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.resources import files
@@ -17,6 +18,8 @@ from cloud_jax.scope import Rejection
 
 TABLE = files("cloud_jax") / "web" / "known_crystals.json.gz"
 N_NEAREST = 5
+# Words for distances up to so many usual ones.
+NEARNESS = ((0.5, "very near"), (1.5, "near"), (3.0, "rather far"), (math.inf, "far"))
 _SAME = 1e-4  # distance of equal sentences, but for rounding
 
 
@@ -33,7 +36,7 @@ class KnownCrystals:
         self._lock = Lock()
 
     @cached_property
-    def _rows(self) -> tuple[list[list[str]], Float[np.ndarray, "n D"], float]:
+    def rows(self) -> tuple[list[list[str]], Float[np.ndarray, "n D"], float]:
         """Return (name, formula, sentence) rows, their places, and a usual distance.
 
         There are none where the model's dialect is not that of the table.
@@ -77,7 +80,7 @@ class KnownCrystals:
             usually have another that is near.
         """
         with self._lock:  # two people may be the first
-            rows, places, usual = self._rows
+            rows, places, usual = self.rows
         if not rows:
             return [[] for _ in sentences]
         found = []
@@ -110,8 +113,4 @@ def _words(times: float, is_same: bool) -> str:
     """Say a distance, given in usual distances from a known crystal to the next."""
     if is_same:
         return "the same sentence"
-    if times <= 0.5:
-        return "very near"
-    if times <= 1.5:
-        return "near"
-    return "rather far" if times <= 3 else "far"
+    return next(words for most, words in NEARNESS if times <= most)

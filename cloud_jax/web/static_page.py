@@ -11,41 +11,25 @@ import gzip
 import html
 import json
 import re
-from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
-
-import gemmi
 
 from cloud_jax.files import atomic_write
 from cloud_jax.models.folder import WEIGHTS, Model
-from cloud_jax.physics.laws import UNITS, get_law
-from cloud_jax.scope import tables
-from cloud_jax.scope.space_groups import without_hand
-from cloud_jax.structures.element_classes import is_metal
-from cloud_jax.structures.flags import FLAGS
-from cloud_jax.structures.settings import settings_of_name, settings_of_number
-from cloud_jax.structures.species import ELEMENTS
+from cloud_jax.web.static_data import page_data
 
 # In this order each module stands behind those that it imports.
 _ENGINE = (
     "cell", "cif_text", "elements", "operations", "cif", "poscar", "symmetry",
-    "vocabulary", "network", "law", "properties", "engine", "answer", "worker",
+    "vocabulary", "network", "law", "properties", "engine", "known",
+    "novelty", "answer", "worker",
 )  # fmt: skip
 _VIEW = ("dom", "chart", "download", "sentence", "structure", "view")
-LAWS = ("debye", "einstein", "debye_einstein", "two_debye", "debye_two_einstein")
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "[^"]*/(\w+)\.js";$', re.MULTILINE)
 _EXPORT = re.compile(
     r"^export (?=(?:const|class|function|async function) (\w+))", re.MULTILINE
 )
-_ENCODER_FIELDS = ("layers", "heads", "width", "token_features")
-_DOMAIN_FIELDS = ("symmetries", "token_ids", "longest", "elemental", "in_metals")
-
-
-class PageError(ValueError):
-    """A model that the page without a server cannot hold; says what it can."""
 
 
 def write_page(model: Model, path: Path) -> int:
@@ -89,77 +73,6 @@ def page(model: Model) -> str:
     )
 
 
-def page_data(model: Model) -> dict[str, Any]:
-    """Return all that the page knows besides the weights, ready for JSON."""
-    description = model.description
-    if description["kind"] != "property" or description["head"]["kind"] != "physics":
-        raise PageError(
-            f"{model.directory}: found a model without a law of temperature, expected "
-            "one with a physics head, such as the model of the package"
-        )
-    if description["head"]["law"] not in LAWS or description["dialect"] != "canonical":
-        raise PageError(
-            f"{model.directory}: found law {description['head']['law']!r} and dialect "
-            f"{description['dialect']!r}; a page without a server holds the canonical "
-            f"dialect and one of {', '.join(LAWS)}"
-        )
-    law = get_law(description["head"]["law"])
-    domain = description.get("domain") or {}
-    return {
-        "model": {
-            "symprec": description["symprec"],
-            "max_tokens": description["max_tokens"],
-            "members": description["members"],
-            "encoder": {name: description["encoder"][name] for name in _ENCODER_FIELDS},
-            "head": description["head"],
-            "law": {
-                "name": law.name,
-                "variables": [variable._asdict() for variable in law.variables],
-            },
-            "units": UNITS,
-            "targets": [
-                {name: target[name] for name in ("name", "property", "temperature_k")}
-                for target in description["targets"]
-            ],
-            "calibration": description.get("calibration"),
-            "domain": {name: domain[name] for name in _DOMAIN_FIELDS if name in domain},
-            "tokens": model.vocabulary.tokens,
-            "features": model.vocabulary.features.astype(float).round(6).tolist(),
-            "metals": [element for element in ELEMENTS if is_metal(element)],
-        },
-        "tables": {
-            "elements": {e: _element(e) for e in ELEMENTS},
-            "enantiomorphs": {
-                number: without_hand(number)
-                for number in range(1, 231)
-                if without_hand(number) != number
-            },
-            **{
-                name: tables.space_group_table(name)
-                for name in ("generators", "multiplicities", "relabelings")
-            },
-        },
-        "settings": settings_table(),
-        "words": _words(model),
-        "examples": {},
-    }
-
-
-def _words(model: Model) -> dict[str, Any]:
-    """Return what tokens, flags and properties mean, for people."""
-    calibration = model.description.get("calibration") or {}
-    levels = [entry["level"] for entry in calibration.get("targets", {}).values()]
-    return {
-        "tokens": {token: token.replace(":", " ") for token in model.vocabulary.tokens},
-        "flags": {
-            flag: {"level": "note", "words": words} for flag, words in FLAGS.items()
-        },
-        "properties": {name: name.replace("_", " ") for name in UNITS},
-        "level": levels[0] if levels else None,
-        "basis": "Per mol of formula units.",
-    }
-
-
 def _about(model: Model) -> str:
     """Return what the page says of itself."""
     description = model.description
@@ -169,45 +82,6 @@ def _about(model: Model) -> str:
         f"{description['symprec']:g} Å; weights {description['weights_sha256'][:12]}. "
         "A prediction, not a measurement."
     )
-
-
-def _element(symbol: str) -> dict[str, float | None]:
-    value = tables.element(symbol).electronegativity
-    return {"electronegativity": None if value != value else value}
-
-
-@cache
-def settings_table() -> dict[str, Any]:
-    """Return the operations of all settings of space groups, and their names.
-
-    Returns:
-        `triplets` of each setting, separated by blanks; and the settings that a key of
-        `names` (number, Hermann-Mauguin) or of `hall` may mean, the usual one first.
-        Keys are in lower case without blanks.
-    """
-    settings = list(gemmi.spacegroup_table())
-    place = {setting.xhm(): i for i, setting in enumerate(settings)}
-    names: dict[str, list[int]] = {}
-    for setting in settings:
-        texts = [setting.hm, setting.short_name(), setting.xhm()]
-        if 3 <= setting.number <= 15:
-            texts.append(setting.hm.replace(" 1", ""))
-        if setting.ext in "12":
-            texts.append(f"{setting.hm} {'SZ'[int(setting.ext) - 1]}")
-        for text in texts:
-            found = [place[one.xhm()] for one in settings_of_name(text)]
-            names[text.lower().replace(" ", "")] = found
-    for number in range(1, 231):
-        found = [place[one.xhm()] for one in settings_of_number(number)]
-        names[str(number)] = found
-    return {
-        "triplets": [
-            " ".join(op.triplet() for op in setting.operations())
-            for setting in settings
-        ],
-        "names": names,
-        "hall": {s.hall.lower().replace(" ", ""): [place[s.xhm()]] for s in settings},
-    }
 
 
 def engine_source() -> str:

@@ -1,28 +1,38 @@
 """The page without a server: its engine against Python, and what it refuses."""
 
+import gzip
 import json
 import os
 import shutil
 import subprocess
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from browser import open_browser, outside
 from damage import DAMAGES, HEAVY
 from pymatgen.core import Lattice, Structure
 from pymatgen.io.cif import CifWriter
 
 import cloud_jax
+from cloud_jax.inference.inputs import parse, path_items
 from cloud_jax.physics.laws import constrain, evaluate_all, get_law
-from cloud_jax.web.static_page import LAWS, PageError, engine_source, write_page
+from cloud_jax.structures.cif import read_cif
+from cloud_jax.web import known
+from cloud_jax.web.analysis import TEMPERATURES_K, Analyst
+from cloud_jax.web.reader import Reading, drawing
+from cloud_jax.web.static_data import LAWS, PageError
+from cloud_jax.web.static_page import engine_source, write_page
 from scripts.check_page import compare, embedded_texts, page_answers
 
 NODE = shutil.which("node")
+MUST_RUN = os.environ.get("CI") or os.environ.get("CLOUD_JAX_BROWSER")
 pytestmark = pytest.mark.skipif(
-    NODE is None and not os.environ.get("CI"), reason="needs node, which CI installs"
+    NODE is None and not MUST_RUN, reason="no node on the PATH: apt-get install nodejs"
 )
 QUARTZ = (Path(__file__).parents[2] / "examples" / "quartz.cif").read_text()
 SALT = """data_salt
@@ -63,14 +73,25 @@ def predictor():
 
 
 @pytest.fixture(scope="module")
-def page(predictor, tmp_path_factory):
+def few_known(tmp_path_factory):
+    """Every twentieth of the known crystals: all take seconds."""
+    rows = json.loads(gzip.decompress(known.TABLE.read_bytes()))
+    path = tmp_path_factory.mktemp("known") / "known.json.gz"
+    path.write_bytes(gzip.compress(json.dumps(rows[::20]).encode()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(known, "TABLE", path)
+        yield
+
+
+@pytest.fixture(scope="module")
+def page(predictor, few_known, compile_quickly, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "page.html"
     assert write_page(predictor.model, path) == path.stat().st_size < 12e6
     return path
 
 
 @pytest.fixture(scope="module")
-def found(predictor, page, compile_quickly):
+def found(predictor, page):
     """How the page and Python differ, by name, in sound texts and in damaged ones."""
     damaged = {
         name: damage(SALT_OF_PYMATGEN).decode("utf-8", "replace")
@@ -106,6 +127,64 @@ console.log(JSON.stringify(laws.map((law) => temperatures.map((t) => {
   return { ...evaluate(solids, t), debye_temperature: debyeTemperatureOf(solids, t) };
 }))));
 """
+
+
+def test_what_the_page_shows_is_what_the_server_shows(predictor, page, tmp_path):
+    path = tmp_path / "quartz.cif"
+    path.write_text(QUARTZ)
+    record = parse(path_items([str(path)]), predictor.options, workers=1)[0]
+    reading = Reading(replace(record, id="quartz"), drawing(read_cif(QUARTZ)))
+    (expected,), _ = Analyst(predictor).describe([reading])
+    (answer,) = page_answers(page, {"quartz": QUARTZ}, TEMPERATURES_K).values()
+    assert _close(answer["crystal"], expected) == ""
+
+
+def _close(mine, other, at="") -> str:
+    """Where two trees of plain data differ; numbers to 1e-4; empty if nowhere."""
+    if (
+        isinstance(other, dict)
+        and isinstance(mine, dict)
+        and mine.keys() == other.keys()
+    ):
+        parts = [_close(mine[key], other[key], f"{at}.{key}") for key in other]
+    elif isinstance(other, list | tuple) and len(mine) == len(other):
+        pairs = enumerate(zip(mine, other, strict=True))
+        parts = [_close(a, b, f"{at}[{i}]") for i, (a, b) in pairs]
+    elif isinstance(other, float) and mine is not None:
+        same = mine == pytest.approx(other, rel=1e-4, abs=2e-4)
+        parts = ["" if same else f"{at}: {mine} and {other}"]
+    else:
+        parts = ["" if mine == other else f"{at}: {mine} and {other}"]
+    return next(filter(None, parts), "")
+
+
+def test_the_page_predicts_from_a_disk_and_asks_nothing_of_any_host(page, tmp_path):
+    path = tmp_path / "quartz.cif"
+    path.write_text(QUARTZ)
+    wrong = tmp_path / "wrong.cif"
+    wrong.write_text("data_\n")
+    with open_browser(viewport={"width": 390, "height": 844}) as context:
+        tab = context.pages[0]
+        errors = []
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.goto(page.as_uri())
+        tab.set_input_files("#files", [str(path), str(wrong)])
+        tab.wait_for_selector("#answer h2", timeout=60_000)
+        assert tab.inner_text("#answer h2").replace("\n", "") == "SiO2"
+        assert "no data block" in tab.inner_text(".cj-problems")
+        assert "44.95" in tab.inner_text(".cj-charts")
+        tab.click("text=halite")
+        tab.wait_for_selector("#answer h2:has-text('NaCl')", timeout=60_000)
+        with tab.expect_download() as download:
+            tab.click("text=CSV")
+        rows = download.value.path().read_text().splitlines()
+        assert rows[0].startswith("id,formula,property,temperature_k,value,unit")
+        width = tab.evaluate("document.documentElement.scrollWidth")
+        assert errors == []
+        assert outside(context.asked, page.as_uri()) == []
+    assert width <= 390
+
+
 LISTED = "loop_\n_symmetry_equiv_pos_as_xyz\n"
 REFUSED = {
     "": "unreadable",
@@ -147,7 +226,7 @@ def test_what_it_cannot_read_is_refused_with_a_reason(page):
         assert advised == (answer["code"] == "needs_program")
 
 
-def test_every_law_of_the_page_is_that_of_python(tmp_path, compile_quickly):
+def test_every_law_of_the_page_is_that_of_python(tmp_path):
     kelvin = [0.0, 30.0, 300.0]
     rng = np.random.default_rng(0)
     laws = [get_law(name) for name in LAWS]

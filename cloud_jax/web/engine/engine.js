@@ -6,7 +6,7 @@ import { readPoscar } from "./poscar.js";
 import { describe } from "./symmetry.js";
 import { domainFlags, idsOf, tokensOf } from "./vocabulary.js";
 import { readWeights, run } from "./network.js";
-import { distanceOf, predictProperties } from "./properties.js";
+import { distanceOf, placeOf, predictProperties } from "./properties.js";
 
 const CIF = /_cell[._]length_a|^[ \t]*data_/im;
 const POSCAR_LINES = 8; // the fewest, with one atom
@@ -42,12 +42,13 @@ export function createEngine(data, weights, moyo, wasm) {
     const tokens = tokensOf(crystal.sentence);
     const ids = idsOf(tokens, model);
     const { outputs, state, looks } = run(ids, model, arrays);
-    const distance = arrays["novelty/states"] ? distanceOf(state, arrays) : NaN;
+    const place = arrays["novelty/states"] ? placeOf(state, arrays) : null;
+    const distance = place ? distanceOf(place, arrays) : NaN;
     const flags = [...crystal.flags, ...domainFlags(crystal, tokens, ids, model)];
     if (distance > (model.calibration?.novelty?.far ?? Infinity)) {
       flags.push("not_calibrated:few_neighbours");
     }
     const rows = predictProperties(outputs, distance, crystal, kelvin, model);
-    return { ...crystal, cell, tokens, looks, distance, flags, rows };
+    return { ...crystal, cell, tokens, looks, place, distance, flags, rows };
   };
 }

@@ -19,19 +19,25 @@ const SOURCES = {
 const CONSTANT = "zero_point_energy";
 const NO_AMOUNT = "debye_temperature";
 
-/** Return the mean distance of a [CLS] state [D] from its nearest training rows. */
-export function distanceOf(state, weights) {
-  const { mean, axes, states } = Object.fromEntries(
-    ["mean", "axes", "states"].map((name) => [name, weights[`novelty/${name}`]]),
-  );
+/** Return a [CLS] state [D] along the axes of the training rows, each as wide as another. */
+export function placeOf(state, weights) {
+  const [mean, axes] = ["mean", "axes"].map((name) => weights[`novelty/${name}`]);
   const [width, nAxes] = axes.shape;
-  const point = Array(nAxes).fill(0);
+  const place = Array(nAxes).fill(0);
   for (let d = 0; d < width; d++) {
-    for (let k = 0; k < nAxes; k++) point[k] += (state[d] - mean.data[d]) * axes.data[d * nAxes + k];
+    for (let k = 0; k < nAxes; k++) {
+      place[k] += (state[d] - mean.data[d]) * axes.data[d * nAxes + k];
+    }
   }
+  return place;
+}
+
+/** Return the mean distance of a place [K] from its nearest training rows. */
+export function distanceOf(place, weights) {
+  const states = weights["novelty/states"];
   const distances = [];
-  for (let row = 0; row < states.shape[0]; row++) {
-    distances.push(Math.hypot(...point.map((x, k) => x - states.data[row * nAxes + k])));
+  for (let start = 0; start < states.data.length; start += place.length) {
+    distances.push(Math.hypot(...place.map((x, k) => x - states.data[start + k])));
   }
   const nearest = distances.sort((a, b) => a - b).slice(0, N_NEAREST);
   return nearest.reduce((a, b) => a + b) / nearest.length;

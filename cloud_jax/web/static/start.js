@@ -5,8 +5,6 @@ import { show } from "../page/view.js";
 const MAX_BYTES = 5 * 2 ** 20;
 const MAX_FILES = 20;
 const TIME_LIMIT_MS = 60_000;
-const STEPS = 50; // temperatures of a curve
-const ROOM_K = 298.15;
 const element = (id) => document.getElementById(id);
 
 /** Return the bytes of a part of this file: base64 of gzip. */
@@ -69,16 +67,8 @@ async function ask(id, text, kelvin) {
   return answer;
 }
 
-function temperatures() {
-  const asked = Number(element("hottest").value);
-  const hottest = Math.min(Math.max(asked || 1000, 10), 3000);
-  const even = [...Array(STEPS + 1).keys()].map((i) => (i * hottest) / STEPS);
-  return hottest > ROOM_K ? [...even, ROOM_K].sort((a, b) => a - b) : even;
-}
-
 /** Predict texts, {id, read}, and draw what comes of them. */
 async function predict(inputs) {
-  const kelvin = temperatures();
   const { data } = await loading;
   const answer = {
     crystals: [],
@@ -92,7 +82,7 @@ async function predict(inputs) {
     element("status").textContent = `Computing ${input.id} (${i + 1} of ${chosen.length})`;
     const found = input.size > MAX_BYTES
       ? { message: `${(input.size / 2 ** 20).toFixed(0)} MB, expected at most 5 MB` }
-      : await ask(input.id, await input.read(), kelvin);
+      : await ask(input.id, await input.read(), data.temperature_k);
     if (found.crystal) answer.crystals.push(found.crystal);
     else answer.problems.push({ id: input.id, message: found.message });
   }
@@ -122,11 +112,17 @@ function listen() {
     const text = element("text").value;
     predict([{ id: "pasted text", size: text.length, read: () => text }]);
   });
-  element("example").addEventListener("change", async ({ target }) => {
-    const { data } = await loading;
-    const text = data.examples[target.value];
-    if (text) predict([{ id: target.value, size: text.length, read: () => text }]);
-  });
+}
+
+/** Add a button for each example. */
+function offer(examples) {
+  for (const [name, text] of Object.entries(examples)) {
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", className: "cj-button", textContent: name });
+    button.addEventListener("click", () =>
+      predict([{ id: name, size: text.length, read: () => text }]));
+    element("examples").append(button);
+  }
 }
 
 function follow(scheme) {
@@ -137,6 +133,4 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 follow(dark);
 dark.addEventListener("change", follow);
 listen();
-loading.then(({ data }) => {
-  for (const name of Object.keys(data.examples)) element("example").add(new Option(name, name));
-});
+loading.then(({ data }) => offer(data.examples));
