@@ -32,6 +32,8 @@ def page(path: Path) -> tuple[str, dict[str, bytes]]:
     made = _convert(path)
     log.info("%s: ran in %.0f s", path.name, time.perf_counter() - start)
     CACHE.mkdir(parents=True, exist_ok=True)
+    for old in CACHE.glob(f"{path.stem}-*.pickle"):
+        old.unlink()
     kept.write_bytes(pickle.dumps(made))
     return made
 

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+# Rooms of commands, which nothing imports.
+_COMMANDS = ("studies", "web")
 _ROW = re.compile(r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \|", re.M)
 
 _INTRODUCTION = """\
@@ -39,7 +41,7 @@ def page() -> str:
             if (ROOT / "cloud_jax" / room / f"{name}.py").is_file()
             and name not in ("command", "run")
         ]
-        if modules and room != "studies":
+        if modules and room not in _COMMANDS:
             parts.append(f"## {room}\n\n{question.strip().capitalize()}\n")
             parts += [f"::: cloud_jax.{room}.{module}\n" for module in modules]
     return "\n".join(parts)
