@@ -1,7 +1,7 @@
 /* One unit cell as plain arrays, with the checks of cloud_jax/structures/cell.py. */
 
 /* Limits of structures/cell.py; the page takes fewer atoms, since it has no second process. */
-const MAX_ATOMS = 500;
+export const MAX_ATOMS = 500;
 const LENGTHS = [0.1, 1e4]; // of cell vectors, angstrom
 export const FARTHEST = 1e3; // fractional coordinate
 export const SHORTEST_DISTANCE = 0.5; // angstrom

@@ -5,7 +5,7 @@
  * the Python program: a page that guesses would be believed.
  */
 
-import { FARTHEST, Refusal, SHORTEST_DISTANCE, checkLattice, makeCell, needsProgram, rint, times } from "./cell.js";
+import { FARTHEST, MAX_ATOMS, Refusal, SHORTEST_DISTANCE, checkLattice, makeCell, needsProgram, rint, times } from "./cell.js";
 import { asNumber, parseCif } from "./cif_text.js";
 import { elementOf } from "./elements.js";
 import { groupsOf } from "./operations.js";
@@ -92,6 +92,7 @@ function latticeOf(block) {
 /** Return the rows of atoms: {element, point, written, multiplicity, flags}. */
 function rowsOf(block) {
   const n = rowCount(block);
+  if (n > MAX_ATOMS) throw needsProgram(`Found ${n} rows of atoms, over ${MAX_ATOMS}`);
   const column = (name) => {
     const values = block.get(`_atom_site_${name}`) ?? [];
     return values.length === n ? values : Array(n).fill("");
