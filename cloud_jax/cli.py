@@ -335,6 +335,9 @@ def parse_settings(
     arguments, unknown = parser.parse_known_args(
         [word for word in words if not word.startswith("--config.")]
     )
+    bare = [word for word in overrides if "=" not in word]
+    if bare and unknown:
+        parser.error(f"{bare[0]} {unknown[0]}: expected {bare[0]}={unknown[0]}")
     if unknown:
         from cloud_jax.config import near_setting
 

@@ -113,6 +113,7 @@ def test_each_help_begins_with_an_example_that_parses(name, capsys):
         ("pretrain --config x --batch-size=3", "--config.data.batch_crystals=3?"),
         ("finetune --config x --batch-size=3", "--config.optimizer.batch_crystals=3?"),
         ("pretrain --confg x --config x", "did you mean --config?"),
+        ("pretrain --config x --config.seed 3", "expected --config.seed=3\n"),
         ("search --config x --layers=2", "did you mean --config.head.layers=2?"),
         ("study scaling", "COMMAND is missing, as in: cloud-jax study scaling run"),
         ("study scaling fit p.csv --jsn", "did you mean --json?"),

@@ -30,6 +30,13 @@ os.environ.setdefault("SPGLIB_WARNING", "OFF")
 POOL_FROM = 128  # items; fewer are parsed before a worker has imported its packages
 TIME_LIMIT_S = 60.0  # per crystal, in a worker
 
+# Files whose rows have columns beside the structures.
+_TABLES = (".csv", ".tsv", ".parquet", ".xlsx")
+_TABLE = (
+    "found a table, expected structure files: in Python, predict(frame[COLUMN]) of "
+    "cloud_jax.load() takes a column of structures"
+)
+
 
 def path_items(paths: Iterable[str]) -> Iterator[RawItem]:
     """Yield the crystals in files, folders, patterns and archives.
@@ -45,6 +52,9 @@ def path_items(paths: Iterable[str]) -> Iterator[RawItem]:
         if not matches:
             yield RawItem(_text(path), ("not_found", _not_found(path)), "reject")
         for match in matches:
+            if match.lower().endswith(_TABLES):
+                yield RawItem(_text(match), ("unreadable", _TABLE), "reject")
+                continue
             try:
                 for item in CifSource("input", paths=(match,)).items():
                     yield item._replace(id=_text(os.path.join(_folder(match), item.id)))

@@ -102,7 +102,7 @@ def preset(name: str, **overrides: Any) -> EncoderConfig:
         fields = PRESETS[name]
     else:
         raise ValueError(
-            f"unknown model preset {name!r}: choose from {list(PRESETS)}, or give "
+            f"unknown model preset {name!r}: choose from {', '.join(PRESETS)}, or give "
             "LAYERSxWIDTH, such as 2x96"
         )
     fields = fields | overrides

@@ -97,10 +97,12 @@ def check_arguments(
     manual = (coordinator, num_processes, process_id)
     if mode not in MODES:
         raise ValueError(f"--distributed={mode}: choose one of {', '.join(MODES)}")
-    if mode == "manual" and None in manual:
+    names = ("--coordinator", "--num-processes", "--process-id")
+    missing = [n for n, value in zip(names, manual, strict=True) if value is None]
+    if mode == "manual" and missing:
         raise ValueError(
             "--distributed=manual needs --coordinator=HOST:PORT, --num-processes=N "
-            f"and --process-id=I; found {manual}"
+            f"and --process-id=I; missing: {', '.join(missing)}"
         )
     if mode != "manual" and manual != (None, None, None):
         raise ValueError(

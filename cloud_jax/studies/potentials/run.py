@@ -62,9 +62,9 @@ def read_benchmark(path: Path) -> pd.DataFrame:
         EOFError, KeyError, ValueError, TypeError, AttributeError, zlib.error
     ) as error:  # fmt: skip
         raise ValueError(
-            f"{path}: found {error!r}; expected crystals with mp_id, structure and "
-            "heat_capacity as MatCalc publishes them, or lines of JSON with id, "
-            "lattice, frac, Z and heat_capacity"
+            f"{path}: cannot be read ({error!r}); expected crystals with mp_id, "
+            "structure and heat_capacity as MatCalc publishes them, or lines of JSON "
+            "with id, lattice, frac, Z and heat_capacity"
         ) from error
     for problem, wrong in (
         ("no heat_capacity above 0", ~(found["true"] > 0)),  # NaN among them

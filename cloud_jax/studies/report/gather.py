@@ -93,7 +93,8 @@ def gather(workdirs: Sequence[Path]) -> tuple[list[Run], list[Problem]]:
     empty = []
     for workdir in workdirs:
         if not workdir.is_dir():
-            raise NotADirectoryError(f"{workdir}: there is no such folder")
+            found = "found a file" if workdir.exists() else "there is no such folder"
+            raise NotADirectoryError(f"{workdir}: {found}; give folders of runs")
         found = {folder.resolve(): folder for folder in _run_folders(workdir)}
         folders |= found
         empty += [] if found else [workdir]
