@@ -244,10 +244,9 @@ def execute(arguments: argparse.Namespace) -> int:
     except (EngineError, LockedError):
         raise
     except OSError as error:
-        raise OSError(
-            f"{reason(error)}. No dataset was written; what is done is kept in "
-            f"{arguments.output}: run it again to resume"
-        ) from error
+        kept = f"; what is done is kept in {arguments.output}: run it again to resume"
+        kept = kept if arguments.output.is_dir() else ""
+        raise OSError(f"{reason(error)}. No dataset was written{kept}") from error
     except KeyboardInterrupt:
         if arguments.engine == "beam":  # it keeps nothing
             raise
