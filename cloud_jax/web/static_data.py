@@ -182,9 +182,9 @@ def settings_table() -> dict[str, Any]:
     """Return the operations of all settings of space groups, and their names.
 
     Returns:
-        `triplets` of each setting, separated by blanks; and the settings that a key of
-        `names` (number, Hermann-Mauguin) or of `hall` may mean, the usual one first.
-        Keys are in lower case without blanks.
+        `triplets` of each setting, separated by blanks, and `numbers` of their groups;
+        and the settings that a key of `names` (number, Hermann-Mauguin) or of `hall`
+        may mean, the usual one first. Keys are in lower case without blanks.
     """
     settings = list(gemmi.spacegroup_table())
     place = {setting.xhm(): i for i, setting in enumerate(settings)}
@@ -193,6 +193,8 @@ def settings_table() -> dict[str, Any]:
         texts = [setting.hm, setting.short_name(), setting.xhm()]
         if 3 <= setting.number <= 15:
             texts.append(setting.hm.replace(" 1", ""))
+        if setting.ext in "HR":
+            texts.append(f"{setting.hm} {setting.ext}")
         if setting.ext in "12":
             texts.append(f"{setting.hm} {'SZ'[int(setting.ext) - 1]}")
         for text in texts:
@@ -208,6 +210,7 @@ def settings_table() -> dict[str, Any]:
             " ".join(op.triplet() for op in setting.operations())
             for setting in settings
         ],
+        "numbers": [setting.number for setting in settings],
         "names": names,
         "hall": {s.hall.lower().replace(" ", ""): [place[s.xhm()]] for s in settings},
     }

@@ -200,6 +200,8 @@ REFUSED = {
     SALT.replace("Z 4", "Z 2"): "needs_program",
     SALT.replace("F m -3 m", "F z z z"): "needs_program",
     SALT.replace("F m -3 m", "R -3 m :H"): "needs_program",
+    SALT + "_space_group_IT_number 221\n": "needs_program",
+    SALT + "_space_group_IT_coordinate_system_code 2\n": "needs_program",
     SALT.replace("0.5 0.5 0.5 1", "0.5 0.5 0.5"): "needs_program",
     SALT.replace("0.5 0.5 0.5 1", "0.5 0.5 1e300 1"): "needs_program",
     SALT.replace("0.5 0.5 0.5 1", "0.02 0 0 1"): "needs_program",

@@ -85,7 +85,8 @@ function fits(operations, lattice) {
  *
  * @param block from parseCif.
  * @param lattice cell vectors in rows, angstrom.
- * @param settings triplets of each setting, and the settings of each `name` and `hall`.
+ * @param settings triplets and number of each setting, and the settings of each of `names`
+ *   and `hall`.
  * @returns groups of {rotation, shift}, shifts as fractions.
  */
 export function groupsOf(block, lattice, settings) {
@@ -94,12 +95,13 @@ export function groupsOf(block, lattice, settings) {
       throw needsProgram(`Found ${tag}: a magnetic or modulated structure`);
     }
   }
-  const stated = statementsOf(block, settings).map(({ text, groups }) => {
+  const stated = statementsOf(block, settings).map(({ text, groups, numbers }) => {
     const fitting = groups.filter((group) => fits(group, lattice));
     if (!fitting.length) throw needsProgram(`${text} does not fit the cell`);
-    return { text, groups: fitting };
+    return { text, groups: fitting, numbers };
   });
   const listed = LISTS.map((tag) => block.get(tag) ?? []).find((list) => list.some(Boolean));
+  if (!listed) checkStatements(stated, block);
   const groups = listed ? [listedGroup(listed, lattice)] : (stated[0]?.groups ?? [[IDENTITY]]);
   for (const { text, groups: others } of listed ? stated : []) {
     const n = groups[0].length;
@@ -112,6 +114,16 @@ export function groupsOf(block, lattice, settings) {
     shift: shift.map((units) => units / DENOMINATOR),
   });
   return groups.map((group) => group.map(asFractions));
+}
+
+/** Refuse names that contradict each other, or need a code to be understood. */
+function checkStatements(stated, block) {
+  const numbers = new Set(stated.flatMap((statement) => statement.numbers));
+  if (numbers.size > 1) {
+    throw needsProgram(`${stated.map(({ text }) => text).join(" and ")}: not one space group`);
+  }
+  const code = block.get("_space_group_it_coordinate_system_code")?.[0];
+  if (code) throw needsProgram(`The setting is said by a code, ${code.slice(0, 20)}`);
 }
 
 /** Return the group of a list of operations. */
@@ -129,7 +141,7 @@ function listedGroup(texts, lattice) {
 }
 
 /** Return what a block states of its group, {text, groups}, the most exact first. */
-function statementsOf(block, { triplets, names, hall }) {
+function statementsOf(block, { triplets, numbers, names, hall }) {
   const found = [];
   for (const [tag, values] of block) {
     const value = (values[0] ?? "").replace(/^[\s']+|[\s']+$/g, "");
@@ -141,7 +153,8 @@ function statementsOf(block, { triplets, names, hall }) {
     if (!indices) throw needsProgram(`${text}, which this page does not know`);
     const groups = indices.map((index) => triplets[index].split(" ").map(parseOperation));
     const kind = KINDS.findIndex((word) => tag.includes(word));
-    found.push({ text, groups, rank: [groups.length, kind] });
+    const own = indices.map((index) => numbers[index]);
+    found.push({ text, groups, numbers: own, rank: [groups.length, kind] });
   }
   return found.sort((a, b) => a.rank[0] - b.rank[0] || a.rank[1] - b.rank[1]);
 }
