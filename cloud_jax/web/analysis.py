@@ -34,7 +34,7 @@ from cloud_jax.web.reader import MAX_CRYSTALS, Reader, Reading, Upload
 # Fine where curves bend, coarse where they do not.
 TEMPERATURES_K = (*range(0, 300, 10), *range(300, 1001, 20))
 TITLES = {
-    "heat_capacity": "heat capacity C_v",
+    "heat_capacity": "heat capacity Cᵥ",
     "entropy": "entropy S",
     "enthalpy": "enthalpy H(T) - H(0)",
     "gibbs_energy": "Gibbs energy G(T) - H(0)",

@@ -133,6 +133,16 @@ def _asker(analyst: Analyst, readers: Readers) -> Callable[[Sequence[Upload]], s
     return ask
 
 
+def _size(upload: Upload) -> int | None:
+    """Return bytes of a file or letters of a text; None if the file is gone."""
+    if upload.path is None:
+        return len(upload.text)
+    try:
+        return upload.path.stat().st_size
+    except OSError:
+        return None
+
+
 def _uploads(paths: Sequence[str] | None) -> list[Upload]:
     return [Upload(Path(path).name, Path(path)) for path in paths or ()]
 
@@ -143,12 +153,14 @@ def _checked(
     """Return the uploads within the limits, and why the others are not read."""
     good, problems = [], []
     for number, upload in enumerate(uploads):
-        size = upload.path.stat().st_size if upload.path else len(upload.text)
-        if number >= MAX_FILES:
+        size = _size(upload)
+        if size is None:
+            why = "is no longer here, because it waited too long: give it again"
+        elif number >= MAX_FILES:
             why = f"is one too many: {MAX_FILES} files are read at once"
         elif size > MAX_FILE_BYTES:
             why = (
-                f"has {size / 2**20:.0f} MB, at most {MAX_FILE_BYTES // 2**20} are "
+                f"has {size / 2**20:.1f} MB, and at most {MAX_FILE_BYTES // 2**20} are "
                 "read here; `cloud-jax predict` reads larger files"
             )
         elif not size:

@@ -8,6 +8,7 @@ import argparse
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -84,7 +85,8 @@ def execute(arguments: argparse.Namespace) -> int:
         shown = "127.0.0.1" if arguments.host == "0.0.0.0" else arguments.host
         print(f"the page is at http://{shown}:{arguments.port}, Ctrl-C stops it")
         sys.stdout.flush()
-    with sigterm_as_interrupt():
+    # Ctrl-C is how the page is meant to end.
+    with suppress(KeyboardInterrupt), sigterm_as_interrupt():
         serve(predictor, host=arguments.host, port=arguments.port)
     return Exit.DONE
 

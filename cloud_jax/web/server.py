@@ -12,8 +12,12 @@ from pathlib import Path
 from cloud_jax.inference.predictor import Predictor
 
 _HERE = Path(__file__).parent
-SWEEP_S, KEPT_S = 60.0, 600.0  # uploads older than KEPT_S are removed every SWEEP_S
+SWEEP_S, KEPT_S = 20.0, 600.0  # uploads older than KEPT_S are removed every SWEEP_S
 MAX_KEPT_BYTES = 500 * 2**20  # of uploads; the oldest go first
+# A larger file than the page reads is taken all the same, so that the page can say so
+# beside the answers for the others.
+MAX_UPLOAD_BYTES = 64 * 2**20  # per file
+MAX_REQUEST_BYTES = 128 * 2**20
 # Paths of Gradio that the page asks for. All others are closed: no file of this machine
 # can be asked for by its path, no other host through this one.
 _OPEN = (
@@ -77,7 +81,7 @@ def make_app(predictor: Predictor, folder: Path):
     from fastapi.staticfiles import StaticFiles
 
     from cloud_jax.web.analysis import Analyst
-    from cloud_jax.web.app import AT_ONCE, HEAD, MAX_FILE_BYTES, build, theme
+    from cloud_jax.web.app import AT_ONCE, HEAD, build, theme
     from cloud_jax.web.reader import Readers
 
     analyst, readers = Analyst(predictor), Readers(predictor.options, AT_ONCE)
@@ -102,7 +106,7 @@ def make_app(predictor: Predictor, folder: Path):
         footer_links=[],
         run_history=False,
         show_error=False,
-        max_file_size=MAX_FILE_BYTES,
+        max_file_size=MAX_UPLOAD_BYTES,
         ssr_mode=False,
         pwa=False,
         mcp_server=False,
@@ -129,10 +133,16 @@ class _Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        refused = None
         if not _is_open(scope["path"]):
-            start = {"type": "http.response.start", "status": 404, "headers": []}
+            refused = 404, b"not found"
+        elif _length(scope) > MAX_REQUEST_BYTES:
+            refused = 413, f"at most {MAX_REQUEST_BYTES // 2**20} MB at once".encode()
+        if refused:
+            status, body = refused
+            start = {"type": "http.response.start", "status": status}
             await send({**start, "headers": list(self._headers)})
-            await send({"type": "http.response.body", "body": b"not found"})
+            await send({"type": "http.response.body", "body": body})
             return
 
         async def with_headers(message):
@@ -141,6 +151,12 @@ class _Gate:
             await send(message)
 
         await self._app(scope, receive, with_headers)
+
+
+def _length(scope) -> int:
+    """Return the length that a request says its body has, bytes."""
+    found = dict(scope["headers"]).get(b"content-length", b"0")
+    return int(found) if found.isdigit() else 0
 
 
 def _is_open(path: str) -> bool:

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -24,6 +22,8 @@ def find_chromium() -> str:
     """
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
+        import pytest
+
         problem = "no chromium on the PATH: apt-get install chromium"
         if os.environ.get("CI") or os.environ.get("CLOUD_JAX_BROWSER"):
             pytest.fail(problem)

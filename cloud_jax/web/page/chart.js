@@ -3,7 +3,7 @@
 import { draw, make, number } from "./dom.js";
 
 const WIDTH = 420, HEIGHT = 250;
-const LEFT = 50, RIGHT = 12, TOP = 14, BOTTOM = 38;
+const LEFT = 50, RIGHT = 22, TOP = 14, BOTTOM = 38;
 
 /** Return about n round values that cover an interval. */
 export function ticks(low, high, n) {
@@ -127,5 +127,5 @@ function axes(curve, x, y, [first, last], [low, high]) {
 function measured(points, x, y) {
   return points.temperature_k.map((t, i) =>
     draw("circle", { class: "cj-point", cx: x(t), cy: y(points.value[i]), r: 3.4 },
-      draw("title", {}, `measured C_p at ${t} K: ${number(points.value[i])}`)));
+      draw("title", {}, `measured Cₚ at ${t} K: ${number(points.value[i])}`)));
 }

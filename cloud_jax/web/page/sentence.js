@@ -13,7 +13,7 @@ export function sentence(crystal) {
   const explain = (i) => {
     buttons.forEach((button, j) => button.classList.toggle("cj-here", i === j));
     const share = tokens[i].attention ? tokens[i].attention[layer] : null;
-    readout.replaceChildren(make("strong", {}, tokens[i].text), ` ${tokens[i].words}`,
+    readout.replaceChildren(make("strong", {}, tokens[i].text), ` ${tokens[i].words}.`,
       share === null ? "" : make("span", { class: "cj-share" },
         ` [CLS] gives it ${number(100 * share, 2)} % of its attention in layer ${layer + 1}.`));
   };

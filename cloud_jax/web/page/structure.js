@@ -69,7 +69,7 @@ function show(stage, cell) {
   viewer.zoomTo();
   viewer.rotate(18, "x");
   viewer.rotate(-24, "y");
-  viewer.zoom(1.1);
+  viewer.zoom(Math.min(1.1, stage.clientWidth / stage.clientHeight / 1.15));
   viewer.render();
   new ResizeObserver(() => { viewer.resize(); viewer.render(); }).observe(stage);
   const turns = { ArrowLeft: [-10, "y"], ArrowRight: [10, "y"], ArrowUp: [-10, "x"],

@@ -62,10 +62,9 @@ function card(crystal, answer) {
     make("div", { class: "cj-grid" },
       make("section", { class: "cj-panel" }, make("h3", {}, "Unit cell"), structure(crystal)),
       make("section", { class: "cj-panel" }, make("h3", {}, "What the model knows of it"),
-        verdict(crystal), ...made.numbers),
+        verdict(crystal), ...made.numbers, make("h3", {}, "Orbits"), orbits(crystal)),
       made.section,
       sentence(crystal),
-      make("section", { class: "cj-panel" }, make("h3", {}, "Orbits"), orbits(crystal)),
       neighbours(crystal)));
 }
 
@@ -94,15 +93,17 @@ function verdict(crystal) {
 }
 
 function orbits(crystal) {
-  return table("orbits of the crystal, as in its sentence",
+  const made = table("orbits of the crystal, as in its sentence",
     ["element", "Wyckoff", "atoms", "in words"],
     crystal.orbits.map((orbit) => [orbit.element, orbit.symbol,
       String(orbit.multiplicity), orbit.words]));
+  made.classList.add("cj-orbits");
+  return made;
 }
 
 function neighbours(crystal) {
   if (!crystal.neighbours.length) return null;
-  return make("section", { class: "cj-panel" },
+  return make("section", { class: "cj-panel cj-wide" },
     make("h3", {}, "Nearest known crystals"),
     make("p", { class: "cj-note" }, "by the state of [CLS], in widths of "
       + "the training rows; most known crystals have another that is near"),
@@ -123,7 +124,7 @@ function thermodynamics(crystal, answer) {
   const moveTo = (i) => {
     slider.value = i;
     slider.setAttribute("aria-valuetext", `${kelvin[i]} K`);
-    at.textContent = `${number(kelvin[i], 4)} K`;
+    at.textContent = `${Number(kelvin[i].toPrecision(5))} K`;
     charts.forEach((one) => one.moveTo(i));
   };
   charts.push(...crystal.curves.map((curve) => chart(curve, moveTo)));
@@ -157,7 +158,7 @@ function caption(crystal, answer) {
     `${answer.basis_words} Lines are means over ${answer.members} networks`
     + (answer.level ? `; bands held ${Math.round(100 * answer.level)} % of the labelled `
       + "crystals that were kept aside." : "."),
-    with_points ? ` Circles are measured C_p: ${with_points.measured.source}` : "");
+    with_points ? ` Circles are measured Cₚ: ${with_points.measured.source}` : "");
 }
 
 function scalars(crystal) {
