@@ -128,7 +128,7 @@ def _asker(analyst: Analyst, readers: Readers) -> Callable[[Sequence[Upload]], s
         with readers.lend() as reader:
             answer = analyst.answer(good, reader)
         answer["problems"] = problems + answer["problems"]
-        return json.dumps(answer)
+        return json.dumps(answer).replace("<", "\\u003c")  # no text is ever markup
 
     return ask
 

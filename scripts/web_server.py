@@ -1,4 +1,4 @@
-"""`cloud-jax web` in a process of its own, for tests and checks of the page."""
+"""`cloud-jax web` in a process of its own, for tests and pictures of the page."""
 
 import os
 import socket
