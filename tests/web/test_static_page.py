@@ -24,6 +24,7 @@ from cloud_jax.physics.laws import constrain, evaluate_all, get_law
 from cloud_jax.structures.cif import read_cif
 from cloud_jax.web import known
 from cloud_jax.web.analysis import TEMPERATURES_K, Analyst
+from cloud_jax.web.command import main
 from cloud_jax.web.reader import Reading, drawing
 from cloud_jax.web.static_data import LAWS, PageError
 from cloud_jax.web.static_page import engine_source, write_page
@@ -259,6 +260,13 @@ def test_every_law_of_the_page_is_that_of_python(tmp_path):
             mine = [row[name] for row in found]
             # float64 in both; the Debye temperature is a root of C_v.
             assert mine == pytest.approx(np.asarray(values), rel=1e-7, abs=1e-9)
+
+
+def test_the_command_writes_the_same_file_each_time(page, tmp_path, capsys):
+    path = tmp_path / "page.html"
+    assert main(["--static", str(path)]) == 0
+    assert "opens in any browser" in capsys.readouterr().out
+    assert path.read_bytes() == page.read_bytes()
 
 
 def test_a_model_without_a_law_is_refused_by_name(predictor, tmp_path):
