@@ -119,6 +119,7 @@ def finetuning() -> ConfigDict:
     c.targets.bases = ()  # cell, atom, formula or gram; "" where none applies
     c.targets.temperatures_k = ()  # 0 where none applies
     c.targets.weights = ()  # of their errors in the loss; empty: 1 each
+    c.targets.positives = ()  # of two classes the predicted one; "" for numbers
     c.targets.factors = ()  # ratio of the labels to what the law gives; empty: 1 each
 
     c.folds = ConfigDict()

@@ -46,7 +46,7 @@ RULES = {
     "targets.factors": ("a tuple of finite numbers", _are_numbers),
     **dict.fromkeys(
         ("targets.columns", "targets.properties", "targets.units", "targets.bases",
-         "folds.only"),
+         "targets.positives", "folds.only"),
         ("a tuple of texts, as in ('first', 'second')", _are_texts),
     ),
     "data.dialect": _one_of("canonical", "paper"),

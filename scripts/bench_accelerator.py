@@ -235,6 +235,7 @@ def member_steps(job: Job, names: tuple[str, ...], members: int, n_steps: int):
         labels=Labels(labels.astype(np.float32), np.ones_like(labels, np.float32)),
         loss="l1",
         weights=np.ones(1, np.float32),
+        classes=np.zeros(1, bool),
         features=job.features,
         initial_encoder=None,
     )

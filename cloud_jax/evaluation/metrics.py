@@ -5,12 +5,21 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    log_loss,
     mean_absolute_error,
     r2_score,
+    roc_auc_score,
     root_mean_squared_error,
 )
 
 _METRICS = ("mae", "rmse", "r2", "mae_over_mad_train_mean", "mae_over_mad_test_mean")
+CLASS_METRICS = (
+    "roc_auc", "balanced_accuracy", "accuracy", "log_loss",
+    "expected_calibration_error",
+)  # fmt: skip
+_BINS = 10  # of the calibration error, as in Guo et al. 2017
 
 
 def regression_metrics(
@@ -60,6 +69,69 @@ def regression_metrics(
         "mae_over_mad_test_mean": over_mad(float(target.mean())),
         "n": len(target),
     }
+
+
+def classification_metrics(
+    probability: Float[np.ndarray, " N"], label: Float[np.ndarray, " N"]
+) -> dict[str, float | int | None]:
+    """Measure the probabilities of a class over the rows of one fold.
+
+    Args:
+        probability: of the class.
+        label: 1 for the class and 0 for the other, NaN where a row has no label and
+            does not count.
+
+    Returns:
+        `roc_auc`; `balanced_accuracy` and `accuracy` of a threshold of 0.5; `log_loss`
+        in nats; `expected_calibration_error`, the mean difference between probability
+        and share over ten bins of equal width (Guo et al. 2017, arXiv 1706.04599, eq.
+        3); and the number `n` of labels. All but `n` are None where no row has a
+        label, the first two also where all have the same.
+
+    Raises:
+        ValueError: a probability is not between 0 and 1, or lengths differ.
+    """
+    probability, label = (np.asarray(x, dtype=float) for x in (probability, label))
+    if bad := np.count_nonzero(~((probability >= 0) & (probability <= 1))):
+        raise ValueError(
+            f"{bad} of {len(probability)} probabilities are not between 0 and 1"
+        )
+    known = ~np.isnan(label)
+    if not known.any():
+        return dict.fromkeys(CLASS_METRICS) | {"n": 0}
+    probability, label = probability[known], label[known].astype(int)
+    taken, both = probability >= 0.5, np.ptp(label) > 0
+    return {
+        "roc_auc": float(roc_auc_score(label, probability)) if both else None,
+        "balanced_accuracy": (
+            float(balanced_accuracy_score(label, taken)) if both else None
+        ),
+        "accuracy": float(accuracy_score(label, taken)),
+        "log_loss": float(log_loss(label, probability, labels=[0, 1])),
+        "expected_calibration_error": float(
+            sum(
+                n * abs(predicted - found)
+                for predicted, found, n in reliability(probability, label)
+            )
+            / len(label)
+        ),
+        "n": len(label),
+    }
+
+
+def reliability(
+    probability: Float[np.ndarray, " N"], label: Float[np.ndarray, " N"]
+) -> list[tuple[float, float, int]]:
+    """Return mean probability, share of the class and number of rows, by bin."""
+    which = np.minimum((probability * _BINS).astype(int), _BINS - 1)
+    return [
+        (
+            float(probability[which == i].mean()),
+            float(label[which == i].mean()),
+            int((which == i).sum()),
+        )
+        for i in np.unique(which)
+    ]
 
 
 def over_folds(

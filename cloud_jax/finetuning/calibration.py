@@ -26,10 +26,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from cloud_jax.finetuning.classes import held_out_rows, temperature
 from cloud_jax.finetuning.job import Job
 from cloud_jax.finetuning.loop import Trained
 from cloud_jax.finetuning.novelty import calibrating_targets, fit_widening
-from cloud_jax.finetuning.targets import Target
+from cloud_jax.finetuning.targets import Target, are_classes
 from cloud_jax.physics.laws import Law, constrain, evaluate, scale_temperatures
 
 # A label that needs a larger factor on theta lies outside what the law can give.
@@ -42,22 +43,21 @@ def calibrate(
     """Return the `calibration` entry of a model folder.
 
     It is empty where no member held a row out (protocol `paper`), and lacks a target
-    with too few labelled rows for the level.
+    with too few labelled rows for the level. A class has no interval: its probability
+    has a temperature.
 
     Args:
         job: with the labels.
         trained: with the predictions.
         distance: of held-out rows from training rows, NaN for others.
     """
-    held_out = np.zeros(trained.raw.shape[:2], bool)
-    for index, member in enumerate(job.members):
-        if job.config.folds.protocol == "strict":
-            held_out[index, member.validation] = True
+    held_out = held_out_rows(job, trained)
     if not held_out.any():
         return {}
     level = job.config.confidence
     found = np.full(job.table.targets.shape, np.nan)
-    for i in range(len(job.targets)):
+    classes = are_classes(job.targets)
+    for i in np.flatnonzero(~classes):
         labelled = ~np.isnan(job.table.targets[:, i])
         rows = np.flatnonzero(held_out.any(axis=0) & labelled)
         found[rows, i] = residuals(job, trained, i, rows, held_out[:, rows])
@@ -74,7 +74,12 @@ def calibrate(
             entry = {"level": level, "n": len(column), "quantile": quantile}
             targets[target.name] = entry
     novelty = {"novelty": widening._asdict()} if widening else {}
-    return {"targets": targets, **novelty}
+    temperatures = {
+        job.targets[i].name: temperature(job, trained, i)
+        for i in np.flatnonzero(classes)
+    }
+    of_classes = {"temperatures": temperatures} if temperatures else {}
+    return {"targets": targets, **novelty, **of_classes}
 
 
 def residuals(

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import jax
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray
+from jaxtyping import Bool, Float, PRNGKeyArray
 
 from cloud_jax.data.member_batches import MemberBatches, Sentences, packed_rows_of
 from cloud_jax.finetuning.folds import Member
@@ -22,7 +22,11 @@ from cloud_jax.finetuning.steps import (
     compile_steps,
     most_devices,
 )
-from cloud_jax.finetuning.targets import prediction
+from cloud_jax.finetuning.targets import (
+    are_classes,
+    prediction,
+    validation_measure,
+)
 from cloud_jax.training import optim
 from cloud_jax.training.errors import RunMismatchError
 
@@ -41,6 +45,8 @@ class Group(NamedTuple):
         frame: of the labels.
         labels: of the table, in their frame.
         weights: of each target in losses and scores.
+        classes: which targets are classes.
+        measure: name of the validation scores.
     """
 
     members: Sequence[Member]
@@ -53,6 +59,8 @@ class Group(NamedTuple):
     frame: Frame
     labels: Float[np.ndarray, "N P"]
     weights: Float[np.ndarray, " P"]
+    classes: Bool[np.ndarray, " P"]
+    measure: str
 
 
 def make_groups(job: Job, size: int) -> Iterator[Group]:
@@ -113,6 +121,8 @@ def make_groups(job: Job, size: int) -> Iterator[Group]:
             frame=job.frame,
             labels=job.labels,
             weights=target_weights(job),
+            classes=are_classes(job.targets),
+            measure=validation_measure(job.targets),
         )
 
 
@@ -155,6 +165,7 @@ def step_settings(job: Job, *, steps_per_epoch: int) -> StepSettings:
         ),
         loss=options.loss,
         weights=target_weights(job),
+        classes=are_classes(job.targets),
         features=job.start.vocabulary.features if encoder.token_features else None,
         initial_encoder=job.start.params,
     )
@@ -169,7 +180,8 @@ def target_weights(job: Job) -> Float[np.ndarray, " P"]:
 def make_scale(job: Job, members: Sequence[Member]) -> Scale:
     """Return statistics of each member's training rows in their frame, float32."""
     names = [target.name for target in job.targets]
-    fitted = [fit_scaling(job.labels, m.train, names) for m in members]
+    classes = are_classes(job.targets)
+    fitted = [fit_scaling(job.labels, m.train, names, classes) for m in members]
     return Scale(*(np.array(x, np.float32) for x in zip(*fitted, strict=True)))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from cloud_jax.finetuning.folds import (
     Fold,
@@ -205,6 +205,7 @@ def read(config: Any, start: Start) -> Table:
             settings.table,
             id_column=settings.id_column,
             targets=tuple(config.targets.columns),
+            positives=tuple(config.targets.positives),
             structure_column=None if instead else settings.structure_column,
             scope_column=settings.scope_column or None,
             dataset=settings.dataset or None,
@@ -273,6 +274,14 @@ def formulas(table: Table) -> list[str]:
     return [" ".join(f"{element}{count}" for element, count in f) for f in pairs]
 
 
+def strata(config: Any, table: Table) -> Int[np.ndarray, " N"] | None:
+    """Return the classes that random folds have in equal shares; None for numbers."""
+    if not any(config.targets.positives):
+        return None
+    first = next(i for i, word in enumerate(config.targets.positives) if word)
+    return np.nan_to_num(table.targets[:, first], nan=-1).astype(int)
+
+
 def make_folds(config: Any, table: Table) -> list[Fold]:
     """Return the folds of a table that run.
 
@@ -315,6 +324,7 @@ def make_folds(config: Any, table: Table) -> list[Fold]:
             settings.random,
             settings.seed,
             formulas(table) if settings.group else table.group,
+            strata(config, table),
         )
     if unknown := set(settings.only) - {fold.name for fold in folds}:
         raise ValueError(

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+from scipy.special import logit, xlogy
 
 from cloud_jax.finetuning.folds import FoldError
 
@@ -58,9 +59,10 @@ class Scaling(NamedTuple):
     """Statistics of training rows, one number per target each.
 
     Attributes:
-        mean: by which targets are centred.
-        std: standard deviation, by which they are scaled.
-        mad: mean absolute deviation.
+        mean: by which targets are centred; of a class, the logit of its share.
+        std: standard deviation, by which they are scaled; of a class, 1.
+        mad: mean absolute deviation; of a class, the entropy of its share: the loss of
+            a model that puts out the mean.
     """
 
     mean: Float[np.ndarray, " P"]
@@ -72,6 +74,7 @@ def fit_scaling(
     labels: Float[np.ndarray, "N P"],
     train: Int[np.ndarray, " n"],
     names: Sequence[str],
+    classes: Bool[np.ndarray, " P"] | None = None,
 ) -> Scaling:
     """Return the statistics of the labels of some rows.
 
@@ -79,6 +82,7 @@ def fit_scaling(
         labels: of the whole table.
         train: rows to measure.
         names: of the targets, for the error.
+        classes: which targets are classes, with labels 0 and 1; none by default.
 
     Raises:
         FoldError: a target has no label, or the same in all of them.
@@ -98,7 +102,17 @@ def fit_scaling(
             )
     mean = np.nanmean(rows, axis=0)
     mad = np.nanmean(np.abs(rows - mean), axis=0)
-    return Scaling(mean, np.nanstd(rows, axis=0), mad)
+    std = np.nanstd(rows, axis=0)
+    if classes is not None and classes.any():
+        share = np.where(classes, mean, 0.5)
+        mean = np.where(classes, logit(share), mean)
+        std, mad = np.where(classes, 1.0, std), np.where(classes, entropy(share), mad)
+    return Scaling(mean, std, mad)
+
+
+def entropy(share: Float[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
+    """Return the cross-entropy, in nats, of rows that all get the share of a class."""
+    return -xlogy(share, share) - xlogy(1 - share, 1 - share)
 
 
 def label_counts(

@@ -17,7 +17,12 @@ from tqdm import tqdm
 from cloud_jax.data.member_batches import MemberBatches
 from cloud_jax.data.prefetch import Feed
 from cloud_jax.finetuning.groups import Group
-from cloud_jax.finetuning.steps import PropertyState, PropertySteps, Scale
+from cloud_jax.finetuning.steps import (
+    PropertyState,
+    PropertySteps,
+    Scale,
+    cross_entropy,
+)
 from cloud_jax.training.backend import steps_ahead
 from cloud_jax.training.checkpoint import Checkpoints
 from cloud_jax.training.errors import DivergedError, InterruptedRunError
@@ -48,7 +53,7 @@ class Trained(NamedTuple):
     Attributes:
         params: [M, ...] on the host.
         raw: outputs for the rows that a member did not train on, NaN for the others.
-        values: the same as targets in the units of the table.
+        values: the same as targets in the units of the table, as logits for classes.
         scale: that was undone to get them, in the frame of the labels.
         score: validation error, see `validation_scores`.
         epoch: after which the parameters were taken.
@@ -183,7 +188,7 @@ def log_epoch(
                 "step": epoch,
                 "split": member.name,
                 "loss": float(loss),
-                "validation_mae_over_mad": float(score),
+                group.measure: float(score),
                 **times,
             }
         )
@@ -192,12 +197,16 @@ def log_epoch(
 def validation_scores(group: Group, params: PyTree) -> Float[np.ndarray, " M"]:
     """Return the weighted mean absolute error over validation labels, in MAD.
 
-    The mean absolute deviation (MAD) is that of the training rows.
+    The mean absolute deviation (MAD) is that of the training rows. Of a class it is the
+    cross-entropy, in units of that of its share among the training rows.
     """
     n_rows = len(group.labels)
     raw = member_outputs(group.steps, params, group.validation, n_rows=n_rows)
     values = group.steps.predict(np.nan_to_num(raw), np.arange(n_rows), group.scale)
     errors = np.abs(np.asarray(values) - group.labels)
+    if group.classes.any():
+        losses = cross_entropy(np.asarray(values), group.labels)
+        errors = np.where(group.classes, losses, errors)
     errors /= np.asarray(group.scale.mad)[:, None]
     known = ~np.isnan(group.labels)
     # Not a number in a prediction stays one, so that the run is seen to diverge.

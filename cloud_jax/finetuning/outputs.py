@@ -25,8 +25,9 @@ from cloud_jax.finetuning.novelty import (
     labelled_chemistry,
     labelled_rows,
 )
-from cloud_jax.finetuning.results import fold_predictions
+from cloud_jax.finetuning.results import FIGURES, fold_predictions
 from cloud_jax.finetuning.steps import Scale
+from cloud_jax.finetuning.targets import Target, are_classes
 from cloud_jax.models.folder import encoder_fields, save_model
 from cloud_jax.models.seen import pack_sentences
 from cloud_jax.training.startup import StartUp
@@ -39,13 +40,15 @@ def write_predictions(path: Path, job: Job, trained: Trained) -> None:
     """Write one line per fold, test row and target.
 
     `true` is empty where the row has no label of the target, the space group and the
-    volume (of the primitive cell) where the table does not say.
+    volume (of the primitive cell) where the table does not say. Where targets are
+    classes, true and predicted are words and another column has the probability, to
+    which `std` then belongs.
     """
-    table = job.table
+    table, classes = job.table, job.table.classes or {}
     digits = np.where(job.frame.offset == 0, 9, 15)  # an offset takes most of nine
     with atomic_open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        writer.writerow([*COLUMNS, *(["probability"] if classes else [])])
         for index, fold in enumerate(job.folds):
             means, spreads = fold_predictions(job, trained, index)
             for row, mean, spread in zip(fold.test, means, spreads, strict=True):
@@ -60,28 +63,52 @@ def write_predictions(path: Path, job: Job, trained: Trained) -> None:
                         f"{x:.{digits[i]}g}"
                         for x in (table.targets[row, i], mean[i], spread[i])
                     ]
+                    probability = [""] if classes else []
+                    if words := classes.get(target.name):
+                        probability = [numbers[1]]
+                        numbers[1] = words[int(mean[i] >= 0.5)]
+                        numbers[0] = words[int(table.targets[row, i] == 1)]
                     if np.isnan(table.targets[row, i]):
                         numbers[0] = ""
-                    writer.writerow((*name, *numbers, *crystal))
+                    writer.writerow((*name, *numbers, *crystal, *probability))
 
 
-def draw_parity(path: Path, job: Job, trained: Trained, found: dict[str, Any]) -> None:
-    """Draw predicted against true values of all test rows with a label."""
+def draw_figures(
+    folder: Path, job: Job, trained: Trained, found: dict[str, Any]
+) -> None:
+    """Draw predictions of all test rows with a label.
+
+    Numbers are drawn against the true ones in parity.png, the probabilities of classes
+    in classes.png.
+    """
     from cloud_jax.evaluation.figures import parity_plot
+    from cloud_jax.evaluation.figures_classes import class_plot
 
-    predicted = [
-        fold_predictions(job, trained, index)[0] for index in range(len(job.folds))
-    ]
-    true = [job.table.targets[fold.test] for fold in job.folds]
-    errors = [found["ensemble"][target.name]["mae"]["mean"] for target in job.targets]
-    parity_plot(
-        path,
-        np.concatenate(true),
-        np.concatenate(predicted),
-        names=[target.name for target in job.targets],
-        units=[target.unit for target in job.targets],
-        notes=["" if error is None else f"MAE {error:.4g}" for error in errors],
+    predicted = np.concatenate(
+        [fold_predictions(job, trained, index)[0] for index in range(len(job.folds))]
     )
+    true = np.concatenate([job.table.targets[fold.test] for fold in job.folds])
+    classes = are_classes(job.targets)
+    means = [found["ensemble"][target.name] for target in job.targets]
+    if not classes.all():
+        numbers = np.flatnonzero(~classes)
+        errors = [means[i]["mae"]["mean"] for i in numbers]
+        parity_plot(
+            folder / FIGURES[0][0],
+            true[:, numbers],
+            predicted[:, numbers],
+            names=[job.targets[i].name for i in numbers],
+            units=[job.targets[i].unit for i in numbers],
+            notes=["" if error is None else f"MAE {error:.4g}" for error in errors],
+        )
+    if classes.any():
+        chosen = np.flatnonzero(classes)
+        class_plot(
+            folder / FIGURES[1][0],
+            true[:, chosen],
+            predicted[:, chosen],
+            names=[job.targets[i].property for i in chosen],
+        )
 
 
 def write_model(directory: Path, job: Job, trained: Trained) -> None:
@@ -100,13 +127,15 @@ def write_model(directory: Path, job: Job, trained: Trained) -> None:
             **job.start.origin,
             "encoder": encoder_fields(job.start.encoder),
             "head": {
-                "kind": "physics" if job.law else "regression",
+                "kind": head_kind(job),
                 "layers": config.head.layers,
                 "law": config.head.law or None,
                 "outputs": job.model.outputs,
             },
             "targets": [
-                target._asdict() | {"mean": offset, "scale": unit}
+                target._asdict()
+                | {"mean": offset, "scale": unit}
+                | classes_of(job, target)
                 for target, offset, unit in zip(
                     job.targets, *(part.tolist() for part in job.frame), strict=True
                 )
@@ -125,6 +154,19 @@ def write_model(directory: Path, job: Job, trained: Trained) -> None:
         params=params,
         novelty=novelty if "novelty" in calibration else None,
     )
+
+
+def classes_of(job: Job, target: Target) -> dict[str, Any]:
+    """Return the words of a target's classes, that of 0 first; nothing of numbers."""
+    found = (job.table.classes or {}).get(target.name)
+    return {"classes": list(found)} if found else {}
+
+
+def head_kind(job: Job) -> str:
+    """Return what the head puts out, for model.json."""
+    if job.law:
+        return "physics"
+    return "classification" if are_classes(job.targets).all() else "regression"
 
 
 def learned(job: Job) -> list[dict[str, Any]] | None:

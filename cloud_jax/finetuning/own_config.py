@@ -86,12 +86,17 @@ def _targets(targets: Sequence[Labels], asked: Asked) -> list[Choice]:
         for i, unit in zip(numbers, asked.units, strict=True):
             units[i] = unit
     names = tuple(target.name for target in targets)
+    positives = tuple(target.positive for target in targets)
     return [
         Choice("targets.columns", names),
-        Choice("targets.properties", names),
+        Choice(
+            "targets.properties",
+            tuple("" if target.positive else target.name for target in targets),
+        ),
         Choice("targets.units", tuple(units)),
         Choice("targets.bases", ("",) * n),
         Choice("targets.temperatures_k", (0.0,) * n),
+        Choice("targets.positives", positives if any(positives) else ()),
     ]
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from cloud_jax.finetuning.crystals import is_file
 from cloud_jax.finetuning.rows import LabelledTable, TableError, open_table
 from cloud_jax.finetuning.table import class_word
+from cloud_jax.finetuning.targets import TRUE_WORDS
 from cloud_jax.scope import Rejection, build_vocabulary
 from cloud_jax.structures.columns import (
     ID_COLUMNS,
@@ -33,7 +34,6 @@ _FOLDS = ("fold", "split")
 _CIF, _POSCAR, _JSON, _FILE = "CIF text", "POSCAR text", "structures", "files"
 SENTENCE = "sentences"
 _CRYSTALS = (_CIF, _POSCAR, _JSON, _FILE, SENTENCE)
-_TRUE = ("true", "yes", "1", "y", "t", "on")
 
 
 class Asked(NamedTuple):
@@ -368,6 +368,6 @@ def _classes(where: str, name: str, counts: Counter) -> Labels:
             f"{where}: found {found}; expected at least {_FEWEST_LABELS // 2} rows of "
             "each class, one in each of five folds"
         )
-    positive = next((w for w in counts if w in _TRUE), max(counts))
+    positive = next((w for w in counts if w in TRUE_WORDS), max(counts))
     said = f"two classes, {found}: learns the probability of {positive!r}"
     return Labels(name, counts.total(), dict(counts), positive, said)

@@ -6,15 +6,44 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Float
+from scipy.special import expit
 
 from cloud_jax.arguments import command_line
-from cloud_jax.evaluation.metrics import over_folds, regression_metrics
+from cloud_jax.evaluation.metrics import (
+    classification_metrics,
+    over_folds,
+    regression_metrics,
+)
+from cloud_jax.finetuning.classes import temperature
 from cloud_jax.finetuning.folds import overlaps
 from cloud_jax.finetuning.job import Job
 from cloud_jax.finetuning.labels import label_counts
 from cloud_jax.finetuning.loop import Trained
+from cloud_jax.finetuning.targets import are_classes, validation_measure
 from cloud_jax.models.seen import describe_learned
 from cloud_jax.training.state import count_parameters
+
+# File and caption of the figures of numbers and of classes.
+FIGURES = (
+    ("parity.png", "predicted against true, all test rows"),
+    ("classes.png", "reliability of probabilities and ROC curve, all test rows"),
+)
+# Metric, head, format and width of the columns of the summary.
+_NUMBERS = (
+    ("mae", "MAE", ".5g", 12), ("rmse", "RMSE", ".5g", 12), ("r2", "R2", ".4f", 8),
+    ("mae_over_mad_train_mean", "MAE/MAD", ".4f", 9),
+)  # fmt: skip
+_CLASSES = (
+    ("roc_auc", "ROC-AUC", ".4f", 9), ("balanced_accuracy", "bal.acc.", ".4f", 10),
+    ("accuracy", "accuracy", ".4f", 10), ("log_loss", "log loss", ".4f", 10),
+    ("expected_calibration_error", "ECE", ".4f", 9),
+)  # fmt: skip
+
+
+def kinds(job: Job) -> tuple[bool, bool]:
+    """Return whether a job has targets that are numbers, and ones that are classes."""
+    classes = are_classes(job.targets)
+    return not classes.all(), bool(classes.any())
 
 
 def fold_predictions(
@@ -22,9 +51,10 @@ def fold_predictions(
 ) -> tuple[Float[np.ndarray, "n P"], Float[np.ndarray, "n P"]]:
     """Return mean and spread over the members of a fold, for its test rows.
 
-    The spread is the standard deviation of a sample, NaN of one member.
+    Of a class they are those of its probability. The spread is the standard deviation
+    of a sample, NaN of one member.
     """
-    values = trained.values[job.members_of(index)][:, job.folds[index].test]
+    values = member_values(job, trained, index)
     if len(values) > 1:
         spread = values.std(axis=0, ddof=1)
     else:
@@ -32,10 +62,24 @@ def fold_predictions(
     return values.mean(axis=0), spread
 
 
+def member_values(job: Job, trained: Trained, index: int) -> Float[np.ndarray, "m n P"]:
+    """Return what each member of a fold predicts for its test rows.
+
+    The temperature of a probability is of rows that members of this fold held out, so
+    that no test row has a part in it.
+    """
+    members = job.members_of(index)
+    values = trained.values[members][:, job.folds[index].test]
+    for i in np.flatnonzero(are_classes(job.targets)):
+        values[..., i] = expit(values[..., i] / temperature(job, trained, i, members))
+    return values
+
+
 def results(job: Job, trained: Trained) -> dict[str, Any]:
     """Return the content of results.json."""
     config = job.config
     folds = [fold_results(job, trained, index) for index in range(len(job.folds))]
+    validation = validation_measure(job.targets)
     one_member = jax.tree.map(lambda leaf: leaf[0], trained.params)
     return {
         "kind": "finetune",
@@ -45,7 +89,9 @@ def results(job: Job, trained: Trained) -> dict[str, Any]:
         "targets": [target._asdict() for target in job.targets],
         "members_a_fold": config.members,
         "figures": [
-            {"file": "parity.png", "caption": "predicted against true, all test rows"}
+            {"file": file, "caption": caption}
+            for (file, caption), has in zip(FIGURES, kinds(job), strict=True)
+            if has
         ],
         "protocol": config.folds.protocol,
         "dialect": config.data.dialect,
@@ -66,7 +112,7 @@ def results(job: Job, trained: Trained) -> dict[str, Any]:
             )
             for target in job.targets
         },
-        "validation_mae_over_mad": float(trained.score.mean()),
+        validation: float(trained.score.mean()),
         "folds": folds,
         "parameters_of_a_member": count_parameters(one_member)["total"],
         "hashes": job.hashes,
@@ -81,16 +127,19 @@ def fold_results(job: Job, trained: Trained, index: int) -> dict[str, Any]:
     training_mean = np.nanmean(job.table.targets[fold.train], axis=0)
 
     def metrics(values: Float[np.ndarray, "n P"]) -> dict[str, Any]:
-        return {
-            target.name: regression_metrics(
-                values[:, i],
-                job.table.targets[fold.test, i],
-                training_mean=training_mean[i],
-            )
-            for i, target in enumerate(job.targets)
-        }
+        found = {}
+        for i, target in enumerate(job.targets):
+            column, true = values[:, i], job.table.targets[fold.test, i]
+            if target.positive:
+                found[target.name] = classification_metrics(column, true)
+            else:
+                found[target.name] = regression_metrics(
+                    column, true, training_mean=training_mean[i]
+                )
+        return found
 
     first = job.members[chosen[0]]
+    of_members = member_values(job, trained, index)
     return {
         "fold": fold.name,
         "n_train": len(first.train),
@@ -109,11 +158,11 @@ def fold_results(job: Job, trained: Trained, index: int) -> dict[str, Any]:
         "members": [
             {
                 "member": job.members[i].number,
-                "validation_mae_over_mad": float(trained.score[i]),
+                validation_measure(job.targets): float(trained.score[i]),
                 "best_epoch": int(trained.epoch[i]),
-                "test": metrics(trained.values[i, fold.test]),
+                "test": metrics(values),
             }
-            for i in chosen
+            for i, values in zip(chosen, of_members, strict=True)
         ],
     }
 
@@ -122,27 +171,30 @@ def format_summary(found: dict[str, Any], workdir: Path) -> str:
     """Return the table and the next command that end a run, from results.json."""
     lines = [
         f"\nTest rows of {len(found['folds'])} fold(s), protocol {found['protocol']}, "
-        f"{found['parameters_of_a_member']:,} parameters per member\n",
-        f"{'target':28}{'':10}{'MAE':>12}{'RMSE':>12}{'R2':>8}{'MAE/MAD':>9}",
+        f"{found['parameters_of_a_member']:,} parameters per member",
     ]
-    for kind in ("ensemble", "single"):
-        for name, numbers in found[kind].items():
-            lines.append(
-                f"{name:28.28}{kind:10}"
-                # None where no test row has a label, or all have the same.
-                + "".join(
-                    f"{'-' if mean is None else format(mean, digits):>{width}}"
-                    for mean, digits, width in (
-                        (numbers["mae"]["mean"], ".5g", 12),
-                        (numbers["rmse"]["mean"], ".5g", 12),
-                        (numbers["r2"]["mean"], ".4f", 8),
-                        (numbers["mae_over_mad_train_mean"]["mean"], ".4f", 9),
-                    )
-                )
+    for columns in (_NUMBERS, _CLASSES):
+        key = columns[0][0]
+        table = [
+            f"{name:28.28}{kind:10}"
+            # None where no test row has a label, or all have the same.
+            + "".join(
+                f"{'-' if mean is None else format(mean, digits):>{width}}"
+                for name_of, _, digits, width in columns
+                for mean in [numbers[name_of]["mean"]]
             )
+            for kind in ("ensemble", "single")
+            for name, numbers in found[kind].items()
+            if key in numbers
+        ]
+        if table:
+            heads = "".join(f"{head:>{width}}" for _, head, _, width in columns)
+            lines += ["", f"{'target':38}{heads}", *table]
     if known := found.get("checkpoint_learned"):  # absent from earlier versions
         lines.append(f"\nthe encoder had learned from: {known}")
     predict = command_line(["cloud-jax", "predict", "--checkpoint", str(workdir)])
-    files = "results.json, predictions.csv, parity.png"
+    drawn = found.get("figures", [{"file": FIGURES[0][0]}])  # absent from earlier ones
+    figures = ", ".join(figure["file"] for figure in drawn)
+    files = f"results.json, predictions.csv, {figures}"
     lines.append(f"\n{workdir}/: {files}\n{predict} FILE...")
     return "\n".join(lines)

@@ -61,7 +61,7 @@ def run(job: Job) -> None:
             # ---- results: results.json comes last, and says that the run finished ----
             found = results(job, trained)
             outputs.write_predictions(folder / "predictions.csv", job, trained)
-            outputs.draw_parity(folder / "parity.png", job, trained, found)
+            outputs.draw_figures(folder, job, trained, found)
             outputs.write_timing(folder / "timing.json", folder, job.startup)
             outputs.write_model(folder / "model", job, trained)
             write_json(path, found)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from cloud_jax.finetuning.targets import Predict
 from cloud_jax.models.heads import PropertyModel
@@ -72,6 +72,7 @@ class StepSettings(NamedTuple):
         labels: of the whole table.
         loss: a key of `LOSSES`, of errors in units of the mean absolute deviation.
         weights: of each target in the loss, 1 on average.
+        classes: which targets are classes, whose loss is the cross-entropy.
         features: descriptors of the tokens, or None.
         initial_encoder: parameters to start with; None starts at random.
     """
@@ -82,6 +83,7 @@ class StepSettings(NamedTuple):
     labels: Labels
     loss: str
     weights: Float[np.ndarray, " P"]
+    classes: Bool[np.ndarray, " P"]
     features: Float[np.ndarray, "V F"] | None
     initial_encoder: PyTree | None
 
@@ -157,12 +159,24 @@ def target_losses(
 ) -> Float[Array, "B S P"]:
     """Return the loss of each crystal and target, 1 for an error of one MAD.
 
-    Where the label is missing it is 0.
+    Of a class it is 1 for the loss of the share among training rows. Where the label is
+    missing it is 0.
     """
     values = settings.predict(raw, settings.labels.amounts[row], scale.mean, scale.std)
     labels = settings.labels.values[row]
     errors = jnp.where(jnp.isnan(labels), 0, values - labels)
-    return LOSSES[settings.loss](errors / scale.mad)
+    losses = LOSSES[settings.loss](errors / scale.mad)
+    if not settings.classes.any():
+        return losses
+    of_classes = jnp.where(jnp.isnan(labels), 0, cross_entropy(values, labels))
+    return jnp.where(settings.classes, of_classes / scale.mad, losses)
+
+
+def cross_entropy(
+    logits: Float[Array, "*N"], labels: Float[Array, "*N"]
+) -> Float[Array, "*N"]:
+    """Return the cross-entropy of labels 0 and 1, in nats."""
+    return jnp.logaddexp(0, logits) - labels * logits
 
 
 def mean_loss(

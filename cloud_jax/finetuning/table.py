@@ -36,7 +36,9 @@ class TableSpec:
             .gz, .bz2, .zip) or Parquet file; or the word of a public data set, such as
             `matbench:phonons`, with columns `id`, `structure`, `fold` and its targets.
         id_column: column with a different name in each row; empty: `line-N`.
-        targets: columns with numbers.
+        targets: columns with numbers, or with two classes.
+        positives: one per target that is a class: the label that is 1, where the other
+            one is 0; empty for numbers. Without any, all targets are numbers.
         structure_column: its cells are the path of a structure file, from the table's
             folder; CIF or POSCAR text; or the JSON of pymatgen, ASE or JARVIS.
         scope_column: its cells are sentences of the dialect.
@@ -56,6 +58,7 @@ class TableSpec:
     path: str | Path
     id_column: str
     targets: tuple[str, ...]
+    positives: tuple[str, ...] = ()
     structure_column: str | None = None
     scope_column: str | None = None
     dataset: str | Path | None = None
@@ -107,12 +110,14 @@ class Table(NamedTuple):
         n_atoms: atoms in the primitive cell, 0 where unknown.
         space_group: number, 0 where unknown.
         volume: of the primitive cell, angstrom^3, NaN where unknown.
-        targets: in the units of the file, NaN where a label is missing.
+        targets: in the units of the file, 0 or 1 for classes, NaN where a label is
+            missing.
         split: values of the split column, or None.
         group: values of the group column, or None.
         rows: number of each row in the file, from 0, with rejects counted.
         rejects: the rows set aside, by line.
         sha256: of the file or files.
+        classes: labels that are 0 and 1, by target that is a class.
     """
 
     ids: list[str]
@@ -127,6 +132,7 @@ class Table(NamedTuple):
     rows: Int[np.ndarray, " N"]
     rejects: list[RowReject]
     sha256: str
+    classes: dict[str, tuple[str, str]] | None = None
 
     def summary(self) -> str:
         """Return a line with the number of usable rows and why others are not used."""
@@ -155,6 +161,7 @@ def read_table(
     """
     table = open_table(spec.path, spec.data_dir)
     rows = read_labels(table, spec)
+    classes = number_classes(spec, rows)
 
     # Rows that are bad by now are not worth a symmetry search.
     good = [row for row in rows if not row.problem]
@@ -172,7 +179,8 @@ def read_table(
     vocabulary = vocabulary or build_vocabulary(spec.options.dialect)
     tokenise(good, vocabulary, spec.options.max_tokens)
 
-    return assemble(spec, rows, table.sha256(spec.label_columns))
+    made = assemble(spec, rows, table.sha256(spec.label_columns))
+    return made._replace(classes=classes)
 
 
 def write_rejects(path: str | Path, rejects: Sequence[RowReject]) -> None:
@@ -226,8 +234,12 @@ def _take_labels(row: Row, values: dict[str, Any], spec: TableSpec) -> None:
         Rejection: all labels are missing, another cell is empty, or a cell is not what
             its column holds.
     """
-    row.targets = [_label(values[name], name) for name in spec.targets]
-    if all(map(math.isnan, row.targets)):
+    positives = spec.positives or ("",) * len(spec.targets)
+    row.targets = [
+        class_word(values[name]) if positive else _label(values[name], name)
+        for name, positive in zip(spec.targets, positives, strict=True)
+    ]
+    if all(_is_missing(label) for label in row.targets):
         raise Rejection("missing_target", f"{', '.join(spec.targets)}: no label")
     if name := spec.n_atoms_column:
         row.n_atoms = _count(values[name], name)
@@ -275,6 +287,41 @@ def class_word(value: Any) -> str:
     text = "" if value is None else str(value).strip().lower()
     number = plain_number(text)
     return text if number is None else f"{number:.15g}"
+
+
+def _is_missing(label: float | str) -> bool:
+    """Return whether a number is NaN, or the word of a class stands for none."""
+    return label in MISSING if isinstance(label, str) else math.isnan(label)
+
+
+def number_classes(spec: TableSpec, rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
+    """Replace the words of classes by 0, 1 or NaN; return the words, by target.
+
+    Raises:
+        TableError: a target does not have two classes, of which one is the expected.
+    """
+    found = {}
+    labelled = [row for row in rows if row.targets]
+    for i, (name, positive) in enumerate(
+        zip(spec.targets, spec.positives, strict=False)
+    ):
+        if not positive:
+            continue
+        counts = Counter(row.targets[i] for row in labelled if not row.problem)
+        counts = {word: n for word, n in counts.items() if word not in MISSING}
+        wanted = class_word(positive)
+        if len(counts) != 2 or wanted not in counts:
+            words = ", ".join(f"{word[:20]!r} ({n})" for word, n in counts.items())
+            raise TableError(
+                f"{spec.path}: target {name}: found the labels {words or 'none'}, "
+                f"expected {positive!r} (config.targets.positives) and one other"
+            )
+        (other,) = counts.keys() - {wanted}
+        number = {other: 0.0, wanted: 1.0}
+        for row in labelled:
+            row.targets[i] = number.get(row.targets[i], math.nan)
+        found[name] = other, wanted
+    return found
 
 
 def _count(value: Any, column: str) -> int:

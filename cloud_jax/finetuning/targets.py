@@ -1,9 +1,10 @@
 """Targets: what is learned, and how it follows from the numbers of the head.
 
-A regression head puts out scaled targets. A physics head puts out the variables of a
-law; the law makes every target of them, each at its own temperature, and gradients
-flow through it. A law counts per mol of atoms and in J, so it is multiplied by the
-amount of each label: mol of atoms per unit of its basis, per J of its unit.
+A regression head puts out scaled targets, of two classes the logit of one. A physics
+head puts out the variables of a law; the law makes every target of them, each at its
+own temperature, and gradients flow through it. A law counts per mol of atoms and in J,
+so it is multiplied by the amount of each label: mol of atoms per unit of its basis, per
+J of its unit.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from cloud_jax.finetuning.table import Table
 from cloud_jax.physics.basis import BASES, unit_of
@@ -22,6 +23,7 @@ from cloud_jax.scope import tables
 # training rows) -> values [..., P] in the units of the table
 Predict = Callable[[Array, Array, Array, Array], Array]
 
+TRUE_WORDS = ("true", "yes", "1", "y", "t", "on")  # of a label, as `class_word` has it
 _KILO = {"": 1.0, "k": 1000.0}
 # Properties of which no temperature means 0 K.
 _AT_ZERO = ("zero_point_energy", "debye_temperature")
@@ -39,6 +41,8 @@ class Target(NamedTuple):
         weight: of its errors in the loss; what has weight 0 is calibrated only.
         factor: ratio of its labels to what the law gives: the bias of a model, where
             they come from one.
+        positive: of two classes, the one whose probability is learned; empty for
+            numbers.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Target(NamedTuple):
     temperature_k: float | None
     weight: float = 1.0
     factor: float = 1.0
+    positive: str = ""
 
     @property
     def at_k(self) -> float:
@@ -70,6 +75,7 @@ def make_targets(settings: Any) -> tuple[Target, ...]:
         "temperatures_k": settings.temperatures_k,
         "weights": settings.weights or (1.0,) * len(settings.columns),
         "factors": settings.factors or (1.0,) * len(settings.columns),
+        "positives": settings.positives or ("",) * len(settings.columns),
     }
     lengths = {name: len(values) for name, values in lists.items()}
     if not settings.columns or len(set(lengths.values())) > 1:
@@ -99,16 +105,55 @@ def make_targets(settings: Any) -> tuple[Target, ...]:
             "above 0"
         )
     return tuple(
-        Target(column, property or column, unit, basis, float(kelvin) or None, *numbers)
-        for column, property, unit, basis, kelvin, *numbers in zip(
+        Target(
+            column,
+            property or property_of(column, others[-1]),
+            unit,
+            basis,
+            float(kelvin) or None,
+            *others,
+        )
+        for column, property, unit, basis, kelvin, *others in zip(
             *lists.values(), strict=True
         )
     )
 
 
+def property_of(column: str, positive: str) -> str:
+    """Return the name of what a column without a property of its own holds.
+
+    Where the class is `true` or the like, it is the column that says what is true.
+    """
+    if not positive:
+        return column
+    return f"probability of {column if positive in TRUE_WORDS else positive}"
+
+
+def validation_measure(targets: Sequence[Target]) -> str:
+    """Return the name of the number that chooses a member's best epoch.
+
+    With a class among the targets it is a mean of MAE/MAD and of log losses, these in
+    units of the log loss of the training share.
+    """
+    if any(target.positive for target in targets):
+        return "validation_loss_over_baseline"
+    return "validation_mae_over_mad"
+
+
+def are_classes(targets: Sequence[Target]) -> Bool[np.ndarray, " P"]:
+    """Return which targets are classes."""
+    return np.array([bool(target.positive) for target in targets])
+
+
 def check_physics(targets: Sequence[Target]) -> None:
     """Raise ValueError for a target that no law can give."""
     for target in targets:
+        if target.positive:
+            raise ValueError(
+                f"target {target.name}: a law predicts numbers, found the class "
+                f"{target.positive!r} in config.targets.positives: leave config.head."
+                "law out for classes"
+            )
         if target.property not in PROPERTIES:
             raise ValueError(
                 f"target {target.name}: a law predicts one of "

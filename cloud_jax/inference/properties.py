@@ -2,7 +2,7 @@
 
 A value is the mean over the members of the property itself, so that identities
 linear in the free energy (dU/dT = C_v, F = U - T S) hold for the means as well. The
-Debye temperature is that of the mean C_v.
+Debye temperature is that of the mean C_v. A class has a calibrated probability.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Array, Float
+from scipy.special import expit
 
 from cloud_jax.inference.crystals import Crystal
 from cloud_jax.inference.intervals import log_widths, quantiles
@@ -207,6 +208,8 @@ def _regression(
     description: dict, target: dict, basis: str, crystals: Sequence[Crystal], raw
 ) -> PropertyValues:
     values = raw * target["scale"] + target["mean"]
+    if target.get("positive"):
+        return _probability(description, target, values)
     unit = target["unit"]
     quantile = quantiles(description).get(target["name"], np.nan)
     if basis != target["basis"]:
@@ -225,6 +228,24 @@ def _regression(
         np.array([np.nan if at is None else at]),
         *(column[:, None] for column in columns),
         digits=5 if (target["mean"], target["scale"]) == (0, 1) else 15,
+    )
+
+
+def _probability(
+    description: dict, target: dict, logits: Float[np.ndarray, "N M"]
+) -> PropertyValues:
+    """Return the probability of a class; it is its own interval."""
+    calibration = description.get("calibration") or {}
+    temperature = calibration.get("temperatures", {}).get(target["name"], 1.0)
+    values = expit(logits / temperature)
+    none = np.full(len(values), np.nan)
+    columns = values.mean(axis=1), _spread(values), none, none
+    return PropertyValues(
+        target["property"],
+        "",
+        "",
+        np.array([np.nan]),
+        *(column[:, None] for column in columns),
     )
 
 

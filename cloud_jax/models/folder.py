@@ -28,7 +28,7 @@ from cloud_jax.models.novelty import TrainingStates
 from cloud_jax.scope.vocabulary import Vocabulary
 from cloud_jax.scope.vocabulary_file import load_vocabulary
 
-FORMAT, VERSION = "cloud_jax.model", 1
+FORMAT, VERSION = "cloud_jax.model", 2  # 1 has no classes, and is still written
 DESCRIPTION, VOCABULARY, WEIGHTS = (
     "model.json",
     "vocabulary.json",
@@ -106,7 +106,7 @@ def save_model(
     vocabulary.save(partial / VOCABULARY)
     written = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": VERSION if _has_classes(description) else 1,
         **description,
         "dialect": vocabulary.dialect,
         "vocabulary_sha256": vocabulary.sha256,
@@ -116,6 +116,11 @@ def save_model(
     (partial / DESCRIPTION).write_text(text + "\n")
     shutil.rmtree(directory, ignore_errors=True)
     partial.rename(directory)
+
+
+def _has_classes(description: dict[str, Any]) -> bool:
+    """Return whether a program that knows no classes would misread the outputs."""
+    return any(target.get("positive") for target in description.get("targets", ()))
 
 
 def find_model(directory: str | os.PathLike[str]) -> Path:

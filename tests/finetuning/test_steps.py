@@ -46,6 +46,7 @@ SETTINGS = StepSettings(
     labels=LABELS,
     loss="l1",
     weights=np.ones(1, np.float32),
+    classes=np.zeros(1, bool),
     features=None,
     initial_encoder=None,
 )
@@ -275,6 +276,7 @@ def test_a_score_is_of_labels_and_a_prediction_that_is_no_number_spoils_it(monke
     group = SimpleNamespace(
         labels=np.array([[1.0, np.nan], [2.0, 3.0]]),
         weights=np.ones(2),
+        classes=np.zeros(2, bool),
         members=[Member("m", 0, 0, np.arange(0), np.arange(2))],
         scale=Scale(0, 1, np.ones((1, 2))),
         steps=SimpleNamespace(predict=lambda raw, row, scale: values),

@@ -140,6 +140,7 @@ def test_weights_and_factors_that_cannot_be_used_are_refused(name, numbers):
         temperatures_k=(0.0, 0.0),
         weights=(),
         factors=(),
+        positives=(),
     )
     setattr(settings, name, numbers)
     with pytest.raises(ValueError, match=r"config\.targets"):
