@@ -163,6 +163,7 @@ def finetuning() -> ConfigDict:
     c.checkpoint = ConfigDict()
     c.checkpoint.every_epochs = 20
     c.confidence = 0.9  # coverage of the intervals
+    c.baselines = False  # also score the mean, and a random forest on formulas
     return c.lock()
 
 

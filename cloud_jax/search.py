@@ -111,11 +111,11 @@ def execute(arguments: argparse.Namespace) -> int:
     except search_outputs.NoTrialFinishedError as error:
         print(f"error: {error}", file=sys.stderr)
         return Exit.DOUBTFUL
+    key, words = search_outputs.measure(study)
     command = ["cloud-jax", "finetune", "--config", arguments.config]
     print(
         f"\n{best['trials_finished']} trials finished, {best['trials_failed']} failed; "
-        f"best is trial {best['trial']}, validation MAE/MAD "
-        f"{best['validation_mae_over_mad']:.4f}\n"
+        f"best is trial {best['trial']}, {words} {best[key]:.4f}\n"
         f"{folder}/: best.json, trials.csv, search.png\n\n"
         + command_line(command + best["arguments"])
     )

@@ -13,12 +13,12 @@ from cloud_jax.finetuning.folds import (
     FoldError,
     Member,
     folds_from_column,
-    folds_from_file,
     folds_from_k,
     overlaps,
     plan_members,
     without_twins,
 )
+from cloud_jax.finetuning.folds_file import folds_from_file
 from cloud_jax.finetuning.labels import (
     Frame,
     fit_scaling,

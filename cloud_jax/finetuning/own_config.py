@@ -26,6 +26,7 @@ class Size(NamedTuple):
     Attributes:
         up_to: number of labels.
         epochs: of the training rows.
+        batch: crystals.
         members: per fold.
         validation: share of the training rows.
         rate: of learning.
@@ -33,19 +34,19 @@ class Size(NamedTuple):
 
     up_to: float
     epochs: int
+    batch: int
     members: int
     validation: float
     rate: float
 
 
 _SIZES = (
-    Size(100, 25, 2, 0.2, 3e-4),
-    Size(400, 25, 2, 0.15, 3e-4),
-    Size(2_000, 20, 1, 0.1, 3e-4),
-    Size(20_000, 10, 1, 0.1, 4e-4),
-    Size(float("inf"), 6, 1, 0.05, 4e-4),
+    Size(100, 20, 8, 2, 0.15, 3e-4),
+    Size(400, 25, 16, 2, 0.15, 3e-4),
+    Size(2_000, 20, 16, 1, 0.1, 3e-4),
+    Size(_ONE_FOLD, 10, 32, 1, 0.1, 4e-4),
+    Size(float("inf"), 6, 64, 1, 0.05, 4e-4),
 )
-_BATCH = 16  # crystals; 64 from `_ONE_FOLD` rows
 
 
 class Choice(NamedTuple):
@@ -139,9 +140,10 @@ def _training(found: OwnTable, asked: Asked) -> list[Choice]:
         Choice("model.dropout", 0.05),
         Choice("model.attention_dropout", 0.05),
         Choice("optimizer.epochs", size.epochs, f"for {n:,} labels"),
-        Choice("optimizer.batch_crystals", 64 if is_large else _BATCH),
+        Choice("optimizer.batch_crystals", size.batch),
         Choice("optimizer.learning_rate", size.rate),
         Choice("checkpoint.every_epochs", max(1, size.epochs // 5)),
+        Choice("baselines", True, "a result means something beside simpler ones"),
     ]
 
 

@@ -14,6 +14,8 @@ from cloud_jax.evaluation.metrics import (
     over_folds,
     regression_metrics,
 )
+from cloud_jax.finetuning.baselines import NAMES as BASELINES
+from cloud_jax.finetuning.baselines import baselines
 from cloud_jax.finetuning.classes import temperature
 from cloud_jax.finetuning.folds import overlaps
 from cloud_jax.finetuning.job import Job
@@ -112,6 +114,7 @@ def results(job: Job, trained: Trained) -> dict[str, Any]:
             )
             for target in job.targets
         },
+        **({"baselines": baselines(job)} if config.baselines else {}),
         validation: float(trained.score.mean()),
         "folds": folds,
         "parameters_of_a_member": count_parameters(one_member)["total"],
@@ -173,6 +176,8 @@ def format_summary(found: dict[str, Any], workdir: Path) -> str:
         f"\nTest rows of {len(found['folds'])} fold(s), protocol {found['protocol']}, "
         f"{found['parameters_of_a_member']:,} parameters per member",
     ]
+    of_baselines = found.get("baselines", {})
+    kinds_of = {kind: found[kind] for kind in ("ensemble", "single")} | of_baselines
     for columns in (_NUMBERS, _CLASSES):
         key = columns[0][0]
         table = [
@@ -183,13 +188,15 @@ def format_summary(found: dict[str, Any], workdir: Path) -> str:
                 for name_of, _, digits, width in columns
                 for mean in [numbers[name_of]["mean"]]
             )
-            for kind in ("ensemble", "single")
-            for name, numbers in found[kind].items()
+            for kind, of_kind in kinds_of.items()
+            for name, numbers in of_kind.items()
             if key in numbers
         ]
         if table:
             heads = "".join(f"{head:>{width}}" for _, head, _, width in columns)
             lines += ["", f"{'target':38}{heads}", *table]
+    if of_baselines:
+        lines += ["", *(f"{name}: {BASELINES[name]}" for name in of_baselines)]
     if known := found.get("checkpoint_learned"):  # absent from earlier versions
         lines.append(f"\nthe encoder had learned from: {known}")
     predict = command_line(["cloud-jax", "predict", "--checkpoint", str(workdir)])

@@ -164,12 +164,15 @@ def target_losses(
     """
     values = settings.predict(raw, settings.labels.amounts[row], scale.mean, scale.std)
     labels = settings.labels.values[row]
-    errors = jnp.where(jnp.isnan(labels), 0, values - labels)
+    missing = jnp.isnan(labels)
+    errors = jnp.where(missing, 0, values - labels)
     losses = LOSSES[settings.loss](errors / scale.mad)
     if not settings.classes.any():
         return losses
-    of_classes = jnp.where(jnp.isnan(labels), 0, cross_entropy(values, labels))
-    return jnp.where(settings.classes, of_classes / scale.mad, losses)
+    # Filled before, not after: 0 times the gradient of NaN would be NaN.
+    of_classes = cross_entropy(values, jnp.where(missing, 0, labels))
+    of_classes = jnp.where(missing, 0, of_classes) / scale.mad
+    return jnp.where(settings.classes, of_classes, losses)
 
 
 def cross_entropy(

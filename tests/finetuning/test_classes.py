@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -35,7 +36,13 @@ def test_the_share_of_a_class_costs_one_as_the_mean_of_numbers_does():
     losses = np.asarray(target_losses(settings, raw, jnp.arange(4)[:, None], scale))
     assert losses[:, 0, 0].mean() == pytest.approx(1)
     assert losses[:3, 0, 1].mean() == pytest.approx(1)
-    assert losses[3, 0, 1] == 0  # no label
+    assert losses[3, 0, 1] == 0  # no label, also of the gradient
+    slope = jax.grad(
+        lambda raw: target_losses(settings, raw, jnp.arange(4)[:, None], scale).sum()
+    )(raw)
+    assert np.isfinite(slope).all()
+    assert slope[3, 0, 1] == 0
+    assert slope[0, 0, 1] == pytest.approx((1 / 3 - 1) / scaling.mad[1])
     third = log_loss([1, 0, 0], [1 / 3] * 3)
     assert scaling.mad[1] == pytest.approx(third)
 

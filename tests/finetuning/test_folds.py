@@ -10,12 +10,12 @@ from cloud_jax.finetuning.folds import (
     Fold,
     FoldError,
     folds_from_column,
-    folds_from_file,
     folds_from_k,
     overlaps,
     validation_rows,
     without_twins,
 )
+from cloud_jax.finetuning.folds_file import folds_from_file
 
 IDS = [f"mp-{i}" for i in range(6)]
 FOLD = Fold("fold_0", np.arange(20, 120), np.arange(20))

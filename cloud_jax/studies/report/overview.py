@@ -88,6 +88,8 @@ def _result(run: Run) -> Entry:
             mark = next((task.differs for task in _tasks(run)), "")
             unit = target.unit.replace("^-1", "⁻¹")
             return Entry(f"{error} {unit}".strip(), ratio, mark, True)
+        if area := measured(found[target.name].get("roc_auc", Spread())):
+            return Entry(f"ROC-AUC {area}", "", "", True)
     return Entry("-", numeric=True)
 
 

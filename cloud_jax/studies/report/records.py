@@ -156,6 +156,7 @@ class Results:
     validation_mae_over_mad: Number
     ensemble: dict[str, dict[str, Spread]]
     single: dict[str, dict[str, Spread]]
+    baselines: dict[str, dict[str, dict[str, Spread]]]
     folds: list[Fold]
     # discovery
     reference: dict[str, Any]

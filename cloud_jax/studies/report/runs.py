@@ -22,6 +22,11 @@ _METRICS = {
     "mae_over_mad_train_mean": "MAE/MAD, training mean",
     "mae_over_mad_test_mean": "MAE/MAD, test mean",
 }  # fmt: skip
+_CLASS_METRICS = {
+    "roc_auc": "ROC-AUC", "balanced_accuracy": "balanced accuracy",
+    "accuracy": "accuracy", "log_loss": "log loss",
+    "expected_calibration_error": "calibration error",
+}  # fmt: skip
 _FOLD_HEAD = (
     "fold",
     "train",
@@ -59,7 +64,7 @@ def run_section(run: Run, defaults: dict[str, dict[str, Any]]) -> Section:
         run.anchor,
         f"{KINDS[run.kind]}: {run.name}",
         [note] if note else [],
-        [_facts(run), *([_means(run)] if tuned else []), *beside],
+        [_facts(run), *(_means(run) if tuned else []), *beside],
         run.figures,
         [
             *folded,
@@ -118,18 +123,36 @@ def _join(values: Iterable[Number]) -> str:
     return ", ".join(format_number(value) for value in values if value is not None)
 
 
-def _means(run: Run) -> Grid:
-    """Return the means over folds, of ensembles and, where they differ, of members."""
-    parts = {"ensemble": run.results.ensemble, "single": run.results.single}
+def _metrics_of(run: Run, target: str) -> dict[str, str]:
+    """Return the metrics of numbers or of classes, by key, with their heads."""
+    is_class = "roc_auc" in run.results.ensemble.get(target, {})
+    return _CLASS_METRICS if is_class else _METRICS
+
+
+def _means(run: Run) -> list[Grid]:
+    """Return the means over folds, of numbers and of classes."""
+    used = [_metrics_of(run, target.name) for target in run.targets]
+    kinds = [m for m in (_METRICS, _CLASS_METRICS) if m in used] or [_METRICS]
+    return [_means_of(run, metrics) for metrics in kinds]
+
+
+def _means_of(run: Run, metrics: dict[str, str]) -> Grid:
+    """Return means of ensembles and, where they differ, of members and baselines."""
+    results = run.results
+    parts = {"ensemble": results.ensemble, "single": results.single}
+    parts |= results.baselines
     several = any(len(fold.members) > 1 for fold in run.results.folds)
     rows = []
     for target in run.targets:
+        if _metrics_of(run, target.name) is not metrics:
+            continue
         for part, found in parts.items():
-            if target.name in found and (several or part == "ensemble"):
-                name = f"{target.name}, {part}" if several else target.name
-                spreads = (found[target.name].get(key, Spread()) for key in _METRICS)
+            if target.name in found and (several or part != "single"):
+                named = several or results.baselines
+                name = f"{target.name}, {part}" if named else target.name
+                spreads = (found[target.name].get(key, Spread()) for key in metrics)
                 rows.append([Entry(name, target.unit), *spreads])
-    head = ["target", *_METRICS.values()]
+    head = ["target", *metrics.values()]
     folds = len(run.results.folds)
     caption = "Test rows" if folds == 1 else "Test rows, mean over folds"
     return Grid(caption, head, rows, [_SPREADS] if several or folds > 1 else [])
@@ -139,12 +162,12 @@ def _folds(run: Run) -> list[Grid]:
     """Return a grid with a row per fold for each target; none of a single fold."""
     grids = []
     for target in run.targets if len(run.results.folds) > 1 else ():
-        rows = []
+        metrics, rows = _metrics_of(run, target.name), []
         for fold in run.results.folds:
-            metrics = fold.ensemble.get(target.name, {})
-            rows.append([fold.fold, *_counts(fold), *map(metrics.get, _METRICS)])
+            found = fold.ensemble.get(target.name, {})
+            rows.append([fold.fold, *_counts(fold), *map(found.get, metrics)])
         unit = f" ({target.unit})" if target.unit else ""
-        head = [*_FOLD_HEAD, *_METRICS.values()]
+        head = [*_FOLD_HEAD, *metrics.values()]
         grids.append(Grid(f"Folds: {target.name}{unit}", head, rows))
     return grids
 
