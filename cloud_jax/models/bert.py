@@ -11,12 +11,13 @@ F features of a token.
 
 import dataclasses
 import re
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from cloud_jax.models.dropout import drop, key_words
 from cloud_jax.models.kernels import attention_kernel, norm_kernel
@@ -229,7 +230,14 @@ class Attention(_Sublayer):
         mixed = dense("output", width, dtype)(mixed)
         return mixed, self.dropout_key(config.dropout)
 
-    def reference(self, project, x, x_query, same_crystal, key):
+    def reference(
+        self,
+        project: Callable[[Array, int, int], Float[Array, "B L C D"]],
+        x: Float[Array, "B L D"],
+        x_query: Float[Array, "B K D"],
+        same_crystal: Bool[Array, "B K L"],
+        key: Array | None,
+    ) -> Float[Array, "B K D"]:
         """Return attention [B, K, D] as plain operations.
 
         Args:
