@@ -8,6 +8,7 @@ import multiprocessing
 import queue
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,6 +99,14 @@ def _read(item: RawItem, options: Options) -> Reading:
     return Reading(result, cell)
 
 
+def _without_place(result: Record | Reject, upload: Upload) -> Record | Reject:
+    """Return a result whose message does not say where the upload is kept."""
+    if isinstance(result, Record) or upload.path is None:
+        return result
+    message = result.message.replace(f"{upload.path.parent}/", "")
+    return replace(result, message=message.replace("source input: ", ""))
+
+
 def _serve(pipe, options: Options) -> None:
     """Answer uploads until the parent closes the pipe: readings, then None."""
     limit_memory(MIB * 2**20)
@@ -110,16 +119,15 @@ def _serve(pipe, options: Options) -> None:
         try:
             n = 0
             for item in islice(_items(upload), MAX_CRYSTALS + 1):
-                pipe.send(_read(item, options))
+                result, cell = _read(item, options)
+                pipe.send(Reading(_without_place(result, upload), cell))
                 n += 1
             if n == 0:
                 raise Rejection("empty", "holds no structure file")
         except (SourceError, OSError, Rejection, MemoryError) as error:
-            # Its message may name the folder of the upload.
-            why = f"cannot be read to its end: {str(error).rpartition(': ')[2]}"
-            pipe.send(
-                Reading(Reject(f"/{upload.name}", "read", "unreadable", why), None)
-            )
+            why = f"cannot be read to its end: {error}"
+            reject = Reject(f"/{upload.name}", "read", "unreadable", why)
+            pipe.send(Reading(_without_place(reject, upload), None))
         pipe.send(None)
 
 
