@@ -46,13 +46,14 @@ _MODULES = {
     "predict_structure": "inference.predictor",
 }
 
+if not TYPE_CHECKING:  # a misspelt name is an error, not Any
 
-def __getattr__(name: str) -> Any:
-    if name == "scope":
-        return import_module("cloud_jax.scope")
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"cloud_jax.{_MODULES[name]}"), name)
+    def __getattr__(name: str) -> Any:
+        if name == "scope":
+            return import_module("cloud_jax.scope")
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"cloud_jax.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

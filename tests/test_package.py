@@ -71,7 +71,7 @@ def test_one_crystal_that_is_none_or_several_is_an_error(tmp_path):
         SALT.to(filename=str(tmp_path / name))
     with pytest.raises(ValueError, match="found 2 crystals, expected one"):
         cloud_jax.predict_structure(tmp_path)
-    with pytest.raises(ValueError, match="not_found: found no such file"):
+    with pytest.raises(ValueError, match=r"not_found: .*no such file"):
         cloud_jax.predict_structure(os.fspath(tmp_path / "c.cif"))
 
 

@@ -10,6 +10,7 @@ where pymatgen is not installed.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 _HOME = {
     "Cell": "structures.cell",
@@ -23,13 +24,33 @@ _HOME = {
     "read_text": "structures.readers",
     "sentence": "scope.dialects",
 }
-__all__ = sorted(_HOME)
+__all__ = [
+    "DIALECTS",
+    "Cell",
+    "Orbit",
+    "Rejection",
+    "Scope",
+    "Vocabulary",
+    "build_vocabulary",
+    "encode",
+    "read_text",
+    "sentence",
+]
 
+if TYPE_CHECKING:
+    from cloud_jax.scope.dialects import DIALECTS, sentence
+    from cloud_jax.scope.record import Orbit, Scope
+    from cloud_jax.scope.symmetry import encode
+    from cloud_jax.scope.vocabulary import Vocabulary, build_vocabulary
+    from cloud_jax.structures.cell import Cell
+    from cloud_jax.structures.readers import read_text
+    from cloud_jax.structures.rejection import Rejection
+else:
 
-def __getattr__(name: str):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"cloud_jax.{_HOME[name]}"), name)
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"cloud_jax.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:
