@@ -304,6 +304,7 @@ def _check_task(file: Path, task: str, tasks: list[str]) -> None:
     """Raise ConfigError, which lists the tasks, unless a file has the one asked for."""
     if task in tasks or not (task or tasks):
         return
+    tasks = [name for name in tasks if name]
     if not tasks:
         raise ConfigError(f"--config: {file} has no tasks; found the task {task!r}")
     if near := nearest(task, tasks, 0.45):

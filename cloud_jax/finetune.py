@@ -158,6 +158,7 @@ def _as_typed(arguments: argparse.Namespace) -> str:
 def execute(arguments: argparse.Namespace) -> int:
     """Read the table, train every member and write the results."""
     from cloud_jax.config import finetuning, load_config
+    from cloud_jax.config_needs import refuse_missing
 
     if bool(arguments.table) == bool(arguments.config):
         raise UsageError(
@@ -171,6 +172,7 @@ def execute(arguments: argparse.Namespace) -> int:
         if given := [f"--{name}" for name in _OF_A_TABLE if getattr(arguments, name)]:
             raise UsageError(f"{', '.join(given)}: for a table, not for --config")
         config = load_config(arguments.config, arguments.overrides, kind=finetuning)
+        refuse_missing(arguments.config, config)
     folder = Path(arguments.workdir or config.workdir)
     config.workdir = str(folder)
 

@@ -56,6 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Join the other processes, train, and print the results."""
     from cloud_jax.config import load_config, pretraining
+    from cloud_jax.config_needs import refuse_missing
 
     config = load_config(arguments.config, arguments.overrides, kind=pretraining)
     folder = Path(arguments.workdir or config.workdir)
@@ -84,6 +85,8 @@ def execute(arguments: argparse.Namespace) -> int:
 
     try:
         with processes.ending_together():
+            if processes.is_first():
+                refuse_missing(arguments.config, config)
             found = run(prepare(config))
     except InterruptedRunError as stop:
         if processes.is_first():

@@ -60,6 +60,7 @@ def count(text: str) -> int:
 def execute(arguments: argparse.Namespace) -> int:
     """Read the table, run the trials and print the best of them."""
     from cloud_jax.config import finetuning, load_config
+    from cloud_jax.config_needs import refuse_missing
     from cloud_jax.files import lock
     from cloud_jax.finetuning.space import argument, load_space
 
@@ -70,6 +71,7 @@ def execute(arguments: argparse.Namespace) -> int:
         return load_config(arguments.config, overrides + chosen, kind=finetuning)
 
     config = configure_trial({})
+    refuse_missing(arguments.config, config)
     space = load_space(arguments.config, overrides)
     folder = Path(arguments.workdir or f"{config.workdir}_search")
     config.workdir = str(folder)

@@ -1,5 +1,6 @@
 """Encoders smaller than bert12, on the same corpus (see configs/bert12.py).
 
+    cloud-jax preprocess configs/corpus.toml --output datasets/corpus
     cloud-jax pretrain --config=configs/bert.py:3
 
 Cost and expected validation loss and accuracy on the corpus of RESULTS.md, where

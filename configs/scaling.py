@@ -1,8 +1,9 @@
 """A grid of small models on the corpus, for the scaling law; made for one CPU core.
 
+    cloud-jax preprocess configs/corpus.toml --output datasets/corpus
     cloud-jax study scaling run --config=configs/scaling.py
 
-Reads datasets/corpus (configs/corpus.toml). Every model sees its tokens once (the
+Every model sees its tokens once (the
 corpus has 7.4 M) and its cosine schedule ends with them. All have two layers: one or
 three move the loss off the curve by more than a doubling of N does.
 

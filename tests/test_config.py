@@ -1,8 +1,8 @@
-import runpy
 from ast import literal_eval
 from pathlib import Path
 
 import pytest
+from configurations import configurations
 
 from cloud_jax.config import (
     ENCODER,
@@ -23,15 +23,6 @@ from cloud_jax.setting_names import ALIASES, nearest_key
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = str(ROOT / "configs/bert12.py")
-
-
-def configurations():
-    """Return `FILE` of each configuration, or `FILE:TASK` of each of its tasks."""
-    found = []
-    for path in sorted((ROOT / "configs").glob("*.py")):
-        tasks = runpy.run_path(str(path)).get("TASKS", {})
-        found += [f"{path}:{task}" for task in tasks] or [str(path)]
-    return found
 
 
 @pytest.mark.parametrize("name", configurations(), ids=lambda name: Path(name).name)

@@ -59,6 +59,16 @@ class RemoteFile:
     page: str = ""
 
     @property
+    def published(self) -> str:
+        """Return where the file is described, and its hash, for messages."""
+        algorithm, digest = self.checksum
+        if digest:
+            known = f"with {algorithm.upper()} {digest}"
+        else:
+            known = "which gives its MD5" if self.url.endswith("/files") else ""
+        return " ".join(filter(None, [self.page or self.url, known]))
+
+    @property
     def checksum(self) -> tuple[str, str]:
         """Return algorithm and hexadecimal digest, both empty if none is given."""
         if self.sha256:
@@ -111,7 +121,7 @@ def find_or_fetch(
     if not allow_download:
         raise SourceError(
             f"found no file {file.name} in {folder} or a folder in it; it is published "
-            f"at {file.page or file.url}: download it into {Path(folder) / subfolder}"
+            f"at {file.published}: download it into {Path(folder) / subfolder}"
         )
     target = Path(folder) / subfolder / file.name
     try:
@@ -129,7 +139,7 @@ def find_or_fetch(
         raise SourceError(
             f"{target}: cannot be downloaded from {file.url} ({_reason(error)}). "
             "Without network, or where this address is refused, download it elsewhere "
-            f"(it is described at {file.page or file.url}) and put it into {folder}"
+            f"(it is described at {file.published}) and put it into {folder}"
         ) from error
     return target
 
