@@ -138,8 +138,8 @@ def _build_source(
         table["paths"] = tuple(str(folder / path) for path in paths)
     if "archive" in table:
         table["archive"] = str(folder / table["archive"])
-    if "splits" in table:
-        table["splits"] = _as_tuple(table["splits"])
+    for key in {"splits", "hashes"} & table.keys():
+        table[key] = _as_tuple(table[key])
     ids = table.get("exclude_ids", [])
     if isinstance(ids, str):  # a file, one id per line
         try:

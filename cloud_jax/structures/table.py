@@ -4,15 +4,17 @@ All are streamed except npz, which is a few flat arrays of 60 bytes per atom.
 """
 
 import glob
+import gzip
+import hashlib
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from cloud_jax.files import cause
+from cloud_jax.files import cause, file_sha256
 from cloud_jax.structures.ase_database import database_items, database_size
 from cloud_jax.structures.columns import ID_COLUMNS
 from cloud_jax.structures.compressed import DAMAGED, uncompressed_name
@@ -39,12 +41,43 @@ _NPZ_KEYS = tuple(_NPZ_KINDS)
 
 @dataclass(frozen=True)
 class FileSource(PathSource):
-    """A source of one or more files of the same layout."""
+    """A source of one or more files of the same layout.
+
+    Attributes:
+        page: where the files are published, for who does not have them.
+        hashes: SHA-256 of the content of each of the paths, in their order; of a file
+            named `*.gz` that of what it unpacks to. Files are checked against them.
+    """
+
+    page: str = field(default="", compare=False)  # no part of what decides the bytes
+    hashes: tuple[str, ...] = field(default=(), compare=False)
+
+    def fetch(self) -> None:
+        """Check that the files are there, and are those of the hashes.
+
+        Raises:
+            SourceError: one is missing or another one.
+        """
+        pieces = self.pieces()
+        if not self.hashes:
+            return
+        if len(pieces) != len(self.hashes):
+            raise SourceError(
+                f"source {self.name}: found {len(self.hashes)} hashes of "
+                f"{len(pieces)} files, expected one of each"
+            )
+        for piece, expected in zip(pieces, self.hashes, strict=True):
+            if (found := content_sha256(piece.path)) != expected:
+                raise SourceError(
+                    f"source {self.name}: {piece.path} has SHA256 {found}, expected "
+                    f"{expected}: it is damaged or of another version"
+                    + (f"; it is published at {self.page}" if self.page else "")
+                )
 
     def pieces(self) -> list[Piece]:
         """Return the files, patterns expanded in sorted order."""
         pieces = []
-        for path in self.paths:
+        for number, path in enumerate(self.paths):
             found = [Path(path), *map(Path, sorted(glob.glob(path)))]
             files = list(dict.fromkeys(file for file in found if file.is_file()))
             if not files:
@@ -54,10 +87,25 @@ class FileSource(PathSource):
                     else f"found no file {path}"
                 )
                 raise SourceError(
-                    f"source {self.name}: {what}, expected a file or a pattern"
+                    f"source {self.name}: {what}"
+                    + (self._published(number) or ", expected a file or a pattern")
                 )
             pieces += [Piece(file.name, file) for file in files]
         return pieces
+
+    def _published(self, number: int) -> str:
+        """Return where the file of a path is published, for a message."""
+        if not self.page:
+            return ""
+        packed = self.paths[number].endswith(".gz")
+        known = "".join(
+            f" (SHA256 {digest}{' unpacked' if packed else ''})"
+            for digest in self.hashes[number : number + 1]
+        )
+        return (
+            f"; it is published at {self.page}{known}: put it there, or leave the "
+            f"source out by --without {self.name}"
+        )
 
 
 @dataclass(frozen=True)
@@ -123,6 +171,24 @@ class TableSource(FileSource):
     def _json_lines(self, path: Path) -> Iterator[RawItem]:
         rows = (row for _, row in line_rows(path))
         yield from row_items(rows, path, self.column, self.id_column)
+
+
+def content_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, or of what a `*.gz` unpacks to, in hexadecimal.
+
+    Raises:
+        SourceError: it is no gzip file.
+    """
+    if path.suffix != ".gz":
+        return file_sha256(path)
+    digest = hashlib.sha256()
+    try:
+        with gzip.open(path) as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    except DAMAGED as error:
+        raise SourceError(f"{path}: cannot be read ({error})") from error
+    return digest.hexdigest()
 
 
 def _suffix(path: Path) -> str:

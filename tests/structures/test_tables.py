@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import hashlib
 import json
 import os
 import sqlite3
@@ -23,6 +24,7 @@ from cloud_jax.scope import Cell
 from cloud_jax.scope.pipeline import Options, Record, process
 from cloud_jax.structures.ase_database import check_ase
 from cloud_jax.structures.source import RawItem, SourceError
+from cloud_jax.structures.table import TableSource
 
 STRUCTURES = (
     Structure.from_spacegroup(
@@ -321,3 +323,21 @@ def test_a_table_of_npz_knows_its_size_and_its_damage(tmp_path):
     (tmp_path / "t.npz").write_bytes(b"PK\3\4")
     with pytest.raises(SourceError, match=r"expected the arrays n_sites, Z, frac"):
         items(f"table:{tmp_path}/t.npz")
+
+
+def test_files_are_checked_against_their_hashes(tmp_path):
+    plain, packed = tmp_path / "a.csv", tmp_path / "b.csv.gz"
+    plain.write_bytes(b"one")
+    packed.write_bytes(gzip.compress(b"two", mtime=1))
+    digests = [hashlib.sha256(text).hexdigest() for text in (b"one", b"two")]
+    paths, page = (str(plain), str(packed)), "example.org"
+    TableSource("t", paths=paths, page=page, hashes=(*digests,)).fetch()
+    swapped = TableSource("t", paths=paths, page=page, hashes=(*digests[::-1],))
+    with pytest.raises(SourceError, match=rf"a.csv has SHA256 {digests[0]}, expected"):
+        swapped.fetch()
+    with pytest.raises(SourceError, match="found 1 hashes of 2 files"):
+        TableSource("t", paths=paths, hashes=(digests[0],)).fetch()
+    packed.unlink()
+    said = rf"at example.org \(SHA256 {digests[1]} unpacked\): .* --without t"
+    with pytest.raises(SourceError, match=said):
+        TableSource("t", paths=paths, page=page, hashes=(*digests,)).fetch()
