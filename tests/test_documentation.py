@@ -74,3 +74,12 @@ def test_every_command_and_argument_is_in_the_reference():
     for name in cli.COMMANDS:
         assert f"## cloud-jax {name}\n" in text
     assert "`--temperature T`" in text
+
+
+def test_the_python_reference_names_what_the_package_offers():
+    from scripts.site.python_reference import pages
+
+    made = pages()
+    assert "::: cloud_jax.CloudFeaturizer\n" in made["reference/python.md"]
+    assert "::: cloud_jax.physics.law\n" in made["reference/physics.md"]
+    assert "reference/studies.md" not in made

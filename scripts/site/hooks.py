@@ -29,10 +29,6 @@ ELSEWHERE = {
     "CHANGELOG.md": "changelog.md",
     "cloud_jax/weights/MODEL_CARD.md": "model_card.md",
 }
-GENERATED = {
-    "reference/commands.md": commands.page,
-    "reference/python.md": python_reference.page,
-}
 _LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\]]*)\]\((?P<to>[^)\s]+)\)")
 _FENCE = re.compile(r"(```.*?```|`[^`\n]*`)", re.S)
 _FORMULA = re.compile(
@@ -52,8 +48,9 @@ def on_files(files, config):
     for source, page in ELSEWHERE.items():
         text = (ROOT / source).read_text(encoding="utf-8")
         files.append(File.generated(config, page, content=text))
-    for page, make in GENERATED.items():
-        files.append(File.generated(config, page, content=make()))
+    generated = {"reference/commands.md": commands.page(), **python_reference.pages()}
+    for page, text in generated.items():
+        files.append(File.generated(config, page, content=text))
     for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
         text, pictures = notebooks.page(path)
         name = f"notebooks/{path.stem}"

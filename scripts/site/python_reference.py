@@ -1,4 +1,4 @@
-"""The Python reference: the modules that docs/design.md names, by room."""
+"""The Python reference: the modules that docs/design.md names, a page per room."""
 
 import re
 from pathlib import Path
@@ -11,17 +11,14 @@ _ROW = re.compile(r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \|", re.M)
 _INTRODUCTION = """\
 # Python
 
-What `import cloud_jax` offers, then the modules to begin with in each room of
-[the design](../design.md), from their docstrings. Everything else is internal and may
-change in any version.
-
-## cloud_jax
-
+What `import cloud_jax` offers. The pages below have the modules to begin with in each
+room of [the design](../design.md). Everything else is internal and may change in any
+version.
 """
 
 
-def page() -> str:
-    """Return the page, whose `:::` lines mkdocstrings fills.
+def pages() -> dict[str, str]:
+    """Return pages by address, with `:::` lines that mkdocstrings fills.
 
     Raises:
         ValueError: the table of docs/design.md was not found.
@@ -29,7 +26,7 @@ def page() -> str:
     import cloud_jax
 
     names = [name for name in cloud_jax.__all__ if name not in ("__version__", "scope")]
-    parts = [_INTRODUCTION, *(f"::: cloud_jax.{name}\n" for name in names)]
+    found = {"reference/python.md": _page(_INTRODUCTION, "cloud_jax", names)}
     design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
     rooms = _ROW.findall(design)
     if not rooms:
@@ -42,6 +39,10 @@ def page() -> str:
             and name not in ("command", "run")
         ]
         if modules and room not in _COMMANDS:
-            parts.append(f"## {room}\n\n{question.strip().capitalize()}\n")
-            parts += [f"::: cloud_jax.{room}.{module}\n" for module in modules]
-    return "\n".join(parts)
+            top = f"# cloud_jax.{room}\n\n{question.strip().capitalize()}\n"
+            found[f"reference/{room}.md"] = _page(top, f"cloud_jax.{room}", modules)
+    return found
+
+
+def _page(top: str, package: str, names: list[str]) -> str:
+    return "\n".join([top, *(f"::: {package}.{name}\n" for name in names)])
