@@ -39,7 +39,8 @@ def pages() -> dict[str, str]:
             and name not in ("command", "run")
         ]
         if modules and room not in _COMMANDS:
-            top = f"# cloud_jax.{room}\n\n{question.strip().capitalize()}\n"
+            question = question.strip()
+            top = f"# cloud_jax.{room}\n\n{question[0].upper()}{question[1:]}\n"
             found[f"reference/{room}.md"] = _page(top, f"cloud_jax.{room}", modules)
     return found
 
