@@ -8,6 +8,7 @@ import logging
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,8 +186,6 @@ def _read_all(
 
 def _with_own_id(reading: Reading, others: dict[str, Reading]) -> Reading:
     """Return a reading whose id is not yet that of another, by a number behind it."""
-    from dataclasses import replace
-
     first, n = reading.result.id, 2
     while reading.result.id in others:
         reading = reading._replace(result=replace(reading.result, id=f"{first} ({n})"))

@@ -59,7 +59,6 @@ def build(analyst: Analyst, readers: Readers) -> gr.Blocks:
         readers: processes that read what is uploaded, `AT_ONCE` of them.
     """
     ask = _asker(analyst, readers)
-    limits = {"concurrency_limit": AT_ONCE, "concurrency_id": "ask"}
     with gr.Blocks(title="CLOUD: crystals", analytics_enabled=False) as blocks:
         gr.HTML(INTRODUCTION, apply_default_css=False)
         with gr.Row(elem_classes="cj-inputs"):
@@ -93,31 +92,37 @@ def build(analyst: Analyst, readers: Readers) -> gr.Blocks:
             elem_id="cj-answer",
             min_height=60,
         )
-        # The field is emptied: it is ready for the next files.
-        files.upload(
-            lambda paths: (ask(_uploads(paths)), None),
-            files,
-            [answer, files],
-            api_name="predict_files",
-            **limits,
-        )
-        paste.click(
-            lambda content: ask([Upload("pasted text", text=content or "")]),
-            text,
-            answer,
-            api_name="predict_text",
-            **limits,
-        )
-        for button, path in zip(examples, example_files(), strict=True):
-            button.click(
-                lambda path=path: ask([Upload(path.name, path)]),
-                None,
-                answer,
-                api_name=False,
-                **limits,
-            )
+        _connect(ask, files, text, paste, examples, answer)
     blocks.queue(max_size=100, api_open=False)
     return blocks
+
+
+def _connect(ask, files, text, paste, examples, answer) -> None:
+    """Let what a person does lead to an answer; two are made at the same time."""
+    limits = {"concurrency_limit": AT_ONCE, "concurrency_id": "ask"}
+    # The field is emptied: it is ready for the next files.
+    files.upload(
+        lambda paths: (ask(_uploads(paths)), None),
+        files,
+        [answer, files],
+        api_name="predict_files",
+        **limits,
+    )
+    paste.click(
+        lambda content: ask([Upload("pasted text", text=content or "")]),
+        text,
+        answer,
+        api_name="predict_text",
+        **limits,
+    )
+    for button, path in zip(examples, example_files(), strict=True):
+        button.click(
+            lambda path=path: ask([Upload(path.name, path)]),
+            None,
+            answer,
+            api_name=False,
+            **limits,
+        )
 
 
 def _asker(analyst: Analyst, readers: Readers) -> Callable[[Sequence[Upload]], str]:
