@@ -7,6 +7,16 @@ from collections.abc import Sequence
 from cloud_jax.arguments import nearest
 from cloud_jax.cli import Exit, UsageError, run_command
 
+# By kind, the configurations that read its data sets.
+CONFIGURATIONS = {
+    "embedded": ("quickstart.py",),
+    "textbook": ("thermal.py:textbook", "debye.py:textbook"),
+    "matbench": ("matbench.py:{task}",),
+    "unconvbench": ("unconvbench.py:{task}",),
+    "discovery": ("discovery.py",),
+    "phonon": ("debye.py",),
+    "thermal": ("thermal.py", "elastic.py"),
+}
 _EPILOG = """\
 Each WORD is a source of `cloud-jax preprocess`; one with labels is also a
 config.data.table of fine-tuning. Files are looked for in --data-dir first; found
@@ -51,17 +61,43 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.download:
         if not arguments.words:
             raise UsageError("--download: name the data sets to download")
+        from cloud_jax.datasets.benchmark import Benchmark
         from cloud_jax.datasets.corpus import read_sources
 
         for source in read_sources(arguments.words, arguments.data_dir):
-            source.fetch()
+            # With the files of labels, where there are any.
+            source.fetch(*[source.columns] if isinstance(source, Benchmark) else [])
         listings = list_datasets(arguments.data_dir)
     wanted = arguments.words or known
     for listing in listings:
         if listing.word in wanted:
-            as_json = json.dumps(listing._asdict())
-            print(as_json if arguments.json else describe(listing))
+            files, used = files_of(listing.word), configurations_of(listing.word)
+            found = listing._asdict() | {"files": files, "configurations": used}
+            print(json.dumps(found) if arguments.json else describe(listing))
+            if arguments.words and not arguments.json:
+                print("".join(f"  {file}\n" for file in files), end="")
+            if used and not arguments.json:
+                print(f"  used by {', '.join(used)}")
     return Exit.DONE
+
+
+def files_of(word: str) -> list[str]:
+    """Return name, address and hash of each published file of a labelled data set."""
+    from cloud_jax.datasets.benchmark import Benchmark
+    from cloud_jax.datasets.corpus import read_sources
+
+    (source,) = read_sources([word])
+    if not isinstance(source, Benchmark):
+        return []
+    files = (files[0] for files in source.wanted(source.columns))
+    return [f"{file.name}: {file.published}" for file in files]
+
+
+def configurations_of(word: str) -> list[str]:
+    """Return the configurations that read a data set."""
+    kind, _, task = word.partition(":")
+    of_kind = CONFIGURATIONS.get(kind, ())
+    return [f"configs/{name.format(task=task)}" for name in of_kind]
 
 
 def list_datasets(data_dir: str) -> list:
