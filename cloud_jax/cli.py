@@ -114,7 +114,7 @@ COMMANDS = {
         "cloud_jax.search",
         "search settings of fine-tuning",
         "search",
-        example="cloud-jax search --config configs/matbench.py:jdft2d --trials 20",
+        example="cloud-jax search --config configs/thermal.py:textbook --trials 20",
     ),
     "import-hf": Command(
         "cloud_jax.import_hf",

@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--config",
         required=True,
         metavar="FILE",
-        help="File of settings, such as configs/matbench.py:jdft2d.",
+        help="File of settings, such as configs/thermal.py:textbook.",
     )
     parser.add_argument(
         "--trials",

@@ -3,14 +3,17 @@
 import csv
 import json
 import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pytest
 from crystal_table import CONFIG, write_table
 
 from cloud_jax import search
+from cloud_jax.cli import COMMANDS
 from cloud_jax.finetuning import search as trials
 from cloud_jax.finetuning.run import train
+from cloud_jax.finetuning.space import load_space
 
 SPACE = """
 from cloud_jax.finetuning.space import Range
@@ -25,6 +28,12 @@ def get_search_space():
     }
 """
 COMMAND = ("--config", "tiny.py", "--workdir", "study")
+
+
+def test_the_example_of_the_help_has_something_to_search():
+    words = COMMANDS["search"].example.split()
+    name = words[words.index("--config") + 1]
+    assert len(load_space(str(Path(__file__).parents[1] / name), [])) > 1
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ cloud-jax web --checkpoint runs/mine --port 8000
 """
 
 import argparse
+import errno
 import socket
 import sys
 from collections.abc import Sequence
@@ -109,9 +110,12 @@ def _check_address(host: str, port: int) -> None:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind((host, port))
     except OSError as error:
+        what = {
+            errno.EADDRINUSE: "another --port, or end the program that uses it",
+            errno.EACCES: "a --port above 1023",
+        }.get(error.errno, "as --host an address of this machine, or leave it out")
         raise OSError(
-            f"--host {host} --port {port}: {error.strerror or error}; give another "
-            "--port, or end the program that uses it"
+            f"--host {host} --port {port}: {error.strerror or error}; give {what}"
         ) from None
 
 

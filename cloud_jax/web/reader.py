@@ -6,6 +6,7 @@ that may take so much time and memory, and that is replaced when it takes more.
 
 import multiprocessing
 import queue
+import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -109,6 +110,7 @@ def _without_place(result: Record | Reject, upload: Upload) -> Record | Reject:
 
 def _serve(pipe, options: Options) -> None:
     """Answer uploads until the parent closes the pipe: readings, then None."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     limit_memory(MIB * 2**20)
     pipe.send("ready")
     while True:

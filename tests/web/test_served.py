@@ -76,6 +76,15 @@ def test_what_takes_too_long_is_named_and_the_next_is_read(readers, monkeypatch)
     assert again.result.space_group == 152
 
 
+def test_ctrl_c_in_a_terminal_is_left_to_the_server(readers):
+    quartz = Upload("quartz.cif", EXAMPLES / "quartz.cif")
+    with readers.lend() as one:
+        one.start()
+        os.kill(one._process.pid, signal.SIGINT)  # a terminal sends it to every process
+        (reading,) = one.read(quartz)
+    assert isinstance(reading.result, Record)
+
+
 def test_a_process_that_ends_is_named_and_replaced(readers):
     quartz = Upload("quartz.cif", EXAMPLES / "quartz.cif")
     with readers.lend() as one:
