@@ -113,7 +113,7 @@ function rowsOf(block) {
       return x;
     });
     if (!point.every((x) => Math.abs(x) <= FARTHEST)) {
-      throw needsProgram(`Row ${i + 1} (${label}) has no position: ${digits.join(", ")}`);
+      throw needsProgram(`Row ${i + 1} (${label}) has no position: ${digits.map((text) => text || "?").join(", ")}`);
     }
     const amount = amounts[i] ? asNumber(amounts[i]) : 1;
     if (!(amount > FULL && amount < 1.005)) {

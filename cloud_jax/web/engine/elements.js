@@ -13,7 +13,8 @@ export const ELEMENTS = (
 /** Return {element, flags} of a type symbol or label such as Fe, Fe2+, Fe1 or O1A.
  *
  * D and T are hydrogen. Names with more letters than a symbol's are left to the Python
- * program, which knows water, hydroxyl and other groups.
+ * program, which knows water, hydroxyl and other groups; so are two capitals that may be
+ * one symbol, as CU for copper, or a dummy, as VA.
  *
  * @param symbol the text.
  * @param where for the message.
@@ -21,7 +22,9 @@ export const ELEMENTS = (
 export function elementOf(symbol, where) {
   const found = /^([A-Z][a-z]?)(\d*\.?\d*[+-]|[+-]\d*|\d*[A-Z]?\d*)$/.exec(symbol);
   const decorated = found && /[+-]\d?$/.test(symbol) ? ["decorated"] : [];
-  if (found && ELEMENTS.includes(found[1])) {
+  const pair = /^[A-Z]{2}/.exec(symbol)?.[0];
+  const isOne = pair && (pair === "VA" || pair === "BQ" || ELEMENTS.includes(pair[0] + pair[1].toLowerCase()));
+  if (found && !isOne && ELEMENTS.includes(found[1])) {
     return { element: found[1], flags: decorated };
   }
   if (/^(D\d*|T)[+-]?$/.test(symbol)) {

@@ -149,7 +149,9 @@ function statementsOf(block, { triplets, numbers, names, hall }) {
     const text = `${tag} is ${value.slice(0, 40)}`;
     const isHall = tag.includes("hall");
     const key = value.toLowerCase().replace(isHall ? /\s/g : /[\s()_~$]/g, "");
-    const indices = isHall ? hall[key] : (names[key] ?? names[withoutAxes(key)]);
+    const known = isHall ? [key] : [key, withoutAxes(key)];
+    const table = isHall ? hall : names;
+    const indices = table[known.find((one) => Object.hasOwn(table, one))];
     if (!indices) throw needsProgram(`${text}, which this page does not know`);
     const groups = indices.map((index) => triplets[index].split(" ").map(parseOperation));
     const kind = KINDS.findIndex((word) => tag.includes(word));

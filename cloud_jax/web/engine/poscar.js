@@ -3,12 +3,20 @@
 import { Refusal, determinant, inverse, makeCell, needsProgram, times } from "./cell.js";
 import { elementOf } from "./elements.js";
 
+/** Return the number that a word is, NaN for 0x10 and other words that only Number reads. */
+const asDecimal = (word) => (/^[-+.\d][-+.\deE]*$/.test(word) ? Number(word) : NaN);
+
 /** Return the cell of a POSCAR that names its elements on line 6. */
 export function readPoscar(text) {
   const [, ...rest] = text.replace(/^\ufeff/, "").split(/\r\n?|\n/);
   const lines = rest.map((line) => line.replace(/[#!].*/, "").trim());
   const numbers = (at) => {
-    const words = (lines[at] ?? "").split(/\s+/).slice(0, 3).map(Number);
+    const line = lines[at] ?? "";
+    // Fortran reads 1.0D-3, commas, and a minus sign without a space before it.
+    if (/^[-+.\d]/.test(line) && /[\d.]([dD][-+\d]|,|-)/.test(line)) {
+      throw needsProgram(`Line ${at + 2} of the POSCAR is '${line.slice(0, 60)}'`);
+    }
+    const words = line.split(/\s+/).slice(0, 3).map(asDecimal);
     if (words.length < 3 || !words.every(Number.isFinite) || !lines[at]) {
       const found = (lines[at] ?? "the end of the file").slice(0, 60);
       throw new Refusal("unreadable", `not a POSCAR: line ${at + 2}: found '${found}', expected three numbers`);
@@ -16,7 +24,7 @@ export function readPoscar(text) {
     return words;
   };
   const vectors = [1, 2, 3].map(numbers);
-  const factors = (lines[0] ?? "").split(/\s+/).filter(Boolean).map(Number);
+  const factors = (lines[0] ?? "").split(/\s+/).filter(Boolean).map(asDecimal);
   const three = factors.length === 3 && Math.min(...factors) > 0;
   if (!three && !(factors.length === 1 && Number.isFinite(factors[0]) && factors[0] !== 0)) {
     const found = (lines[0] ?? "").slice(0, 40);

@@ -23,8 +23,11 @@ export function serve(scope, moyo) {
       const crystal = crystalOf(message.id, result, data);
       scope.postMessage({ id: message.id, result, crystal });
     } catch (error) {
-      const { code = "unexpected", message: why } = error;
       const broken = !(error instanceof Refusal);
+      const code = broken ? "unexpected" : error.code;
+      const why = broken
+        ? `this page failed on it (${error.message ?? error}); run: cloud-jax predict FILE`
+        : error.message;
       scope.postMessage({ id: message.id, code, message: why, broken });
     }
   };

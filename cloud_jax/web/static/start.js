@@ -67,8 +67,37 @@ async function ask(id, text, kelvin) {
   return answer;
 }
 
-/** Predict texts, {id, read}, and draw what comes of them. */
-async function predict(inputs) {
+let questions = 0;
+let before = Promise.resolve();
+
+/** Predict texts, {id, size, read}, and draw what comes of them.
+ *
+ * The worker answers one question at a time: a new one waits for the crystal at hand, and
+ * ends the question before it.
+ */
+function predict(inputs) {
+  const question = ++questions;
+  before = before.then(() => answerAll(inputs, () => question === questions)).catch((error) => {
+    element("status").textContent = `This page failed (${error.message}): try a newer browser, `
+      + "or run cloud-jax predict FILE";
+  });
+}
+
+/** Return the answer to one input, or why it could not be read. */
+async function answerTo(input, kelvin) {
+  if (input.size > MAX_BYTES) {
+    return { message: `${(input.size / 2 ** 20).toFixed(0)} MB, expected at most 5 MB` };
+  }
+  let text;
+  try {
+    text = await input.read();
+  } catch {
+    return { message: "the browser cannot read it: is it a folder, or was it changed or moved?" };
+  }
+  return ask(input.id, text, kelvin);
+}
+
+async function answerAll(inputs, isLast) {
   const { data } = await loading;
   const answer = {
     crystals: [],
@@ -79,16 +108,16 @@ async function predict(inputs) {
   };
   const chosen = inputs.slice(0, MAX_FILES);
   for (const [i, input] of chosen.entries()) {
+    if (!isLast()) return;
     element("status").textContent = `Computing ${input.id} (${i + 1} of ${chosen.length})`;
-    const found = input.size > MAX_BYTES
-      ? { message: `${(input.size / 2 ** 20).toFixed(0)} MB, expected at most 5 MB` }
-      : await ask(input.id, await input.read(), data.temperature_k);
+    const found = await answerTo(input, data.temperature_k);
     if (found.crystal) answer.crystals.push(found.crystal);
     else answer.problems.push({ id: input.id, message: found.message });
   }
   for (const input of inputs.slice(MAX_FILES)) {
     answer.problems.push({ id: input.id, message: `not read: more than ${MAX_FILES} files` });
   }
+  if (!isLast()) return;
   show(element("answer"), answer);
   const n = answer.crystals.length;
   element("status").textContent = n ? `${n} ${n === 1 ? "crystal" : "crystals"} predicted.` : "";
@@ -100,6 +129,7 @@ const fromFiles = (files) =>
 function listen() {
   element("files").addEventListener("change", ({ target }) => {
     if (target.files.length) fromFiles(target.files);
+    target.value = ""; // the same file, mended, is a change again
   });
   for (const name of ["dragover", "dragleave", "drop"]) {
     document.addEventListener(name, (event) => {
