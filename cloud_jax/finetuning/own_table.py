@@ -28,6 +28,7 @@ _SAMPLE = 100  # rows that show what a column holds
 _FEWEST_LABELS = 10
 _MOST_BAD = 0.1  # share of labels that may be no numbers; more are no accident
 _IDS = (*ID_COLUMNS, "name", "identifier", "compound", "mineral")
+_NEGATIONS = ("non", "not", "un", "in", "no")  # non-metal, unstable
 _GROUPS = ("group", "groups", "group_id", "cluster")
 _FOLDS = ("fold", "split")
 # What a column of crystals looks like, the surest first.
@@ -361,13 +362,30 @@ def _classes(where: str, name: str, counts: Counter) -> Labels:
     if len(counts) != 2:
         raise TableError(
             f"{where}: found {len(counts)} different labels: {found or 'none'}; "
-            "expected numbers, or two classes such as true and false"
+            "expected numbers (1.5 rather than 1,5 or 1.5 eV), or two classes such as "
+            "true and false"
         )
     if min(counts.values()) < _FEWEST_LABELS // 2:
         raise TableError(
             f"{where}: found {found}; expected at least {_FEWEST_LABELS // 2} rows of "
             "each class, one in each of five folds"
         )
-    positive = next((w for w in counts if w in TRUE_WORDS), max(counts))
+    positive = _positive(*counts)
     said = f"two classes, {found}: learns the probability of {positive!r}"
     return Labels(name, counts.total(), dict(counts), positive, said)
+
+
+def _positive(first: str, second: str) -> str:
+    """Return the class of two whose probability is learned.
+
+    That is the word for true, the one that the other negates (`stable` beside
+    `unstable`), the larger number, or the last by alphabet.
+    """
+    for one, other in ((first, second), (second, first)):
+        prefix = other.removesuffix(one).rstrip(" -_")
+        if one in TRUE_WORDS or prefix in _NEGATIONS:
+            return one
+    numbers = plain_number(first), plain_number(second)
+    if None not in numbers:
+        return first if numbers[0] > numbers[1] else second
+    return max(first, second)

@@ -115,6 +115,23 @@ def test_two_numbers_are_classes_when_asked(tmp_path):
     assert (classes.positive, classes.counts) == ("1", {"0": 10, "1": 10})
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "positive"),
+    [
+        ("no", "yes", "yes"),
+        ("Metal", "non-metal", "metal"),
+        ("unstable", "stable", "stable"),
+        ("10", "2", "10"),
+        ("-1", "-3", "-1"),
+        ("cubic", "hexagonal", "hexagonal"),
+    ],
+)
+def test_the_class_that_is_learned(tmp_path, first, second, positive):
+    path = write(tmp_path, kind=lambda i: (first, second)[i % 2])
+    (labels,) = survey(path, Asked(["kind"], classify=True)).targets
+    assert labels.positive == positive
+
+
 def test_the_written_file_gives_the_same_configuration(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     asked = Asked(["gap"], units=["eV"])
