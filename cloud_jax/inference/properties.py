@@ -91,7 +91,7 @@ def make_request(
     if description["kind"] != "property":
         raise PredictionError(
             "this model is an encoder without a head: it gives embeddings only. "
-            "Fine-tune it on labelled crystals, or use --embed"
+            "Fine-tune it on labelled crystals, or use `cloud-jax predict --embed`"
         )
     targets = description["targets"]
     if basis is not None and basis not in BASES:

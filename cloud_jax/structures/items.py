@@ -24,6 +24,8 @@ _MARK = re.compile(
 def kind_of(name: str) -> str | None:
     """Return the kind of `RawItem` in a file of this name, None if unknown."""
     name = uncompressed_name(name.replace("\\", "/").rpartition("/")[2].lower())
+    if name.startswith("._"):  # what macOS keeps beside a file, not the file
+        return None
     if name.endswith((".cif", ".mcif")):
         return "cif"
     if name.endswith(".json"):

@@ -67,8 +67,10 @@ class Analyst:
         """
         self._predictor = predictor
         description = predictor.model.description
-        has_law = make_request(description, None, None).temperature_k is not None
-        kelvin = [float(t) for t in TEMPERATURES_K] if has_law else None
+        # Whether the model has a law of temperature, and so curves.
+        asked = make_request(description, None, None)
+        self.has_curves = asked.temperature_k is not None
+        kelvin = [float(t) for t in TEMPERATURES_K] if self.has_curves else None
         self._request = make_request(description, kelvin, None)
         self._known = KnownCrystals(predictor.model)
 

@@ -15,7 +15,7 @@ AT_ONCE = 2  # questions that are answered at the same time; others wait in the 
 
 INTRODUCTION = """\
 <div class="cj cj-intro"><h1>CLOUD</h1>
-<p>Heat capacity, entropy and enthalpy of a crystal from its structure file, by a
+<p>{what} of a crystal from its structure file, by a
 language model that reads the symmetry of the crystal as a sentence.</p></div>
 """
 # The component keeps the answer as plain data; view.js draws it.
@@ -60,7 +60,9 @@ def build(analyst: Analyst, readers: Readers) -> gr.Blocks:
     """
     ask = _asker(analyst, readers)
     with gr.Blocks(title="CLOUD: crystals", analytics_enabled=False) as blocks:
-        gr.HTML(INTRODUCTION, apply_default_css=False)
+        thermal = "Heat capacity, entropy and enthalpy"
+        what = thermal if analyst.has_curves else "Properties"
+        gr.HTML(INTRODUCTION.format(what=what), apply_default_css=False)
         with gr.Row(elem_classes="cj-inputs"):
             files = gr.File(
                 label=f"Structure files: CIF, POSCAR, extended XYZ, JSON, zip; up to "
@@ -141,7 +143,7 @@ def _asker(analyst: Analyst, readers: Readers) -> Callable[[Sequence[Upload]], s
 def _size(upload: Upload) -> int | None:
     """Return bytes of a file or letters of a text; None if the file is gone."""
     if upload.path is None:
-        return len(upload.text)
+        return len(upload.text.strip())
     try:
         return upload.path.stat().st_size
     except OSError:

@@ -81,14 +81,16 @@ def execute(arguments: argparse.Namespace) -> int:
     from cloud_jax.inference.predictor import load
     from cloud_jax.web.server import serve
 
-    predictor = load(arguments.checkpoint)
-    if not arguments.quiet:
+    def announce() -> None:
         shown = "127.0.0.1" if arguments.host == "0.0.0.0" else arguments.host
-        print(f"the page is at http://{shown}:{arguments.port}, Ctrl-C stops it")
-        sys.stdout.flush()
+        if not arguments.quiet:
+            print(f"the page is at http://{shown}:{arguments.port}, Ctrl-C stops it")
+            sys.stdout.flush()
+
+    predictor = load(arguments.checkpoint)
     # Ctrl-C is how the page is meant to end.
     with suppress(KeyboardInterrupt), sigterm_as_interrupt():
-        serve(predictor, host=arguments.host, port=arguments.port)
+        serve(predictor, host=arguments.host, port=arguments.port, announce=announce)
     return Exit.DONE
 
 

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -37,13 +37,20 @@ HEADERS = {
 }
 
 
-def serve(predictor: Predictor, *, host: str = "127.0.0.1", port: int = 7860) -> None:
+def serve(
+    predictor: Predictor,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    announce: Callable[[], None] = lambda: None,
+) -> None:
     """Serve the page until the process is stopped.
 
     Args:
         predictor: a model that predicts properties.
         host: address to listen at; `0.0.0.0` for every network of this machine.
         port: to listen at.
+        announce: called once the page is made, before it is served.
 
     Raises:
         PredictionError: the model has no head.
@@ -57,13 +64,15 @@ def serve(predictor: Predictor, *, host: str = "127.0.0.1", port: int = 7860) ->
         os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
         import uvicorn
 
+        app = make_app(predictor, Path(folder))
+        announce()
         server = uvicorn.Server(
             uvicorn.Config(
-                make_app(predictor, Path(folder)),
+                app,
                 host=host,
                 port=port,
                 log_level="warning",
-                timeout_graceful_shutdown=3,
+                timeout_graceful_shutdown=1,
             )
         )
         server.run()

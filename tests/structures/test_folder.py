@@ -44,6 +44,7 @@ def test_each_data_block_with_atoms_is_a_crystal(tmp_path):
     (tmp_path / "two.cif").write_text(two)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("two.cif", two)
+        archive.writestr("__MACOSX/._two.cif", b"\0\5\x16\7")  # macOS adds these
     found = items(f"cif:{tmp_path}")
     ids = ["one.cif", "same.cif#NaCl", "same.cif#NaCl.2", "two.cif#NaCl", "two.cif#KCl"]
     assert [i.id for i in found] == ids

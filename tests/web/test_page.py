@@ -101,8 +101,11 @@ def test_files_are_uploaded_looked_at_and_downloaded(page, tmp_path):
 
 
 def test_the_page_is_used_by_keyboard(page):
+    outline = "getComputedStyle(document.activeElement).outlineStyle"
     for _ in range(30):
         page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.tagName") == "TEXTAREA":
+            assert page.evaluate(outline) == "solid"
         if page.evaluate("document.activeElement.id") == "cj-example-halite":
             break
     page.keyboard.press("Enter")
@@ -134,6 +137,9 @@ def test_pasted_text_is_read_or_refused_in_words(page):
     page.wait_for_selector(".cj-problems")
     assert "expected CIF, POSCAR or JSON" in page.inner_text(".cj-problems")
     assert page.locator(".cj-problems img").count() == 0
+    page.fill("#cj-text textarea", " \n")
+    page.click("#cj-paste")
+    page.wait_for_selector(".cj-problems:has-text('is empty')")
     page.fill("#cj-text textarea", (EXAMPLES / "copper.cif").read_text())
     page.click("#cj-paste")
     page.wait_for_selector(".cj-crystal")

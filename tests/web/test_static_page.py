@@ -229,6 +229,7 @@ REFUSED = {
     POSCAR.replace("1 1\n", "1 2\n"): "unreadable",
     "\n".join("abcdefghij"): "unreadable",
     "data_\0": "binary",
+    "PK\3\4\0": "needs_program",
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ const POSCAR_LINES = 8; // the fewest, with one atom
 
 /** Return the cell of a CIF or POSCAR, told apart by what is in it. */
 export function readText(text, settings) {
+  if (text.startsWith("PK\x03\x04")) throw needsProgram("Found a zip archive");
   if (text.includes("\0")) throw new Refusal("binary", "found a zero byte, expected text");
   const start = text.replace(/^\ufeff/, "").trimStart();
   if (start.startsWith("{") || start.startsWith("[")) throw needsProgram("Found JSON");
