@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -244,8 +245,10 @@ class CloudFeaturizer(TransformerMixin, BaseEstimator):
                 f"groups: found {self.groups!r}, expected a list of different names"
             )
         n = self.n_components
-        if n is not None and (isinstance(n, bool) or not n >= 1 or n != int(n)):
+        if n is not None and not _is_count(n):
             raise ValueError(f"n_components: found {n!r}, expected None, or 1 or more")
+        if not _is_count(self.workers):
+            raise ValueError(f"workers: found {self.workers!r}, expected 1 or more")
         if self.on_error not in ("raise", "nan"):
             raise ValueError(
                 f"on_error: found {self.on_error!r}, expected 'raise' or 'nan'"
@@ -322,6 +325,12 @@ class CloudFeaturizer(TransformerMixin, BaseEstimator):
 def _cls(crystals: Sequence[Crystal], predictor: Predictor) -> Float[np.ndarray, "N D"]:
     """Return the [CLS] vectors, in double precision."""
     return np.stack([one.cls for one in states(crystals, predictor)]).astype(float)
+
+
+def _is_count(value: Any) -> bool:
+    """Return whether a value is a whole number from 1; True is none."""
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    return real and value >= 1 and value == value // 1
 
 
 def _one_column(X: Any) -> Any:

@@ -216,6 +216,8 @@ def test_in_matminers_manner(model, features):
         ({"groups": ("cls", "clss")}, r"found \['clss'\], expected some of cls, comp"),
         ({"on_error": "ignore"}, "on_error: found 'ignore', expected 'raise' or 'nan'"),
         ({"n_components": 0}, "n_components: found 0, expected None, or 1 or more"),
+        ({"n_components": "x"}, "n_components: found 'x', expected None, or 1 or more"),
+        ({"workers": 0}, "workers: found 0, expected 1 or more"),
         ({"groups": ["properties"], "temperature_k": -1}, "at least 0 K"),
     ],
 )
