@@ -6,14 +6,14 @@ cloud-jax web --checkpoint runs/mine --port 8000
 
 import argparse
 import errno
+import os
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from cloud_jax.cli import Exit, run_command, sigterm_as_interrupt
+from cloud_jax.cli import Exit, run_command
 from cloud_jax.compiled import keep_compiled_programs
 
 _EPILOG = """\
@@ -66,7 +66,7 @@ def _port(text: str) -> int:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Serve the page until Ctrl-C or SIGTERM, or write it; return the exit code.
+    """Serve the page until Ctrl-C or SIGTERM, which ends the process, or write it.
 
     Raises:
         OSError: the address cannot be used.
@@ -81,17 +81,16 @@ def execute(arguments: argparse.Namespace) -> int:
     from cloud_jax.inference.predictor import load
     from cloud_jax.web.server import serve
 
-    def announce() -> None:
-        shown = "127.0.0.1" if arguments.host == "0.0.0.0" else arguments.host
-        if not arguments.quiet:
-            print(f"the page is at http://{shown}:{arguments.port}, Ctrl-C stops it")
-            sys.stdout.flush()
-
     predictor = load(arguments.checkpoint)
-    # Ctrl-C is how the page is meant to end.
-    with suppress(KeyboardInterrupt), sigterm_as_interrupt():
-        serve(predictor, host=arguments.host, port=arguments.port, announce=announce)
-    return Exit.DONE
+    host, port = arguments.host, arguments.port
+
+    def announce() -> None:
+        shown = "127.0.0.1" if host == "0.0.0.0" else host
+        print(f"the page is at http://{shown}:{port}, Ctrl-C stops it", flush=True)
+
+    serve(predictor, host=host, port=port, ready=None if arguments.quiet else announce)
+    # All is cleaned up. A thread that still compiles would abort the interpreter's end.
+    os._exit(Exit.DONE)
 
 
 def _write(arguments: argparse.Namespace) -> int:

@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import signal
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from cloud_jax.inference.predictor import Predictor
@@ -42,40 +43,65 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 7860,
-    announce: Callable[[], None] = lambda: None,
+    ready: Callable[[], None] | None = None,
 ) -> None:
-    """Serve the page until the process is stopped.
+    """Serve the page until Ctrl-C or SIGTERM.
 
     Args:
         predictor: a model that predicts properties.
         host: address to listen at; `0.0.0.0` for every network of this machine.
         port: to listen at.
-        announce: called once the page is made, before it is served.
+        ready: called when the page answers.
 
     Raises:
         PredictionError: the model has no head.
         ModuleNotFoundError: Gradio is not installed.
         OSError: the port is taken, or nothing can be written to the temporary folder.
     """
-    with tempfile.TemporaryDirectory(prefix="cloud_jax-web-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="cloud_jax-web-") as folder,
+        _stop_signals() as asked,
+    ):
         # Gradio reads these when it is imported.
         os.environ["GRADIO_TEMP_DIR"] = folder
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
         import uvicorn
 
-        app = make_app(predictor, Path(folder))
-        announce()
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                host=host,
-                port=port,
-                log_level="warning",
-                timeout_graceful_shutdown=1,
-            )
+        config = uvicorn.Config(
+            make_app(predictor, Path(folder)),
+            host=host,
+            port=port,
+            log_level="warning",
+            timeout_graceful_shutdown=1,
         )
-        server.run()
+
+        class Server(uvicorn.Server):
+            async def main_loop(self):  # it listens, and has signal handlers of its own
+                self.should_exit = self.should_exit or asked.is_set()
+                if ready and not self.should_exit:
+                    ready()
+                await super().main_loop()
+
+        if not asked.is_set():
+            Server(config).run()
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """Yield an event that Ctrl-C and SIGTERM set.
+
+    An exception in place of it may be lost while packages are imported: one raised in a
+    callback of the garbage collector is ignored.
+    """
+    asked = threading.Event()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: asked.set()) for number in numbers]
+    try:
+        yield asked
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def make_app(predictor: Predictor, folder: Path):
@@ -100,7 +126,9 @@ def make_app(predictor: Predictor, folder: Path):
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         threading.Thread(target=_sweep, args=(folder, stopped), daemon=True).start()
-        threading.Thread(target=_warm_up, args=(analyst, readers), daemon=True).start()
+        threading.Thread(
+            target=_warm_up, args=(analyst, readers, stopped), daemon=True
+        ).start()
         yield
         stopped.set()
         readers.close()
@@ -176,15 +204,19 @@ def _is_open(path: str) -> bool:
     return not path.startswith(_CLOSED)
 
 
-def _warm_up(analyst, readers) -> None:
+def _warm_up(analyst, readers, stopped: threading.Event) -> None:
     """Start the readers, and answer the examples, which compiles the programs."""
     from cloud_jax.web.analysis import example_files
     from cloud_jax.web.reader import Upload
 
-    readers.start()
-    uploads = [Upload(path.name, path) for path in example_files()]
-    with readers.lend() as reader:
-        analyst.answer(uploads, reader)
+    try:
+        readers.start()
+        uploads = [Upload(path.name, path) for path in example_files()]
+        with readers.lend() as reader:
+            analyst.answer(uploads, reader)
+    except (EOFError, OSError):  # the readers have ended with the server
+        if not stopped.is_set():
+            raise
 
 
 def _sweep(folder: Path, stopped: threading.Event) -> None:

@@ -2,6 +2,11 @@
 
 import csv
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -163,3 +168,23 @@ def test_nothing_else_is_served(server, path):
         urlopen(server.origin + path)
     assert error.value.code == 404
     assert b"root:" not in error.value.read()
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs POSIX")
+def test_ctrl_c_in_a_terminal_ends_the_page_without_a_word():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with subprocess.Popen(
+        [sys.executable, "-m", "cloud_jax", "web", "--port", str(port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        first = process.stdout.readline()
+        # Its readers start, and it compiles, at this moment.
+        os.killpg(process.pid, signal.SIGINT)
+        rest, errors = process.communicate(timeout=60)
+    assert f"http://127.0.0.1:{port}," in first
+    assert (process.returncode, rest, errors) == (0, "", "")
