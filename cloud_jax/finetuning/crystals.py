@@ -133,6 +133,11 @@ def encode_structures(
     """
     key = {"table": table.sha256([column]), "column": column, **asdict(options)}
     found = read_cache(cache, key) if cache else {}
+    if found:
+        print(
+            f"crystals are those that {cache} holds since this run began; if structure "
+            "files have changed, begin another --workdir"
+        )
     if any(str(row.number) not in found for row in rows):
         found = read_structures(table, column, rows, options, processes)
         if cache:

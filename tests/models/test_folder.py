@@ -70,7 +70,7 @@ def test_saving_again_replaces_the_folder(tmp_path):
         (lambda d: (d / "weights.safetensors").unlink(), "weights.safetensors"),
         (lambda d: flip_byte(d / "weights.safetensors"), "SHA-256"),
         (lambda d: other_vocabulary(d), "vocabulary.json has SHA-256"),
-        (lambda d: change(d / "model.json", version=2), "up to version 1"),
+        (lambda d: change(d / "model.json", version=3), "up to version 2"),
     ],
 )
 def test_damage_is_refused_by_name(tmp_path, damage, message):
