@@ -212,13 +212,25 @@ def write_config(
         if values[key] == defaults[key]:
             continue
         if reason := reasons.get(key):
+            reason = " ".join(reason.split())  # columns may have names of two lines
             lines.append(f"    # {reason[0].upper()}{reason[1:]}.")
         code = "config.ENCODER" if values[key] == ENCODER else repr(values[key])
         lines.append(f"    c.{key} = {code}")
     text = "\n".join(lines)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_open(path, "w", encoding="utf-8") as file:
-        file.write(_FILE.format(command=command, path=path, settings=text))
+        file.write(
+            _FILE.format(
+                command=_in_docstring(command),
+                path=_in_docstring(str(path)),
+                settings=text,
+            )
+        )
+
+
+def _in_docstring(text: str) -> str:
+    """Return a text so that a docstring holds it: no backslash escapes."""
+    return text.replace("\\", r"\\").replace('"', r"\"")
 
 
 _FILE = '''"""Settings that `cloud-jax finetune` chose for a table.

@@ -153,3 +153,14 @@ def test_the_written_file_gives_the_same_configuration(tmp_path, monkeypatch):
     assert "given on the command line" in said
     with pytest.raises(ConfigError, match="did you mean"):
         own_config.configure(choices, workdir, ["--config.member=7"])
+
+
+def test_the_configuration_is_python_whatever_was_typed(tmp_path):
+    asked = Asked(targets=["gap"], units=[r"\Units"])
+    found = survey(write(tmp_path), asked)
+    choices = own_config.choose(found, asked)
+    config = own_config.configure(choices, str(tmp_path / "run"), [])
+    path = tmp_path / "config.py"
+    typed = r"cloud-jax finetune C:\Users\me\new.csv --unit '\Units' --id " + '"""\\'
+    own_config.write_config(path, config, choices, typed)
+    assert flatten(load_config(str(path), [], kind=finetuning)) == flatten(config)
