@@ -2,8 +2,9 @@
 
 It holds a model folder, the tables that make sentences, moyo as WebAssembly for the
 symmetry search, 3Dmol.js for pictures, and the modules of `engine/`, which compute in
-the browser what `cloud-jax predict` computes. Everything that they need of Python's
-tables is written into the file from those tables: nothing is copied by hand.
+the browser what `cloud-jax predict` computes. What they need of Python's tables is
+written into the file from those tables. The formulas of laws and intervals and their
+few constants stand in `engine/` again; tests compare their results.
 """
 
 import base64
@@ -63,7 +64,7 @@ def page(model: Model) -> str:
             [*(_module(f"page/{name}") for name in _VIEW), _module("static/start")]
         ),
         "about": _about(model),
-        "licences": html.escape(_text("vendor/NOTICE")),
+        "licences": html.escape(_licences()),
     }
     # In one pass, so that nothing inside a part is taken for a place of another.
     return re.sub(
@@ -82,6 +83,13 @@ def _about(model: Model) -> str:
         f"{description['symprec']:g} Å; weights {description['weights_sha256'][:12]}. "
         "A prediction, not a measurement."
     )
+
+
+def _licences() -> str:
+    """Return the notices of what the page holds: code, and names of known crystals."""
+    minerals = files("cloud_jax") / "datasets" / "NOTICE"
+    notices = [_text("vendor/NOTICE"), _text("NOTICE"), minerals.read_text("utf-8")]
+    return "\n----\n\n".join(notices)
 
 
 def engine_source() -> str:
