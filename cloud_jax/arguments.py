@@ -8,6 +8,11 @@ import sys
 from collections.abc import Iterable
 from typing import NoReturn
 
+# What --checkpoint takes, as `cloud_jax.load` does.
+MODEL_HELP = (
+    "Folder of a model, work directory of a finished run, `encoder`, or OWNER/NAME of "
+    "the Hugging Face Hub (default: `thermal`, the model in the package)."
+)
 # The names of types in argparse's own messages, for people.
 _KINDS = {"int": "a whole number", "float": "a number"}
 

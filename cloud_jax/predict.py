@@ -13,6 +13,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+from cloud_jax.arguments import MODEL_HELP
 from cloud_jax.cli import Exit, UsageError, run_command, sigterm_as_interrupt
 from cloud_jax.compiled import keep_compiled_programs
 from cloud_jax.structures.flags import FLAGS
@@ -54,9 +55,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("files", nargs="+", metavar="FILE", help="Structures, as described below.")
     add(
         "--checkpoint",
-        metavar="DIR",
-        help="Folder of a model, or work directory of a finished run (default: the "
-        "thermal model in the package).",
+        metavar="MODEL",
+        help=MODEL_HELP,
     )
     add(
         "--temperature",

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from cloud_jax.arguments import MODEL_HELP
 from cloud_jax.cli import Exit, run_command
 from cloud_jax.compiled import keep_compiled_programs
 
@@ -47,9 +48,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--checkpoint",
-        metavar="DIR",
-        help="Folder of a model, or work directory of a finished run (default: the "
-        "thermal model in the package).",
+        metavar="MODEL",
+        help=MODEL_HELP,
     )
     add(
         "--static",

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cloud_jax.arguments import MODEL_HELP
 from cloud_jax.cli import Exit, run_command
 
 DESCRIPTION = """\
@@ -41,9 +42,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("files", nargs="+", metavar="FILE", help="Crystals, as described below.")
     add(
         "--checkpoint",
-        metavar="DIR",
-        help="Folder of a model, or work directory of a finished run (default: the "
-        "thermal model in the package).",
+        metavar="MODEL",
+        help=MODEL_HELP,
     )
     add(
         "--output",

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cloud_jax.arguments import MODEL_HELP
 from cloud_jax.cli import Exit, run_command
 
 EPILOG = """\
@@ -38,10 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--checkpoint",
-        type=Path,
         metavar="MODEL",
-        help="Folder of a model, or work directory of a finished run (default: the "
-        "thermal model in the package).",
+        help=MODEL_HELP,
     )
     add("--output", type=Path, metavar="FILE.json", help="File of the errors.")
 
