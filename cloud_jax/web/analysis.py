@@ -106,10 +106,6 @@ class Analyst:
             "basis_words": BASES_IN_WORDS.get(self._request.basis, ""),
         }
 
-    def warm_up(self, readings: Sequence[Reading]) -> None:
-        """Compile and compute what the first question would wait for."""
-        self.describe(readings)
-
     def describe(
         self, readings: Sequence[Reading]
     ) -> tuple[list[dict[str, Any]], list[Reject]]:

@@ -19,8 +19,8 @@ MAX_KEPT_BYTES = 500 * 2**20  # of uploads; the oldest go first
 # beside the answers for the others.
 MAX_UPLOAD_BYTES = 64 * 2**20  # per file
 MAX_REQUEST_BYTES = 128 * 2**20
-# Paths of Gradio that the page asks for. All others are closed: no file of this machine
-# can be asked for by its path, no other host through this one.
+# Below /gradio_api/ only what the page asks for is open, elsewhere all but _CLOSED: no
+# file of this machine can be asked for by its path, no other host through this one.
 _OPEN = (
     "upload", "upload_progress", "queue/join", "queue/data", "heartbeat/",
     "startup-events", "theme.css", "info", "app_id", "cancel", "reset",

@@ -72,9 +72,6 @@ export function solidsOf(law, variables, factor) {
   return PARTS[law.name](variables).map(([share, solid, theta]) => [share, solid, theta * factor]);
 }
 
-/** Return whether the page knows a law of this name. */
-export const knowsLaw = (name) => name in PARTS;
-
 const bose = (x) => (x > 700 ? 0 : x / Math.expm1(x));
 const einsteinCapacity = (x) => (x > 700 ? 0 : (x / Math.expm1(-x)) ** 2 * Math.exp(-x));
 const logTerm = (x) => (x < 0.7 ? -Math.log(-Math.expm1(-x)) : -Math.log1p(-Math.exp(-x)));
