@@ -16,6 +16,7 @@ from cloud_jax.evaluation.metrics import (
     regression_metrics,
 )
 from cloud_jax.finetuning.job import Job
+from cloud_jax.finetuning.targets import composition_words
 
 NAMES = {
     "mean": "the training rows' mean (of a class, its share)",
@@ -58,11 +59,10 @@ def baselines(job: Job) -> dict[str, dict[str, Any]]:
 
 def element_features(sentences: list[str]) -> Float[np.ndarray, "N F"]:
     """Return the counts of each element in a formula, and their shares."""
-    formulas = []
-    for sentence in sentences:
-        words = sentence.rpartition("|")[2].split()
-        pairs = zip(words[::2], words[1::2], strict=True)
-        formulas.append({element: float(count) for element, count in pairs})
+    formulas = [
+        {element: float(count) for element, count in composition_words(s).items()}
+        for s in sentences
+    ]
     elements = sorted({element for formula in formulas for element in formula})
     counts = np.array([[f.get(e, 0.0) for e in elements] for f in formulas])
     atoms = counts.sum(axis=1, keepdims=True)

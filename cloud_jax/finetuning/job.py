@@ -30,6 +30,7 @@ from cloud_jax.finetuning.table import Table, TableSpec, read_table
 from cloud_jax.finetuning.targets import (
     Target,
     check_physics,
+    composition_words,
     make_targets,
     n_outputs,
     target_amounts,
@@ -269,9 +270,8 @@ def make_members(config: Any, folds: Sequence[Fold], table: Table) -> list[Membe
 
 def formulas(table: Table) -> list[str]:
     """Return the reduced formula of each row, from its sentence, by element."""
-    found = (sentence.rpartition("|")[2].split() for sentence in table.sentences)
-    pairs = (sorted(zip(w[::2], w[1::2], strict=True)) for w in found)
-    return [" ".join(f"{element}{count}" for element, count in f) for f in pairs]
+    found = (sorted(composition_words(s).items()) for s in table.sentences)
+    return [" ".join(f"{element}{count}" for element, count in f) for f in found]
 
 
 def strata(config: Any, table: Table) -> Int[np.ndarray, " N"] | None:

@@ -293,10 +293,15 @@ def atoms_per_basis(basis: str, table: Table) -> Float[np.ndarray, " N"]:
     ]
 
 
+def composition_words(sentence: str) -> dict[str, str]:
+    """Return the elements of a sentence with their counts or fractions, as written."""
+    words = sentence.rpartition("|")[2].split()
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
 def composition(sentence: str) -> dict[str, int]:
     """Return the elements and counts of the formula of a canonical sentence."""
-    words = sentence.rpartition("|")[2].split()
-    return {e: int(n) for e, n in zip(words[::2], words[1::2], strict=True)}
+    return {e: int(n) for e, n in composition_words(sentence).items()}
 
 
 def _masses(formulas: Iterable[dict[str, int]]) -> dict[str, float]:
