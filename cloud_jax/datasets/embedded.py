@@ -19,6 +19,7 @@ from cloud_jax.structures.source import (
     RawItem,
     Source,
     SourceError,
+    refuse_rest,
 )
 
 _AFLOW = "analysis/prototypes/aflow_prototypes.json.gz"  # inside pymatgen
@@ -53,8 +54,7 @@ class EmbeddedSource(Source):
     @classmethod
     def from_word(cls, text: str, data_dir: str) -> "EmbeddedSource":
         """Return the source; nothing may follow the word."""
-        if text:
-            raise SourceError(f"embedded:{text}: expected embedded alone")
+        refuse_rest("embedded", text)
         return cls(name="embedded")
 
     @classmethod

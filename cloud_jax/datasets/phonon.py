@@ -30,7 +30,7 @@ from cloud_jax.datasets.download import RemoteFile
 from cloud_jax.datasets.phonon_density import spectrum, thermal
 from cloud_jax.structures.columns import column_index
 from cloud_jax.structures.csv_table import csv_rows
-from cloud_jax.structures.source import Listing, SourceError
+from cloud_jax.structures.source import Listing, SourceError, refuse_rest
 
 CV, U, SPLIT_GONG = "cv_j_per_mol_cell_k", "u_j_per_mol_cell", "split_gong"
 _RAW = "https://raw.githubusercontent.com"
@@ -127,8 +127,7 @@ class PhononSource(Benchmark):
     @classmethod
     def from_word(cls, text: str, data_dir: str) -> "PhononSource":
         """Return the source; nothing may follow the word."""
-        if text:
-            raise SourceError(f"phonon:{text}: expected phonon alone")
+        refuse_rest("phonon", text)
         return cls(name="phonon", data_dir=data_dir)
 
     @classmethod

@@ -8,7 +8,7 @@ where each value is from; scripts/make_textbook_table.py made the file.
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloud_jax.structures.source import Listing, SourceError
+from cloud_jax.structures.source import Listing, refuse_rest
 from cloud_jax.structures.table import TableSource
 
 PATH = Path(__file__).with_name("textbook.csv")
@@ -25,8 +25,7 @@ class TextbookSource(TableSource):
     @classmethod
     def from_word(cls, text: str, data_dir: str) -> "TextbookSource":
         """Return the source; nothing may follow the word."""
-        if text:
-            raise SourceError(f"textbook:{text}: expected textbook alone")
+        refuse_rest("textbook", text)
         return cls(name="textbook")
 
     @classmethod

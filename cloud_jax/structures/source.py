@@ -18,6 +18,12 @@ class SourceError(ValueError):
     """The error of a source that cannot be used; the message says which and why."""
 
 
+def refuse_rest(word: str, text: str) -> None:
+    """Raise SourceError if a text follows the word of a source that takes none."""
+    if text:
+        raise SourceError(f"{word}:{text}: expected {word} alone")
+
+
 class RawItem(NamedTuple):
     """One crystal as found, to be parsed by a worker.
 
